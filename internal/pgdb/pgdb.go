@@ -1,0 +1,166 @@
+// Package pgdb is the little that we add to pgx: connecting with the settings that a durable answer needs, migrating,
+// transactions whose outcome is known or said to be unknown, and constraints spoken by name. It knows nothing of the shop.
+package pgdb
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+var errNotAnID = errors.New("not a UUID in its usual form")
+
+// Options of Connect.
+type Options struct {
+	// MaxConns bounds the pool; 0 leaves pgx's default.
+	MaxConns int
+	// QueryMode is a pgx query mode by its name (cache_statement, cache_describe, exec, simple_protocol); empty is
+	// cache_statement. Behind pgbouncer in transaction mode it must be another.
+	QueryMode string
+	// ApplicationName shows in pg_stat_activity; empty is "lastunit".
+	ApplicationName string
+}
+
+// Connect opens a pool and one connection of it. Every connection of the pool commits synchronously, whatever the server's
+// default is, and gives up its locks when the process that holds it has stalled for half a minute inside a transaction.
+func Connect(ctx context.Context, url string, o Options) (*pgxpool.Pool, error) {
+	cfg, err := pgxpool.ParseConfig(url)
+	if err != nil {
+		// pgx's text holds the URL with the password blanked out, but not when it could not parse it at all.
+		return nil, errors.New("the database URL can't be read; it looks like postgres://user:password@host:5432/name")
+	}
+	if o.MaxConns > 0 {
+		cfg.MaxConns = int32(o.MaxConns)
+	}
+	cfg.ConnConfig.DefaultQueryExecMode, err = queryMode(o.QueryMode)
+	if err != nil {
+		return nil, err
+	}
+	if cfg.ConnConfig.ConnectTimeout == 0 {
+		cfg.ConnConfig.ConnectTimeout = 5 * time.Second
+	}
+	params := cfg.ConnConfig.RuntimeParams
+	params["application_name"] = cmpOr(o.ApplicationName, "lastunit")
+	params["timezone"] = "UTC"
+	params["idle_in_transaction_session_timeout"] = "30s"
+	cfg.AfterConnect = ensureSynchronousCommit
+	cfg.MaxConnLifetimeJitter = 5 * time.Minute
+	pool, err := pgxpool.NewWithConfig(ctx, cfg)
+	if err != nil {
+		return nil, fmt.Errorf("connect to the database: %w", err)
+	}
+	if err := pool.Ping(ctx); err != nil {
+		pool.Close()
+		return nil, fmt.Errorf("connect to the database: %w", err)
+	}
+	return pool, nil
+}
+
+func cmpOr(a, b string) string {
+	if a != "" {
+		return a
+	}
+	return b
+}
+
+// ensureSynchronousCommit leaves remote_apply, which promises more, as it is.
+func ensureSynchronousCommit(ctx context.Context, conn *pgx.Conn) error {
+	_, err := conn.Exec(ctx, `SELECT set_config('synchronous_commit', 'on', false)
+		WHERE current_setting('synchronous_commit') NOT IN ('on', 'remote_apply')`)
+	return err
+}
+
+func queryMode(name string) (pgx.QueryExecMode, error) {
+	switch name {
+	case "", "cache_statement":
+		return pgx.QueryExecModeCacheStatement, nil
+	case "cache_describe":
+		return pgx.QueryExecModeCacheDescribe, nil
+	case "exec":
+		return pgx.QueryExecModeExec, nil
+	case "simple_protocol":
+		return pgx.QueryExecModeSimpleProtocol, nil
+	}
+	return 0, fmt.Errorf("unknown query mode %q", name)
+}
+
+// ErrOutcomeUnknown says that the connection was lost while a commit was under way: the transaction may have been
+// committed, may still be, or may not. Whoever gets it asks again with the same key.
+var ErrOutcomeUnknown = errors.New("connection lost during commit: outcome unknown")
+
+// Begin is what a transaction can be started on: a pool or a connection.
+type Begin interface {
+	BeginTx(ctx context.Context, o pgx.TxOptions) (pgx.Tx, error)
+}
+
+// InTx runs fn in a READ COMMITTED transaction and commits it, or rolls it back when fn returns an error. Only tx may be
+// touched in fn. Once fn has returned nil the commit goes on even if ctx ends. The error is fn's own, one that says that
+// nothing was done, or one that is ErrOutcomeUnknown.
+func InTx(ctx context.Context, db Begin, fn func(tx pgx.Tx) error) error {
+	return InTxWith(ctx, db, "", fn)
+}
+
+// InTxWith is InTx with statements (such as SET LOCAL ...) that are sent along with BEGIN.
+func InTxWith(ctx context.Context, db Begin, setting string, fn func(tx pgx.Tx) error) error {
+	o := pgx.TxOptions{}
+	if setting != "" {
+		o.BeginQuery = "BEGIN; " + setting
+	}
+	tx, err := db.BeginTx(ctx, o)
+	if err != nil {
+		return fmt.Errorf("begin: %w", err)
+	}
+	finish, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
+	defer cancel()
+	defer func() { _ = tx.Rollback(finish) }()
+	if err := fn(tx); err != nil {
+		return err
+	}
+	if err := tx.Commit(finish); err != nil {
+		return commitError(err)
+	}
+	return nil
+}
+
+// commitError tells a commit that the server refused from one whose answer never came. A server that is shutting down or
+// crashing (class 57) may have committed before it said so.
+func commitError(err error) error {
+	var pgErr *pgconn.PgError
+	if errors.As(err, &pgErr) && !strings.HasPrefix(pgErr.Code, "57") && pgErr.Code != "40003" {
+		return fmt.Errorf("commit: %w", err)
+	}
+	if errors.Is(err, pgx.ErrTxCommitRollback) {
+		return fmt.Errorf("commit: %w", err)
+	}
+	return fmt.Errorf("%w: %w", ErrOutcomeUnknown, err)
+}
+
+// ViolatesConstraint tells whether err is the violation of the constraint (or unique index) of that name.
+func ViolatesConstraint(err error, name string) bool {
+	var pgErr *pgconn.PgError
+	return errors.As(err, &pgErr) && pgErr.ConstraintName == name
+}
+
+// Retryable tells whether err says that nothing was done and that the same again may well succeed: a deadlock or lock
+// timeout, a server that is starting, stopping, full or gone.
+func Retryable(err error) bool {
+	if errors.Is(err, ErrOutcomeUnknown) {
+		return false
+	}
+	var pgErr *pgconn.PgError
+	if !errors.As(err, &pgErr) {
+		return isConnectionError(err)
+	}
+	switch pgErr.Code[:2] {
+	case "08", "40", "53", "57", "58": // connection, rollback, resources, intervention, system
+		return true
+	}
+	// 55P03: lock timeout. 25006: read-only, as a standby is until it is promoted. 25P03: it stalled inside a transaction.
+	return pgErr.Code == "55P03" || pgErr.Code == "25006" || pgErr.Code == "25P03"
+}

@@ -1,0 +1,142 @@
+-- AuditConservation compares a product's receipts with its units and withdrawals with the units that they took.
+-- name: AuditConservation :one
+SELECT
+    coalesce((
+        SELECT sum(receipt.quantity)
+        FROM receipt
+        WHERE receipt.product_id = @product_id
+    ), 0)::bigint AS received,
+    (
+        SELECT count(*)
+        FROM unit
+        WHERE unit.product_id = @product_id
+    )::bigint AS unit_count,
+    coalesce((
+        SELECT sum(withdrawal.quantity)
+        FROM withdrawal
+        WHERE withdrawal.product_id = @product_id
+    ), 0)::bigint AS withdrawn,
+    (
+        SELECT count(*)
+        FROM withdrawal
+        JOIN withdrawal_unit ON withdrawal_unit.withdrawal_id = withdrawal.withdrawal_id
+        WHERE withdrawal.product_id = @product_id
+    )::bigint AS withdrawal_unit_count;
+
+-- AuditHoldExpiry finds transactions of a product's units that expired before their time.
+-- name: AuditHoldExpiry :many
+SELECT DISTINCT
+    claim.claim_id,
+    claim.expires_at,
+    claim.ended_at
+FROM unit
+JOIN claim_unit ON claim_unit.unit_id = unit.unit_id
+JOIN claim ON claim.claim_id = claim_unit.claim_id
+WHERE unit.product_id = @product_id
+    AND claim.status = 'expired'
+    AND (claim.ended_at < claim.expires_at) IS NOT FALSE
+ORDER BY claim.claim_id
+LIMIT @row_limit;
+
+-- AuditKeyOnce finds keys that are bound to more than one transaction among those of a product's units. It does not rest on the unique
+-- index that ought to make it impossible: it groups the rows themselves.
+-- name: AuditKeyOnce :many
+WITH of_product AS MATERIALIZED (
+    SELECT DISTINCT
+        claim.claim_id,
+        claim.buyer,
+        claim.idempotency_key
+    FROM unit
+    JOIN claim_unit ON claim_unit.unit_id = unit.unit_id
+    JOIN claim ON claim.claim_id = claim_unit.claim_id
+    WHERE unit.product_id = @product_id
+        AND claim.idempotency_key IS NOT NULL
+)
+SELECT
+    of_product.buyer,
+    count(*)::bigint AS claim_count,
+    min(of_product.claim_id::text)::uuid AS first_claim_id
+FROM of_product
+GROUP BY
+    of_product.buyer,
+    of_product.idempotency_key
+HAVING count(*) > 1
+ORDER BY of_product.buyer
+LIMIT @row_limit;
+
+-- AuditOnePlace finds a product's units that are in no place, or in more than one.
+-- name: AuditOnePlace :many
+SELECT
+    unit.unit_id,
+    (stock_token.unit_id IS NOT NULL)::boolean AS has_token,
+    claim_unit.claim_id,
+    (withdrawal_unit.unit_id IS NOT NULL)::boolean AS is_withdrawn
+FROM unit
+LEFT JOIN stock_token ON stock_token.unit_id = unit.unit_id
+LEFT JOIN claim_unit ON claim_unit.unit_id = unit.unit_id AND claim_unit.released_at IS NULL
+LEFT JOIN withdrawal_unit ON withdrawal_unit.unit_id = unit.unit_id
+WHERE unit.product_id = @product_id
+    AND (stock_token.unit_id IS NOT NULL)::integer
+        + (claim_unit.unit_id IS NOT NULL)::integer
+        + (withdrawal_unit.unit_id IS NOT NULL)::integer <> 1
+ORDER BY unit.unit_id
+LIMIT @row_limit;
+
+-- AuditProducts pages through the products by id.
+-- name: AuditProducts :many
+SELECT
+    product.product_id,
+    product.sku
+FROM product
+WHERE product.product_id > @after_product_id
+    AND (sqlc.narg('sku')::text IS NULL OR product.sku = sqlc.narg('sku')::text)
+ORDER BY product.product_id
+LIMIT 1000;
+
+-- AuditStrayTokens finds tokens under a product that are for no unit of it.
+-- name: AuditStrayTokens :many
+SELECT
+    stock_token.unit_id,
+    stock_token.position
+FROM stock_token
+LEFT JOIN unit ON unit.unit_id = stock_token.unit_id
+WHERE stock_token.product_id = @product_id
+    AND unit.product_id IS DISTINCT FROM stock_token.product_id
+ORDER BY stock_token.position
+LIMIT @row_limit;
+
+-- AuditTransactionHolds finds holds of a product that do not have as many units as they say, lapsed or not.
+-- name: AuditTransactionHolds :many
+SELECT
+    claim.claim_id,
+    claim.quantity,
+    count(unit.unit_id)::bigint AS unit_count
+FROM claim
+LEFT JOIN claim_unit ON claim_unit.claim_id = claim.claim_id AND claim_unit.released_at IS NULL
+LEFT JOIN unit ON unit.unit_id = claim_unit.unit_id AND unit.product_id = claim.product_id
+WHERE claim.product_id = @product_id
+    AND claim.status = 'held'
+GROUP BY
+    claim.claim_id,
+    claim.quantity
+HAVING count(unit.unit_id) <> claim.quantity
+ORDER BY claim.claim_id
+LIMIT @row_limit;
+
+-- AuditTransactionUnits finds units of a product that are kept by a transaction which has ended, is of another product, or does not exist.
+-- name: AuditTransactionUnits :many
+SELECT
+    claim_unit.unit_id,
+    claim_unit.claim_id,
+    coalesce(claim.status, 'missing')::text AS status
+FROM unit
+JOIN claim_unit ON claim_unit.unit_id = unit.unit_id AND claim_unit.released_at IS NULL
+LEFT JOIN claim ON claim.claim_id = claim_unit.claim_id
+WHERE unit.product_id = @product_id
+    AND (
+        claim.claim_id IS NULL
+        OR claim.status NOT IN ('held', 'ordered')
+        OR claim.product_id <> unit.product_id
+    )
+ORDER BY claim_unit.unit_id
+LIMIT @row_limit;

@@ -1,0 +1,248 @@
+-- ClaimByIDs reads transactions by their ids, whoever they belong to, with their units.
+-- name: ClaimByIDs :many
+SELECT
+    sqlc.embed(claim),
+    product.sku,
+    (claim.status = 'held' AND claim.expires_at <= coalesce(sqlc.narg('now')::timestamptz, now()))::boolean AS lapsed,
+    ARRAY(
+        SELECT claim_unit.unit_id
+        FROM claim_unit
+        WHERE claim_unit.claim_id = claim.claim_id
+        ORDER BY claim_unit.unit_id
+    )::uuid[] AS unit_ids
+FROM claim
+JOIN product ON product.product_id = claim.product_id
+WHERE claim.claim_id = ANY(@claim_ids::uuid[]);
+
+-- ClaimByKeys reads the transactions that idempotency keys are bound to, with their units, buyers and keys go in pairs.
+-- name: ClaimByKeys :many
+WITH asked AS (
+    SELECT
+        unnest(@buyers::text[]) AS buyer,
+        unnest(@idempotency_keys::text[]) AS idempotency_key
+)
+SELECT
+    sqlc.embed(claim),
+    product.sku,
+    (claim.status = 'held' AND claim.expires_at <= coalesce(sqlc.narg('now')::timestamptz, now()))::boolean AS lapsed,
+    ARRAY(
+        SELECT claim_unit.unit_id
+        FROM claim_unit
+        WHERE claim_unit.claim_id = claim.claim_id
+        ORDER BY claim_unit.unit_id
+    )::uuid[] AS unit_ids
+FROM asked
+JOIN claim ON claim.buyer = asked.buyer AND claim.idempotency_key = asked.idempotency_key
+JOIN product ON product.product_id = claim.product_id;
+
+-- ClaimDeleteByProduct removes the claims that have or had units of a rehearsal product.
+-- name: ClaimDeleteByProduct :exec
+WITH gone AS (
+    DELETE FROM claim_unit
+    USING unit
+    WHERE unit.product_id = @product_id
+        AND claim_unit.unit_id = unit.unit_id
+    RETURNING claim_unit.claim_id
+)
+DELETE FROM claim
+WHERE claim.claim_id IN (SELECT gone.claim_id FROM gone);
+
+-- ClaimEnd ends holds, of which the caller has the locks, and gives their units back to the pool that they came from, at new, higher
+-- positions. It is decided by the clock at this instant, not at the transaction's start, which may lie before a long wait for
+-- the lock: a hold that has lapsed becomes expired, another becomes released if that is asked for, and else stays.
+-- name: ClaimEnd :many
+WITH ended AS (
+    UPDATE claim
+    SET
+        status = CASE
+            WHEN claim.expires_at <= coalesce(sqlc.narg('now')::timestamptz, clock_timestamp()) THEN 'expired'
+            ELSE 'released'
+        END,
+        ended_at = coalesce(sqlc.narg('now')::timestamptz, clock_timestamp())
+    WHERE claim.claim_id = ANY(@claim_ids::uuid[])
+        AND claim.status = 'held'
+        AND (@release::boolean OR claim.expires_at <= coalesce(sqlc.narg('now')::timestamptz, clock_timestamp()))
+    RETURNING
+        claim.claim_id,
+        claim.product_id,
+        claim.pool_id
+),
+freed AS (
+    UPDATE claim_unit
+    SET released_at = clock_timestamp()
+    FROM ended
+    WHERE claim_unit.claim_id = ended.claim_id
+        AND claim_unit.released_at IS NULL
+    RETURNING
+        claim_unit.unit_id,
+        ended.product_id,
+        ended.pool_id
+),
+returned AS (
+    INSERT INTO stock_token (
+        product_id,
+        pool_id,
+        position,
+        unit_id
+    )
+    SELECT
+        freed.product_id,
+        freed.pool_id,
+        nextval('stock_token_position'),
+        freed.unit_id
+    FROM freed
+)
+SELECT ended.claim_id
+FROM ended;
+
+-- ClaimInsertMany records holds, in the order of buyer and key on every server, so that two batches with the same keys wait for each
+-- other instead of deadlocking. A claim that does not come back lost its key, or its id, to a transaction that has committed since.
+-- name: ClaimInsertMany :many
+WITH given AS (
+    SELECT
+        unnest(@claim_ids::uuid[]) AS claim_id,
+        unnest(@buyers::text[]) AS buyer,
+        unnest(@product_ids::bigint[]) AS product_id,
+        unnest(@pool_ids::bigint[]) AS pool_id,
+        unnest(@quantities::integer[]) AS quantity,
+        unnest(@idempotency_keys::text[]) AS idempotency_key,
+        unnest(@price_minors::bigint[]) AS price_minor,
+        unnest(@currencies::text[]) AS currency
+)
+INSERT INTO claim (
+    claim_id,
+    buyer,
+    product_id,
+    pool_id,
+    quantity,
+    status,
+    idempotency_key,
+    price_minor,
+    currency,
+    created_at,
+    expires_at
+)
+SELECT
+    given.claim_id,
+    given.buyer,
+    given.product_id,
+    given.pool_id,
+    given.quantity,
+    'held',
+    nullif(given.idempotency_key, ''),
+    nullif(given.price_minor, -1),
+    nullif(given.currency, ''),
+    coalesce(sqlc.narg('now')::timestamptz, now()),
+    coalesce(sqlc.narg('now')::timestamptz, now()) + sqlc.arg('hold_seconds')::float8 * interval '1 second'
+FROM given
+ORDER BY
+    given.buyer,
+    given.idempotency_key,
+    given.claim_id
+ON CONFLICT DO NOTHING
+RETURNING
+    claim.claim_id,
+    claim.created_at,
+    claim.expires_at;
+
+-- ClaimLapsedPools names the pools in which a hold has lapsed. It jumps from pool to pool in the index, so its cost does not
+-- grow with the number of holds.
+-- name: ClaimLapsedPools :many
+WITH RECURSIVE first_hold AS (
+    (
+        SELECT
+            claim.product_id,
+            claim.pool_id,
+            claim.expires_at
+        FROM claim
+        WHERE claim.status = 'held'
+        ORDER BY
+            claim.product_id,
+            claim.pool_id,
+            claim.expires_at
+        LIMIT 1
+    )
+    UNION ALL
+    SELECT
+        following.product_id,
+        following.pool_id,
+        following.expires_at
+    FROM first_hold
+    CROSS JOIN LATERAL (
+        SELECT
+            claim.product_id,
+            claim.pool_id,
+            claim.expires_at
+        FROM claim
+        WHERE claim.status = 'held'
+            AND (claim.product_id, claim.pool_id) > (first_hold.product_id, first_hold.pool_id)
+        ORDER BY
+            claim.product_id,
+            claim.pool_id,
+            claim.expires_at
+        LIMIT 1
+    ) AS following
+)
+SELECT
+    first_hold.product_id::bigint AS product_id,
+    first_hold.pool_id::bigint AS pool_id
+FROM first_hold
+WHERE first_hold.expires_at <= coalesce(sqlc.narg('now')::timestamptz, now())
+ORDER BY
+    first_hold.product_id,
+    first_hold.pool_id;
+
+-- ClaimLock waits for a buyer's transaction and locks it.
+-- name: ClaimLock :one
+SELECT claim.status
+FROM claim
+WHERE claim.claim_id = @claim_id
+    AND claim.buyer = @buyer
+FOR UPDATE;
+
+-- ClaimLockHeld waits for all holds of a product and locks them, in the order of their ids.
+-- name: ClaimLockHeld :many
+SELECT claim.claim_id
+FROM claim
+WHERE claim.product_id = @product_id
+    AND claim.status = 'held'
+ORDER BY claim.claim_id
+FOR UPDATE;
+
+-- ClaimLockLapsed locks the holds of a pool that lapsed first, at most row_limit, leaving out those that somebody else has locked.
+-- name: ClaimLockLapsed :many
+SELECT claim.claim_id
+FROM claim
+WHERE claim.product_id = @product_id
+    AND claim.pool_id = @pool_id
+    AND claim.status = 'held'
+    AND claim.expires_at <= coalesce(sqlc.narg('now')::timestamptz, now())
+ORDER BY
+    claim.expires_at,
+    claim.claim_id
+LIMIT @row_limit
+FOR UPDATE SKIP LOCKED;
+
+-- ClaimOfBuyer reads a buyer's live transactions, the oldest first, with their units.
+-- name: ClaimOfBuyer :many
+SELECT
+    sqlc.embed(claim),
+    product.sku,
+    (claim.status = 'held' AND claim.expires_at <= coalesce(sqlc.narg('now')::timestamptz, now()))::boolean AS lapsed,
+    ARRAY(
+        SELECT claim_unit.unit_id
+        FROM claim_unit
+        WHERE claim_unit.claim_id = claim.claim_id
+        ORDER BY claim_unit.unit_id
+    )::uuid[] AS unit_ids
+FROM claim
+JOIN product ON product.product_id = claim.product_id
+WHERE claim.buyer = @buyer
+    AND claim.status IN ('queued', 'held')
+ORDER BY claim.claim_id
+LIMIT 1000;
+
+-- ClaimReplayRecord makes one synchronous WAL record, so that a replay is answered only after a standby that could take over has seen
+-- what the replay shows.
+-- name: ClaimReplayRecord :exec
+SELECT pg_logical_emit_message(true, 'lastunit.replay', '');

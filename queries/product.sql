@@ -1,0 +1,76 @@
+-- ProductBySku finds the product of a public key, or no row.
+-- name: ProductBySku :one
+SELECT sqlc.embed(product)
+FROM product
+WHERE product.sku = @sku;
+
+-- ProductBySkuForUpdate is ProductBySku under the row's lock: nobody else changes or deletes the product until the transaction ends.
+-- name: ProductBySkuForUpdate :one
+SELECT sqlc.embed(product)
+FROM product
+WHERE product.sku = @sku
+FOR NO KEY UPDATE;
+
+-- ProductDeleteRehearsal deletes the product's row, if it is a rehearsal's.
+-- name: ProductDeleteRehearsal :execrows
+DELETE FROM product
+WHERE product.product_id = @product_id
+    AND product.rehearsal;
+
+-- ProductForClaim reads what a claim needs to know of each product, by SKU.
+-- name: ProductForClaim :many
+SELECT
+    product.product_id,
+    product.sku,
+    product.selling,
+    product.price_minor,
+    product.currency
+FROM product
+WHERE product.sku = ANY(@skus::text[]);
+
+-- ProductList pages through the catalogue by SKU. Rehearsal products show only to those who name them.
+-- name: ProductList :many
+SELECT sqlc.embed(product)
+FROM product
+WHERE product.sku > @after_sku
+    AND (
+        (cardinality(@skus::text[]) = 0 AND NOT product.rehearsal)
+        OR product.sku = ANY(@skus::text[])
+    )
+ORDER BY product.sku
+LIMIT @row_limit;
+
+-- ProductPut creates or replaces. What a product is for (rehearsal) can't change, created tells which of the two it was.
+-- name: ProductPut :one
+INSERT INTO product (
+    sku,
+    name,
+    description,
+    price_minor,
+    currency,
+    image_url,
+    attributes,
+    selling,
+    rehearsal
+) VALUES (
+    @sku,
+    @name,
+    @description,
+    @price_minor,
+    @currency,
+    @image_url,
+    @attributes,
+    @selling,
+    @rehearsal
+)
+ON CONFLICT (sku) DO UPDATE
+SET
+    name = excluded.name,
+    description = excluded.description,
+    price_minor = excluded.price_minor,
+    currency = excluded.currency,
+    image_url = excluded.image_url,
+    attributes = excluded.attributes,
+    selling = excluded.selling,
+    updated_at = now()
+RETURNING sqlc.embed(product), (xmax = 0)::boolean AS created;

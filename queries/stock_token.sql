@@ -1,0 +1,213 @@
+-- StockTokenAvailability counts, for what buyers see: tokens up to cap + 1, units in lapsed holds, and when the first of the others may come back.
+-- name: StockTokenAvailability :many
+SELECT
+    product.product_id,
+    (
+        SELECT count(*)
+        FROM (
+            SELECT 1
+            FROM stock_token
+            WHERE stock_token.product_id = product.product_id
+            LIMIT sqlc.arg('cap')::bigint + 1
+        ) AS some_tokens
+    )::bigint AS token_count,
+    coalesce((
+        SELECT sum(claim.quantity)
+        FROM claim
+        WHERE claim.product_id = product.product_id
+            AND claim.status = 'held'
+            AND claim.expires_at <= coalesce(sqlc.narg('now')::timestamptz, now())
+    ), 0)::bigint AS lapsed_units,
+    (
+        SELECT claim.expires_at
+        FROM claim
+        WHERE claim.product_id = product.product_id
+            AND claim.pool_id = 0
+            AND claim.status = 'held'
+            AND claim.expires_at > coalesce(sqlc.narg('now')::timestamptz, now())
+        ORDER BY claim.expires_at
+        LIMIT 1
+    ) AS next_release_at,
+    EXISTS (
+        SELECT 1
+        FROM claim
+        WHERE claim.product_id = product.product_id
+            AND claim.status = 'ordered'
+    )::boolean AS any_ordered
+FROM product
+WHERE product.product_id = ANY(@product_ids::bigint[]);
+
+-- StockTokenDeleteByProduct is for rehearsal products.
+-- name: StockTokenDeleteByProduct :exec
+DELETE FROM stock_token
+WHERE stock_token.product_id = @product_id;
+
+-- StockTokenPick locks, for each wanted pool, up to so many tokens of the lowest positions from from_position (included) to
+-- below_position (excluded), passing by those that somebody else has locked. MATERIALIZED, and the LIMIT inside LATERAL: each
+-- pool's pick runs once, whatever the statistics say.
+-- name: StockTokenPick :many
+WITH wanted AS (
+    SELECT
+        unnest(@product_ids::bigint[]) AS product_id,
+        unnest(@pool_ids::bigint[]) AS pool_id,
+        unnest(@from_positions::bigint[]) AS from_position,
+        unnest(@below_positions::bigint[]) AS below_position,
+        unnest(@unit_counts::bigint[]) AS unit_count
+),
+picked AS MATERIALIZED (
+    SELECT
+        token.product_id,
+        token.pool_id,
+        token.position
+    FROM wanted
+    CROSS JOIN LATERAL (
+        SELECT
+            stock_token.product_id,
+            stock_token.pool_id,
+            stock_token.position
+        FROM stock_token
+        WHERE stock_token.product_id = wanted.product_id
+            AND stock_token.pool_id = wanted.pool_id
+            AND stock_token.position >= wanted.from_position
+            AND stock_token.position < wanted.below_position
+        ORDER BY stock_token.position
+        LIMIT wanted.unit_count
+        FOR UPDATE SKIP LOCKED
+    ) AS token
+)
+SELECT
+    picked.product_id,
+    picked.pool_id,
+    picked.position
+FROM picked;
+
+-- StockTokenReckon tells, from one snapshot, why a pool has nothing: how many tokens are to be seen in it (up to the limit, locked ones too),
+-- when the first hold of the product ends, and whether any unit of the product can still come back.
+-- name: StockTokenReckon :many
+WITH asked AS (
+    SELECT
+        unnest(@product_ids::bigint[]) AS product_id,
+        unnest(@pool_ids::bigint[]) AS pool_id,
+        unnest(@row_limits::bigint[]) AS row_limit
+)
+SELECT
+    asked.product_id::bigint AS product_id,
+    asked.pool_id::bigint AS pool_id,
+    (
+        SELECT count(*)
+        FROM (
+            SELECT 1
+            FROM stock_token
+            WHERE stock_token.product_id = asked.product_id
+                AND stock_token.pool_id = asked.pool_id
+            LIMIT asked.row_limit
+        ) AS some_tokens
+    )::bigint AS token_count,
+    (
+        SELECT claim.expires_at
+        FROM claim
+        WHERE claim.product_id = asked.product_id
+            AND claim.pool_id = asked.pool_id
+            AND claim.status = 'held'
+        ORDER BY claim.expires_at
+        LIMIT 1
+    ) AS next_release_at,
+    (
+        EXISTS (
+            SELECT 1
+            FROM stock_token
+            WHERE stock_token.product_id = asked.product_id
+        )
+        OR EXISTS (
+            SELECT 1
+            FROM claim
+            WHERE claim.product_id = asked.product_id
+                AND claim.status = 'held'
+        )
+        OR EXISTS (
+            SELECT 1
+            FROM claim
+            WHERE claim.product_id = asked.product_id
+                AND claim.status = 'ordered'
+        )
+    )::boolean AS may_return,
+    coalesce(sqlc.narg('now')::timestamptz, now())::timestamptz AS reckoned_at
+FROM asked;
+
+-- StockTokenStock counts the units of a product by place, from one snapshot. Units in lapsed holds count as available.
+-- name: StockTokenStock :one
+SELECT
+    coalesce((
+        SELECT sum(receipt.quantity)
+        FROM receipt
+        WHERE receipt.product_id = @product_id
+    ), 0)::bigint AS received,
+    (
+        SELECT count(*)
+        FROM stock_token
+        WHERE stock_token.product_id = @product_id
+    )::bigint AS token_count,
+    coalesce((
+        SELECT sum(claim.quantity)
+        FROM claim
+        WHERE claim.product_id = @product_id
+            AND claim.status = 'held'
+            AND claim.expires_at <= coalesce(sqlc.narg('now')::timestamptz, now())
+    ), 0)::bigint AS lapsed_units,
+    coalesce((
+        SELECT sum(claim.quantity)
+        FROM claim
+        WHERE claim.product_id = @product_id
+            AND claim.status = 'held'
+            AND claim.expires_at > coalesce(sqlc.narg('now')::timestamptz, now())
+    ), 0)::bigint AS held,
+    (
+        SELECT count(*)
+        FROM claim
+        JOIN claim_unit ON claim_unit.claim_id = claim.claim_id
+        WHERE claim.product_id = @product_id
+            AND claim.status = 'ordered'
+            AND claim_unit.released_at IS NULL
+    )::bigint AS ordered,
+    coalesce((
+        SELECT sum(withdrawal.quantity)
+        FROM withdrawal
+        WHERE withdrawal.product_id = @product_id
+    ), 0)::bigint AS withdrawn;
+
+-- StockTokenTake deletes picked tokens, of which the caller has the locks, and gives each one's unit to the claim beside it.
+-- name: StockTokenTake :many
+WITH allotted AS (
+    SELECT
+        unnest(@product_ids::bigint[]) AS product_id,
+        unnest(@pool_ids::bigint[]) AS pool_id,
+        unnest(@positions::bigint[]) AS position,
+        unnest(@claim_ids::uuid[]) AS claim_id
+),
+taken AS (
+    DELETE FROM stock_token
+    USING allotted
+    WHERE stock_token.product_id = allotted.product_id
+        AND stock_token.pool_id = allotted.pool_id
+        AND stock_token.position = allotted.position
+    RETURNING
+        stock_token.product_id,
+        stock_token.pool_id,
+        stock_token.position,
+        stock_token.unit_id
+)
+INSERT INTO claim_unit (
+    claim_id,
+    unit_id
+)
+SELECT
+    allotted.claim_id,
+    taken.unit_id
+FROM taken
+JOIN allotted
+    ON allotted.product_id = taken.product_id
+    AND allotted.pool_id = taken.pool_id
+    AND allotted.position = taken.position
+RETURNING
+    claim_unit.claim_id,
+    claim_unit.unit_id;

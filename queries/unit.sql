@@ -1,0 +1,116 @@
+-- UnitDeleteByProduct is for rehearsal products, after their claims and tokens.
+-- name: UnitDeleteByProduct :exec
+WITH gone AS (
+    DELETE FROM unit
+    WHERE unit.product_id = @product_id
+    RETURNING unit.unit_id
+)
+DELETE FROM withdrawal_unit
+USING gone
+WHERE withdrawal_unit.unit_id = gone.unit_id;
+
+-- UnitInsertMany makes the units of a receipt and a token for each in the common pool.
+-- name: UnitInsertMany :execrows
+WITH made AS (
+    INSERT INTO unit (
+        unit_id,
+        product_id,
+        receipt_id
+    )
+    SELECT
+        uuid_v7_nth(@base_ms::bigint, series.n),
+        @product_id::bigint,
+        @receipt_id::uuid
+    FROM generate_series(0, @last_n::bigint) AS series (n)
+    RETURNING unit.unit_id
+)
+INSERT INTO stock_token (
+    product_id,
+    pool_id,
+    position,
+    unit_id
+)
+SELECT
+    @product_id::bigint,
+    0,
+    nextval('stock_token_position'),
+    made.unit_id
+FROM made;
+
+-- UnitInsertSerials is UnitInsertMany for units that have a serial each.
+-- name: UnitInsertSerials :execrows
+WITH made AS (
+    INSERT INTO unit (
+        unit_id,
+        product_id,
+        receipt_id,
+        serial
+    )
+    SELECT
+        uuid_v7_nth(@base_ms::bigint, given.n - 1),
+        @product_id::bigint,
+        @receipt_id::uuid,
+        given.serial
+    FROM unnest(@serials::text[]) WITH ORDINALITY AS given (serial, n)
+    RETURNING unit.unit_id
+)
+INSERT INTO stock_token (
+    product_id,
+    pool_id,
+    position,
+    unit_id
+)
+SELECT
+    @product_id::bigint,
+    0,
+    nextval('stock_token_position'),
+    made.unit_id
+FROM made;
+
+-- UnitLife reads where a unit came from and where it is, if not in somebody's claim.
+-- name: UnitLife :one
+SELECT
+    unit.unit_id,
+    unit.serial,
+    product.sku,
+    receipt.receipt_id,
+    receipt.reference AS receipt_reference,
+    receipt.created_at AS received_at,
+    (stock_token.unit_id IS NOT NULL)::boolean AS has_token,
+    withdrawal.withdrawal_id,
+    withdrawal.reason AS withdrawal_reason,
+    withdrawal.created_at AS withdrawn_at
+FROM unit
+JOIN product ON product.product_id = unit.product_id
+JOIN receipt ON receipt.receipt_id = unit.receipt_id
+LEFT JOIN stock_token ON stock_token.unit_id = unit.unit_id
+LEFT JOIN withdrawal_unit ON withdrawal_unit.unit_id = unit.unit_id
+LEFT JOIN withdrawal ON withdrawal.withdrawal_id = withdrawal_unit.withdrawal_id
+WHERE unit.unit_id = @unit_id;
+
+-- UnitLifeClaims reads the claims that a unit has been in, the oldest first, at most 1000 of the latest.
+-- name: UnitLifeClaims :many
+SELECT
+    latest.claim_id,
+    latest.buyer,
+    latest.status,
+    latest.created_at,
+    latest.expires_at,
+    latest.released_at,
+    latest.lapsed
+FROM (
+    SELECT
+        claim.claim_id,
+        claim.buyer,
+        claim.status,
+        claim.created_at,
+        claim.expires_at,
+        claim_unit.released_at,
+        (claim.status = 'held' AND claim.expires_at <= coalesce(sqlc.narg('now')::timestamptz, now()))::boolean AS lapsed
+    FROM claim_unit
+    JOIN claim ON claim.claim_id = claim_unit.claim_id
+    WHERE claim_unit.unit_id = @unit_id
+    ORDER BY claim_unit.released_at DESC NULLS FIRST
+    LIMIT 1000
+) AS latest
+ORDER BY latest.released_at ASC NULLS LAST;
