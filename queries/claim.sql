@@ -1,4 +1,4 @@
--- ClaimByIDs reads transactions by their ids, whoever they belong to, with their units.
+-- ClaimByIDs reads transactions by their ids, of one buyer or (buyer null) of all, with their units.
 -- name: ClaimByIDs :many
 SELECT
     sqlc.embed(claim),
@@ -12,7 +12,8 @@ SELECT
     )::uuid[] AS unit_ids
 FROM claim
 JOIN product ON product.product_id = claim.product_id
-WHERE claim.claim_id = ANY(@claim_ids::uuid[]);
+WHERE claim.claim_id = ANY(@claim_ids::uuid[])
+    AND (sqlc.narg('buyer')::text IS NULL OR claim.buyer = sqlc.narg('buyer')::text);
 
 -- ClaimByKeys reads the transactions that idempotency keys are bound to, with their units, buyers and keys go in pairs.
 -- name: ClaimByKeys :many
@@ -65,7 +66,8 @@ WITH ended AS (
     RETURNING
         claim.claim_id,
         claim.product_id,
-        claim.pool_id
+        claim.pool_id,
+        claim.status
 ),
 freed AS (
     UPDATE claim_unit
@@ -92,7 +94,9 @@ returned AS (
         freed.unit_id
     FROM freed
 )
-SELECT ended.claim_id
+SELECT
+    ended.claim_id,
+    ended.status
 FROM ended;
 
 -- ClaimInsertMany records holds, in the order of buyer and key on every server, so that two batches with the same keys wait for each

@@ -26,11 +26,13 @@ SELECT
 FROM claim
 JOIN product ON product.product_id = claim.product_id
 WHERE claim.claim_id = ANY($2::uuid[])
+    AND ($3::text IS NULL OR claim.buyer = $3::text)
 `
 
 type ClaimByIDsParams struct {
 	Now      *time.Time
 	ClaimIds []pgdb.ID
+	Buyer    *string
 }
 
 type ClaimByIDsRow struct {
@@ -40,9 +42,9 @@ type ClaimByIDsRow struct {
 	UnitIds []pgdb.ID
 }
 
-// ClaimByIDs reads transactions by their ids, whoever they belong to, with their units.
+// ClaimByIDs reads transactions by their ids, of one buyer or (buyer null) of all, with their units.
 func (q *Queries) ClaimByIDs(ctx context.Context, db DBTX, arg ClaimByIDsParams) ([]ClaimByIDsRow, error) {
-	rows, err := db.Query(ctx, claimByIDs, arg.Now, arg.ClaimIds)
+	rows, err := db.Query(ctx, claimByIDs, arg.Now, arg.ClaimIds, arg.Buyer)
 	if err != nil {
 		return nil, err
 	}
@@ -181,7 +183,8 @@ WITH ended AS (
     RETURNING
         claim.claim_id,
         claim.product_id,
-        claim.pool_id
+        claim.pool_id,
+        claim.status
 ),
 freed AS (
     UPDATE claim_unit
@@ -208,7 +211,9 @@ returned AS (
         freed.unit_id
     FROM freed
 )
-SELECT ended.claim_id
+SELECT
+    ended.claim_id,
+    ended.status
 FROM ended
 `
 
@@ -218,22 +223,27 @@ type ClaimEndParams struct {
 	Release  bool
 }
 
+type ClaimEndRow struct {
+	ClaimID pgdb.ID
+	Status  string
+}
+
 // ClaimEnd ends holds, of which the caller has the locks, and gives their units back to the pool that they came from, at new, higher
 // positions. It is decided by the clock at this instant, not at the transaction's start, which may lie before a long wait for
 // the lock: a hold that has lapsed becomes expired, another becomes released if that is asked for, and else stays.
-func (q *Queries) ClaimEnd(ctx context.Context, db DBTX, arg ClaimEndParams) ([]pgdb.ID, error) {
+func (q *Queries) ClaimEnd(ctx context.Context, db DBTX, arg ClaimEndParams) ([]ClaimEndRow, error) {
 	rows, err := db.Query(ctx, claimEnd, arg.Now, arg.ClaimIds, arg.Release)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	var items []pgdb.ID
+	var items []ClaimEndRow
 	for rows.Next() {
-		var claim_id pgdb.ID
-		if err := rows.Scan(&claim_id); err != nil {
+		var i ClaimEndRow
+		if err := rows.Scan(&i.ClaimID, &i.Status); err != nil {
 			return nil, err
 		}
-		items = append(items, claim_id)
+		items = append(items, i)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, err

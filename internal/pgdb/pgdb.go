@@ -116,7 +116,7 @@ func InTxWith(ctx context.Context, db Begin, setting string, fn func(tx pgx.Tx) 
 	if err != nil {
 		return fmt.Errorf("begin: %w", err)
 	}
-	finish, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
+	finish, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
 	defer func() { _ = tx.Rollback(finish) }()
 	if err := fn(tx); err != nil {
@@ -163,4 +163,19 @@ func Retryable(err error) bool {
 	}
 	// 55P03: lock timeout. 25006: read-only, as a standby is until it is promoted. 25P03: it stalled inside a transaction.
 	return pgErr.Code == "55P03" || pgErr.Code == "25006" || pgErr.Code == "25P03"
+}
+
+// ErrorDetail is the server's detail of an error, for people; empty when err did not come from the server.
+func ErrorDetail(err error) string {
+	var pgErr *pgconn.PgError
+	if errors.As(err, &pgErr) {
+		return pgErr.Detail
+	}
+	return ""
+}
+
+// Unstorable tells whether the server refused a text because it holds what no text can hold there: U+0000.
+func Unstorable(err error) bool {
+	var pgErr *pgconn.PgError
+	return errors.As(err, &pgErr) && (pgErr.Code == "22021" || pgErr.Code == "22P05")
 }

@@ -1,0 +1,282 @@
+// Package lane gathers concurrent calls and settles them together: what has arrived for a key while the last batch of that key
+// was being settled goes into the next one. Batches of one key follow each other; different keys are settled side by side by a
+// bounded number of workers, and where a batch has room it takes calls of several keys. An idle lane costs nothing.
+//
+// It is generic and knows nothing of ours.
+package lane
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"sync"
+	"time"
+)
+
+var (
+	// ErrFull says that as many calls wait as may wait. Nothing was done.
+	ErrFull = errors.New("lane: as many calls wait as may wait")
+	// ErrClosed says that no more calls are taken. Nothing was done.
+	ErrClosed = errors.New("lane: closed")
+)
+
+// Config bounds the lanes. All must be positive.
+type Config struct {
+	// Workers is how many batches may be under way at once.
+	Workers int
+	// BatchCalls is how many calls a batch takes at most.
+	BatchCalls int
+	// BatchKeys is how many keys a batch takes calls of at most.
+	BatchKeys int
+	// Waiting is how many calls may wait at once, those in batches under way included.
+	Waiting int
+}
+
+// Call is one call in a batch.
+type Call[K comparable, In any] struct {
+	Key K
+	In  In
+}
+
+// Answer is what became of a call.
+type Answer[Out any] struct {
+	Out Out
+	Err error
+	// Again puts the call back to the head of its key, to be settled anew after a short pause (1 ms, then twice as long up to
+	// 50 ms while the key goes on asking for it). Out and Err are ignored.
+	Again bool
+}
+
+// Lanes is a set of lanes, one for each key that has calls.
+type Lanes[K comparable, In, Out any] struct {
+	cfg    Config
+	settle func(ctx context.Context, batch []Call[K, In]) []Answer[Out]
+
+	mu      sync.Mutex
+	keys    map[K]*queue[K, In, Out]
+	ready   []*queue[K, In, Out] // with calls to take, in the order in which they became ready
+	waiting int
+	workers int
+	closed  bool
+	idle    *sync.Cond // signalled when the last worker ends and when a call is done
+}
+
+type queue[K comparable, In, Out any] struct {
+	key    K
+	calls  []*call[In, Out]
+	listed bool // in ready
+	busy   bool // in a batch, or pausing before it is tried again
+	pause  time.Duration
+}
+
+type call[In, Out any] struct {
+	in    In
+	taken bool
+	gone  bool
+	done  chan Answer[Out]
+}
+
+// New makes lanes that settle batches with settle. It gets calls of one key in the order of their arrival, next to each other,
+// and returns as many answers in the same order. It must end by itself: no context of a caller reaches it.
+func New[K comparable, In, Out any](cfg Config, settle func(ctx context.Context, batch []Call[K, In]) []Answer[Out]) *Lanes[K, In, Out] {
+	l := &Lanes[K, In, Out]{cfg: cfg, settle: settle, keys: map[K]*queue[K, In, Out]{}}
+	l.idle = sync.NewCond(&l.mu)
+	return l
+}
+
+// Do puts a call into the lane of its key and waits for its answer. When ctx ends before the call was taken into a batch, the
+// call is dropped and ctx's error returned: nothing was done, unless an earlier batch that had it asked for Again. Once taken,
+// the answer is waited for and returned, whatever ctx does, except Again: a call that is put back is dropped if ctx has ended.
+func (l *Lanes[K, In, Out]) Do(ctx context.Context, key K, in In) (Out, error) {
+	c := &call[In, Out]{in: in, done: make(chan Answer[Out], 1)}
+	var none Out
+	if err := l.enter(key, c); err != nil {
+		return none, err
+	}
+	defer l.leave()
+	select {
+	case a := <-c.done:
+		return a.Out, a.Err
+	case <-ctx.Done():
+	}
+	l.mu.Lock()
+	c.gone = true
+	taken := c.taken
+	l.mu.Unlock()
+	if !taken {
+		return none, ctx.Err()
+	}
+	a := <-c.done
+	if a.Again {
+		return none, ctx.Err()
+	}
+	return a.Out, a.Err
+}
+
+// Waiting tells how many calls are waiting, those in batches under way included.
+func (l *Lanes[K, In, Out]) Waiting() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.waiting
+}
+
+// Close refuses new calls and returns when all that were accepted have their answers.
+func (l *Lanes[K, In, Out]) Close() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.closed = true
+	for l.waiting > 0 || l.workers > 0 {
+		l.idle.Wait()
+	}
+}
+
+func (l *Lanes[K, In, Out]) enter(key K, c *call[In, Out]) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return ErrClosed
+	}
+	if l.waiting >= l.cfg.Waiting {
+		return ErrFull
+	}
+	l.waiting++
+	q := l.keys[key]
+	if q == nil {
+		q = &queue[K, In, Out]{key: key}
+		l.keys[key] = q
+	}
+	q.calls = append(q.calls, c)
+	l.list(q)
+	return nil
+}
+
+func (l *Lanes[K, In, Out]) leave() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.waiting--
+	if l.waiting == 0 {
+		l.idle.Broadcast()
+	}
+}
+
+// list makes a queue ready, if it has calls and none of them is in a batch, and sees to it that a worker is there.
+func (l *Lanes[K, In, Out]) list(q *queue[K, In, Out]) {
+	if q.busy || q.listed {
+		return
+	}
+	if len(q.calls) == 0 {
+		delete(l.keys, q.key)
+		return
+	}
+	q.listed = true
+	l.ready = append(l.ready, q)
+	if l.workers < l.cfg.Workers {
+		l.workers++
+		go l.work()
+	}
+}
+
+func (l *Lanes[K, In, Out]) work() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for {
+		parts, batch := l.take()
+		if len(batch) == 0 {
+			break
+		}
+		l.mu.Unlock()
+		answers := l.safely(batch)
+		l.mu.Lock()
+		for _, p := range parts {
+			l.answer(p, answers[:len(p.calls)])
+			answers = answers[len(p.calls):]
+		}
+	}
+	l.workers--
+	if l.workers == 0 {
+		l.idle.Broadcast()
+	}
+}
+
+// part is what a batch has of one key.
+type part[K comparable, In, Out any] struct {
+	queue *queue[K, In, Out]
+	calls []*call[In, Out]
+}
+
+// take makes a batch of the queues that have been ready for longest. Callers that have gone are left out.
+func (l *Lanes[K, In, Out]) take() (parts []part[K, In, Out], batch []Call[K, In]) {
+	for len(l.ready) > 0 && len(batch) < l.cfg.BatchCalls && len(parts) < l.cfg.BatchKeys {
+		q := l.ready[0]
+		l.ready[0] = nil
+		l.ready = l.ready[1:]
+		q.listed = false
+		p := part[K, In, Out]{queue: q}
+		for len(q.calls) > 0 && len(batch) < l.cfg.BatchCalls {
+			c := q.calls[0]
+			q.calls[0] = nil
+			q.calls = q.calls[1:]
+			if c.gone {
+				continue
+			}
+			c.taken = true
+			p.calls = append(p.calls, c)
+			batch = append(batch, Call[K, In]{Key: q.key, In: c.in})
+		}
+		if len(p.calls) == 0 {
+			l.list(q)
+			continue
+		}
+		q.busy = true
+		parts = append(parts, p)
+	}
+	return parts, batch
+}
+
+// answer hands out the answers for one key and makes it ready for the next batch, after a pause if calls were put back.
+func (l *Lanes[K, In, Out]) answer(p part[K, In, Out], answers []Answer[Out]) {
+	var back []*call[In, Out]
+	for i, c := range p.calls {
+		if answers[i].Again && !c.gone {
+			c.taken = false
+			back = append(back, c)
+			continue
+		}
+		c.done <- answers[i]
+	}
+	q := p.queue
+	if len(back) == 0 {
+		q.pause = 0
+		q.busy = false
+		l.list(q)
+		return
+	}
+	q.calls = append(back, q.calls...)
+	q.pause = min(max(2*q.pause, time.Millisecond), 50*time.Millisecond)
+	time.AfterFunc(q.pause, func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		q.busy = false
+		l.list(q)
+	})
+}
+
+// safely turns a panic of settle into an error for each call of the batch.
+func (l *Lanes[K, In, Out]) safely(batch []Call[K, In]) (answers []Answer[Out]) {
+	defer func() {
+		p := recover()
+		if p == nil && len(answers) == len(batch) {
+			return
+		}
+		err := fmt.Errorf("lane: %d answers for %d calls", len(answers), len(batch))
+		if p != nil {
+			err = fmt.Errorf("lane: panic: %v\n%s", p, debug.Stack())
+		}
+		answers = make([]Answer[Out], len(batch))
+		for i := range answers {
+			answers[i].Err = err
+		}
+	}()
+	return l.settle(context.Background(), batch)
+}

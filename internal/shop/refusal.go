@@ -1,0 +1,123 @@
+package shop
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/lastunit/lastunit/internal/lane"
+	"github.com/lastunit/lastunit/internal/pgdb"
+)
+
+// Code names a refusal. The list is closed: see Codes.
+type Code string
+
+// The refusals.
+const (
+	// SoldOut: every unit of the product is sold, in quarantine or withdrawn; none can come back by itself.
+	SoldOut Code = "sold-out"
+	// AllHeld: no unit is there now, but some may come back: they are in carts or in unpaid orders. NextReleaseAt, RetryAfter.
+	AllHeld Code = "all-held"
+	// NotEnoughUnits: some units are there, but fewer than were asked for. Available.
+	NotEnoughUnits Code = "not-enough-units"
+	// NotSelling: the product was taken off sale.
+	NotSelling Code = "not-selling"
+	// Conflict: the thing is in a state that does not allow it. State.
+	Conflict Code = "conflict"
+	// NotFound: it does not exist, or belongs to somebody else.
+	NotFound Code = "not-found"
+	// Validation: what was sent is not of the form asked for. Problems.
+	Validation Code = "validation"
+	// KeyReused: the idempotency key was used before, with other content.
+	KeyReused Code = "idempotency-key-reused"
+	// Unauthenticated: nobody, or nobody that we know, is calling.
+	Unauthenticated Code = "unauthenticated"
+	// Forbidden: the caller is known, but may not do this.
+	Forbidden Code = "forbidden"
+	// Busy: nothing happened, and the same call may succeed a moment later. RetryAfter.
+	Busy Code = "busy"
+	// OutcomeUnknown: the database was lost while it committed; the same call with the same key tells what became of it. RetryAfter.
+	OutcomeUnknown Code = "outcome-unknown"
+)
+
+// Codes lists every code that a Refusal can have.
+func Codes() []Code {
+	return []Code{
+		SoldOut, AllHeld, NotEnoughUnits, NotSelling, Conflict, NotFound, Validation, KeyReused,
+		Unauthenticated, Forbidden, Busy, OutcomeUnknown,
+	}
+}
+
+// Problem is one thing that is wrong with what was sent.
+type Problem struct {
+	Location string // such as body.quantity
+	Message  string
+}
+
+// Refusal is a truthful no. Everything that is returned as an error and is not a Refusal is a fault.
+type Refusal struct {
+	Code          Code
+	Detail        string        // what is the matter and what to do next, for a person
+	NextReleaseAt *time.Time    // the earliest instant at which units may come back by themselves
+	RetryAfter    time.Duration // 0: none
+	Available     *int64        // units that could be claimed
+	State         string        // of the thing in conflict
+	Problems      []Problem
+}
+
+func (r *Refusal) Error() string { return fmt.Sprintf("%s: %s", r.Code, r.Detail) }
+
+func notFound(what string) *Refusal {
+	return &Refusal{Code: NotFound, Detail: fmt.Sprintf("There is no such %s, or it is not yours. Check its name.", what)}
+}
+
+func invalid(location, message string) *Refusal {
+	return &Refusal{
+		Code:     Validation,
+		Detail:   "What was sent can't be accepted. Correct what is listed and send it again.",
+		Problems: []Problem{{Location: location, Message: message}},
+	}
+}
+
+func keyReused() *Refusal {
+	return &Refusal{
+		Code:   KeyReused,
+		Detail: "This Idempotency-Key was used before for a call with other content. Take a new key for a new call.",
+	}
+}
+
+func busy() *Refusal {
+	return &Refusal{
+		Code:       Busy,
+		Detail:     "The store could not get to it in time, and nothing happened. Send it again in a moment.",
+		RetryAfter: time.Second,
+	}
+}
+
+func outcomeUnknown() *Refusal {
+	return &Refusal{
+		Code: OutcomeUnknown,
+		Detail: "The database was lost while it wrote this down. Send it again with the same Idempotency-Key to learn what became of it; " +
+			"a hold that was made without a key shows in the cart.",
+		RetryAfter: time.Second,
+	}
+}
+
+// explain turns what a database call returned into what a caller may be told: a refusal as it is, a passing trouble as busy
+// or outcome-unknown, anything else as a fault that says what was being done.
+func explain(doing string, err error) error {
+	var refusal *Refusal
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &refusal):
+		return refusal
+	case errors.Is(err, pgdb.ErrOutcomeUnknown):
+		return outcomeUnknown()
+	case pgdb.Retryable(err), errors.Is(err, lane.ErrFull), errors.Is(err, lane.ErrClosed):
+		return busy()
+	case pgdb.Unstorable(err):
+		return invalid("body", "holds a character that can't be stored (U+0000); leave it out")
+	}
+	return fmt.Errorf("%s: %w", doing, err)
+}

@@ -1,0 +1,154 @@
+package shop
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/lastunit/lastunit/internal/dbsqlc"
+	"github.com/lastunit/lastunit/internal/lane"
+	"github.com/lastunit/lastunit/internal/pgdb"
+)
+
+// ID is a public id, a UUIDv7.
+type ID = pgdb.ID
+
+// ParseID reads an ID in its usual form; anything else is a not-found refusal, because nothing can have such an id.
+func ParseID(what, s string) (ID, error) {
+	id, err := pgdb.ParseID(s)
+	if err != nil {
+		return ID{}, notFound(what)
+	}
+	return id, nil
+}
+
+// Options of a shop. Zero values take the defaults that are named.
+type Options struct {
+	// Hold is how long a hold lasts outside a sale. 10 minutes.
+	Hold time.Duration
+	// MaxQuantity is how many units one claim may ask for outside a sale. 10.
+	MaxQuantity int
+	// ShowStock is the number up to which the units of a product are shown exactly. 1000 when negative.
+	ShowStock int
+	// Waiting is how many direct claims may wait at once; more are refused as busy. 20000.
+	Waiting int
+	// Workers is how many batches of claims may be in transactions at once. 4.
+	Workers int
+	// ClaimWait is how long a direct claim waits to be settled before it is refused as busy. 5 s.
+	ClaimWait time.Duration
+	// Now moves the clock in tests. Nil, or a function that returns nil: the database's clock.
+	Now func() *time.Time
+}
+
+func (o Options) withDefaults() Options {
+	if o.Hold == 0 {
+		o.Hold = 10 * time.Minute
+	}
+	if o.MaxQuantity == 0 {
+		o.MaxQuantity = 10
+	}
+	if o.ShowStock < 0 {
+		o.ShowStock = 1000
+	}
+	if o.Waiting == 0 {
+		o.Waiting = 20000
+	}
+	if o.Workers == 0 {
+		o.Workers = 4
+	}
+	if o.ClaimWait == 0 {
+		o.ClaimWait = 5 * time.Second
+	}
+	if o.Now == nil {
+		o.Now = func() *time.Time { return nil }
+	}
+	return o
+}
+
+// Shop is the shop on one database. Any number of shops may work on the same one. Its methods may be called concurrently.
+type Shop struct {
+	pool    *pgxpool.Pool
+	q       *dbsqlc.Queries
+	o       Options
+	lanes   *lane.Lanes[string, *claimCall, claimOutcome]
+	cursors cursors
+	keys    keyCache
+	// clockOffset is how far the database's clock is ahead of ours, in nanoseconds.
+	clockOffset atomic.Int64
+}
+
+// New makes a shop on a migrated database. The pool stays the caller's, to be closed after Close.
+func New(pool *pgxpool.Pool, o Options) *Shop {
+	s := &Shop{pool: pool, q: dbsqlc.New(), o: o.withDefaults()}
+	s.cursors.at = map[poolKey]int64{}
+	s.keys.entries = map[[32]byte]keyCacheEntry{}
+	s.lanes = lane.New(lane.Config{
+		Workers:    s.o.Workers,
+		BatchCalls: 512,
+		BatchKeys:  128,
+		Waiting:    s.o.Waiting,
+	}, s.settle)
+	return s
+}
+
+// Close refuses new claims and returns when those under way have their answers.
+func (s *Shop) Close() { s.lanes.Close() }
+
+// Ready returns nil when the database can be written to and would not lose an answer: fsync, full_page_writes and
+// synchronous_commit are on. The error says in plain words what is wrong.
+func (s *Shop) Ready(ctx context.Context) error {
+	return ready(ctx, s.pool)
+}
+
+// SyncClock measures how far the database's clock is from ours.
+func (s *Shop) SyncClock(ctx context.Context) error {
+	before := time.Now()
+	there, err := s.q.ClockNow(ctx, s.pool)
+	if err != nil {
+		return explain("read the database's clock", err)
+	}
+	after := time.Now()
+	here := before.Add(after.Sub(before) / 2)
+	s.clockOffset.Store(int64(there.Sub(here)))
+	return nil
+}
+
+// Clock tells the database's time, as exactly as the last SyncClock found it.
+func (s *Shop) Clock() time.Time {
+	if now := s.o.Now(); now != nil {
+		return *now
+	}
+	return time.Now().Add(time.Duration(s.clockOffset.Load()))
+}
+
+func (s *Shop) inTx(ctx context.Context, fn func(tx pgx.Tx) error) error {
+	return pgdb.InTx(ctx, s.pool, fn)
+}
+
+// poolKey names where tokens lie: a product's common pool (0) or the allotment of a sale.
+type poolKey struct{ productID, poolID int64 }
+
+const commonPool = 0
+
+// cursors remembers, for each pool, the position before which the tokens are (all but surely) gone, so that a claim does not
+// walk over dead rows. It is only a hint: whoever finds too little looks again from 0.
+type cursors struct {
+	mu sync.Mutex
+	at map[poolKey]int64
+}
+
+func (c *cursors) get(k poolKey) int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.at[k]
+}
+
+func (c *cursors) set(k poolKey, position int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.at[k] = position
+}
