@@ -3,6 +3,7 @@
 package pgdb
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,9 +21,8 @@ var errNotAnID = errors.New("not a UUID in its usual form")
 type Options struct {
 	// MaxConns bounds the pool; 0 leaves pgx's default.
 	MaxConns int
-	// QueryMode is a pgx query mode by its name (cache_statement, cache_describe, exec, simple_protocol); empty is
-	// cache_statement. Behind pgbouncer in transaction mode it must be another.
-	QueryMode string
+	// QueryMode is how pgx sends queries; zero is QueryExecModeCacheStatement. Behind pgbouncer in transaction mode it must be another.
+	QueryMode pgx.QueryExecMode
 	// ApplicationName shows in pg_stat_activity; empty is "lastunit".
 	ApplicationName string
 }
@@ -38,15 +38,14 @@ func Connect(ctx context.Context, url string, o Options) (*pgxpool.Pool, error) 
 	if o.MaxConns > 0 {
 		cfg.MaxConns = int32(o.MaxConns)
 	}
-	cfg.ConnConfig.DefaultQueryExecMode, err = queryMode(o.QueryMode)
-	if err != nil {
-		return nil, err
+	if o.QueryMode != 0 {
+		cfg.ConnConfig.DefaultQueryExecMode = o.QueryMode
 	}
 	if cfg.ConnConfig.ConnectTimeout == 0 {
 		cfg.ConnConfig.ConnectTimeout = 5 * time.Second
 	}
 	params := cfg.ConnConfig.RuntimeParams
-	params["application_name"] = cmpOr(o.ApplicationName, "lastunit")
+	params["application_name"] = cmp.Or(o.ApplicationName, "lastunit")
 	params["timezone"] = "UTC"
 	params["idle_in_transaction_session_timeout"] = "30s"
 	cfg.AfterConnect = ensureSynchronousCommit
@@ -62,32 +61,11 @@ func Connect(ctx context.Context, url string, o Options) (*pgxpool.Pool, error) 
 	return pool, nil
 }
 
-func cmpOr(a, b string) string {
-	if a != "" {
-		return a
-	}
-	return b
-}
-
 // ensureSynchronousCommit leaves remote_apply, which promises more, as it is.
 func ensureSynchronousCommit(ctx context.Context, conn *pgx.Conn) error {
 	_, err := conn.Exec(ctx, `SELECT set_config('synchronous_commit', 'on', false)
 		WHERE current_setting('synchronous_commit') NOT IN ('on', 'remote_apply')`)
 	return err
-}
-
-func queryMode(name string) (pgx.QueryExecMode, error) {
-	switch name {
-	case "", "cache_statement":
-		return pgx.QueryExecModeCacheStatement, nil
-	case "cache_describe":
-		return pgx.QueryExecModeCacheDescribe, nil
-	case "exec":
-		return pgx.QueryExecModeExec, nil
-	case "simple_protocol":
-		return pgx.QueryExecModeSimpleProtocol, nil
-	}
-	return 0, fmt.Errorf("unknown query mode %q", name)
 }
 
 // ErrOutcomeUnknown says that the connection was lost while a commit was under way: the transaction may have been

@@ -99,7 +99,7 @@ func New(pool *pgxpool.Pool, o Options) *Shop {
 func (s *Shop) Close() { s.lanes.Close() }
 
 // Ready returns nil when the database can be written to and would not lose an answer: fsync, full_page_writes and
-// synchronous_commit are on. The error says in plain words what is wrong.
+// synchronous_commit are on. Otherwise a Busy refusal that says in plain words what is wrong.
 func (s *Shop) Ready(ctx context.Context) error {
 	return ready(ctx, s.pool)
 }

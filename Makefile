@@ -1,0 +1,53 @@
+# The few commands people type. `make` alone lists them.
+
+GO_LINT = go tool -modfile=$(CURDIR)/tools/golangci-lint/go.mod golangci-lint
+need = @tools/prerequisites.sh
+
+.PHONY: help demo test rehearse build lint lint-code lint-document sizes generate check
+
+help: ## list these commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+demo: ## run a shop with a small catalogue, on a PostgreSQL of its own; it prints how to buy
+	$(need) go postgresql
+	@go build -o bin/lastunit ./cmd/lastunit
+	@exec bin/lastunit demo $(ARGS)
+
+test: ## run every test, with the race detector; the last line is the count
+	$(need) go cc postgresql
+	@go -C tools build -o ../bin/testcount ./testcount
+	@exec bin/testcount . tools -- -race $(ARGS) ./...
+
+rehearse: ## play the 12.12 event against a service that it starts; ARGS="--buyers 5000" and the like go with it
+	$(need) go postgresql
+	@go build -o bin/lastunit ./cmd/lastunit
+	@exec bin/lastunit rehearse $(ARGS)
+
+build: ## build bin/lastunit
+	$(need) go
+	go build -trimpath -o bin/lastunit ./cmd/lastunit
+
+lint: lint-code lint-document ## hold the code and the API's document to the house rules (the first run builds the linter: minutes)
+
+lint-code:
+	$(need) go
+	@code=0; for module in . tools; do (cd $$module && $(GO_LINT) run ./...) || code=1; done; exit $$code
+
+lint-document:
+	$(need) node
+	@[ tools/node_modules/.package-lock.json -nt tools/package-lock.json ] || npm ci --prefix tools
+	tools/node_modules/.bin/spectral lint --fail-severity=warn openapi.yaml
+
+sizes: ## list the functions and files that have grown long: a smell, not an error
+	$(need) go
+	$(GO_LINT) run --enable-only=funlen,revive --issues-exit-code=0 ./...
+
+generate: ## write anew what is generated: the queries' code, openapi.yaml, config.example.yml
+	$(need) go
+	go tool -modfile=tools/go.mod sqlc generate
+	go run ./cmd/lastunit openapi > openapi.yaml.new && mv openapi.yaml.new openapi.yaml
+	go run ./cmd/lastunit config > config.example.yml.new && mv config.example.yml.new config.example.yml
+
+check: ## say whether what is generated has drifted from what it is generated from
+	$(need) go
+	@tools/drift.sh

@@ -1,0 +1,241 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Config holds every setting, read once, before a command starts.
+type Config struct {
+	Listen        string
+	DatabaseURL   string // empty: an own PostgreSQL under DataDir
+	DataDir       string
+	Migrate       bool
+	Hold          time.Duration
+	MaxQuantity   int
+	ShowStock     int
+	BuyerSecret   Secret // empty: none was configured
+	JWKSURL       string
+	Audience      string
+	CORSOrigins   []string
+	MaxWaiting    int
+	DBConnections int
+	QueryMode     pgx.QueryExecMode
+	SweepEvery    time.Duration
+	LogLevel      slog.Level
+	LogFormat     string
+}
+
+// Secret is text that shows itself to nobody who prints, logs or encodes it. Convert it to a string to use it.
+type Secret string
+
+func (Secret) String() string               { return "[secret]" }
+func (Secret) GoString() string             { return "[secret]" }
+func (Secret) LogValue() slog.Value         { return slog.StringValue("[secret]") }
+func (Secret) MarshalText() ([]byte, error) { return []byte("[secret]"), nil }
+
+// exampleDataDir is the default of data-dir in config.example.yml.
+const exampleDataDir = "./lastunit-data"
+
+// A setting is one field of Config: how it is called, what it is for, and what it accepts.
+type setting struct {
+	name    string // the flag's and the file's; the variable is LASTUNIT_ and this in capitals
+	initial string // the default; empty: not set
+	example string // what config.example.yml shows where there is no default; of buyer-secret how to make one, which is too short to pass
+	about   string // one sentence
+	secret  bool   // its value is never repeated in a problem
+	accepts
+}
+
+// accepts says in words what a setting takes, and stores it, unless it is something else.
+type accepts struct {
+	kind    string // what pflag's help shows after the flag
+	allowed string // completes "must be ..."
+	list    bool
+	set     func(c *Config, values []string) bool
+}
+
+// table lists the settings in the order of config.example.yml: what people change first comes first.
+func table(dataDir string) []setting {
+	return []setting{
+		{name: "listen", initial: "127.0.0.1:8080", about: "The address that the service listens on; 0.0.0.0:8080 is every address of this machine.",
+			accepts: text(func(c *Config) *string { return &c.Listen }, "host:port, such as 127.0.0.1:8080", isAddress)},
+		{name: "database-url", example: "postgres://lastunit:password@db.example.com:5432/lastunit", secret: true,
+			about:   "The PostgreSQL database (15 or newer) to use; without one lastunit runs its own under data-dir. DATABASE_URL serves too.",
+			accepts: text(func(c *Config) *string { return &c.DatabaseURL }, "a URL, such as postgres://user:password@host:5432/database (with %-escapes for special characters in the password)", isDatabaseURL)},
+		{name: "data-dir", initial: dataDir, about: "The folder of lastunit's own PostgreSQL and of what it makes for itself.",
+			accepts: text(func(c *Config) *string { return &c.DataDir }, "a folder", isGiven)},
+		{name: "migrate", initial: "false", about: "Whether to bring the database of database-url to this version's schema at start; the own one always is.",
+			accepts: boolean(func(c *Config) *bool { return &c.Migrate })},
+		{name: "buyer-secret", example: "openssl rand -hex 32", secret: true,
+			about:   "The secret that the shop beside us signs its buyers' tokens with (HS256); without one lastunit makes its own in data-dir.",
+			accepts: text(func(c *Config) *string { return (*string)(&c.BuyerSecret) }, "32 bytes or longer", func(v string) bool { return len(v) >= 32 })},
+		{name: "jwks-url", example: "https://id.example.com/.well-known/jwks.json", about: "Where the public keys of the buyers' tokens are, when they are not signed with a secret; both may be set.",
+			accepts: text(func(c *Config) *string { return &c.JWKSURL }, "an http or https URL", isWebURL)},
+		{name: "audience", example: "lastunit", about: "What a buyer's token must name as its audience (aud); not checked unless set.",
+			accepts: text(func(c *Config) *string { return &c.Audience }, "a word or URL, not empty", isGiven)},
+		{name: "cors-origin", example: "https://shop.example.com", about: "A web origin whose pages may call the service from a browser, or * for all; may be given more than once.",
+			accepts: texts(func(c *Config) *[]string { return &c.CORSOrigins }, "an origin, such as https://shop.example.com, or *", isOrigin)},
+		{name: "hold", initial: "10m", about: "How long a claim keeps its units outside a sale.",
+			accepts: duration(func(c *Config) *time.Duration { return &c.Hold }, time.Second, 24*time.Hour)},
+		{name: "max-quantity", initial: "10", about: "The most units that one claim may ask for outside a sale.",
+			accepts: number(func(c *Config) *int { return &c.MaxQuantity }, 1, 1000)},
+		{name: "show-stock", initial: "1000", about: "The largest number of available units shown to buyers; more than that is shown as this number.",
+			accepts: number(func(c *Config) *int { return &c.ShowStock }, 0, 100_000)},
+		{name: "max-waiting", initial: "20000", about: "How many direct claims may wait at once in this process; further ones are answered busy.",
+			accepts: number(func(c *Config) *int { return &c.MaxWaiting }, 1, 1_000_000)},
+		{name: "db-connections", initial: "16", about: "The most connections that this process opens to the database.",
+			accepts: number(func(c *Config) *int { return &c.DBConnections }, 4, 1000)},
+		{name: "query-mode", initial: "cache_statement", about: "How queries are sent: behind pgbouncer in transaction mode take cache_describe, exec or simple_protocol.",
+			accepts: oneOf(func(c *Config) *pgx.QueryExecMode { return &c.QueryMode },
+				choice[pgx.QueryExecMode]{"cache_statement", pgx.QueryExecModeCacheStatement},
+				choice[pgx.QueryExecMode]{"cache_describe", pgx.QueryExecModeCacheDescribe},
+				choice[pgx.QueryExecMode]{"exec", pgx.QueryExecModeExec},
+				choice[pgx.QueryExecMode]{"simple_protocol", pgx.QueryExecModeSimpleProtocol})},
+		{name: "sweep-every", initial: "1s", about: "How often lapsed holds are put away; they can be claimed at once all the same.",
+			accepts: duration(func(c *Config) *time.Duration { return &c.SweepEvery }, 10*time.Millisecond, time.Hour)},
+		{name: "log-level", initial: "info", about: "The least important lines that are logged.",
+			accepts: oneOf(func(c *Config) *slog.Level { return &c.LogLevel },
+				choice[slog.Level]{"debug", slog.LevelDebug}, choice[slog.Level]{"info", slog.LevelInfo},
+				choice[slog.Level]{"warn", slog.LevelWarn}, choice[slog.Level]{"error", slog.LevelError})},
+		{name: "log-format", initial: "text", about: "The form of the log: text for people, json for machines.",
+			accepts: oneOf(func(c *Config) *string { return &c.LogFormat }, choice[string]{"text", "text"}, choice[string]{"json", "json"})},
+	}
+}
+
+func text(at func(*Config) *string, allowed string, ok func(string) bool) accepts {
+	return accepts{kind: "text", allowed: allowed, set: func(c *Config, values []string) bool {
+		*at(c) = values[0]
+		return ok(values[0])
+	}}
+}
+
+func texts(at func(*Config) *[]string, allowed string, ok func(string) bool) accepts {
+	return accepts{kind: "text", allowed: allowed, list: true, set: func(c *Config, values []string) bool {
+		*at(c) = values
+		return !slices.ContainsFunc(values, func(v string) bool { return !ok(v) })
+	}}
+}
+
+func number(at func(*Config) *int, least, most int) accepts {
+	return accepts{kind: "number", allowed: fmt.Sprintf("a whole number from %d to %d", least, most), set: func(c *Config, values []string) bool {
+		n, err := strconv.Atoi(values[0])
+		*at(c) = n
+		return err == nil && n >= least && n <= most
+	}}
+}
+
+func duration(at func(*Config) *time.Duration, least, most time.Duration) accepts {
+	allowed := fmt.Sprintf("a duration with its unit, such as 90s or 15m, from %s to %s", brief(least), brief(most))
+	return accepts{kind: "duration", allowed: allowed, set: func(c *Config, values []string) bool {
+		d, err := time.ParseDuration(values[0])
+		*at(c) = d
+		return err == nil && d >= least && d <= most
+	}}
+}
+
+func boolean(at func(*Config) *bool) accepts {
+	return accepts{kind: "bool", allowed: "true or false", set: func(c *Config, values []string) bool {
+		b, err := strconv.ParseBool(values[0])
+		*at(c) = b
+		return err == nil
+	}}
+}
+
+type choice[T any] struct {
+	name  string
+	value T
+}
+
+func oneOf[T any](at func(*Config) *T, choices ...choice[T]) accepts {
+	var names []string
+	for _, ch := range choices {
+		names = append(names, ch.name)
+	}
+	return accepts{kind: strings.Join(names, "|"), allowed: strings.Join(names, " or "), set: func(c *Config, values []string) bool {
+		i := slices.Index(names, values[0])
+		if i >= 0 {
+			*at(c) = choices[i].value
+		}
+		return i >= 0
+	}}
+}
+
+// brief writes 24h0m0s as 24h.
+func brief(d time.Duration) string {
+	s := d.String()
+	for _, zero := range []string{"m0s", "h0m"} {
+		if strings.HasSuffix(s, zero) {
+			s = s[:len(s)-2]
+		}
+	}
+	return s
+}
+
+func isGiven(v string) bool { return strings.TrimSpace(v) != "" }
+
+func isAddress(v string) bool {
+	_, port, err := net.SplitHostPort(v)
+	if err != nil {
+		return false
+	}
+	_, err = strconv.ParseUint(port, 10, 16)
+	return err == nil
+}
+
+// isDatabaseURL also lets the other form of libpq pass: host=db user=me.
+func isDatabaseURL(v string) bool {
+	u, err := url.Parse(v)
+	if err == nil && (u.Scheme == "postgres" || u.Scheme == "postgresql") {
+		return true
+	}
+	return !strings.Contains(v, "://") && strings.Contains(v, "=")
+}
+
+func isWebURL(v string) bool {
+	u, err := url.Parse(v)
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != ""
+}
+
+func isOrigin(v string) bool {
+	u, err := url.Parse(v)
+	return v == "*" || err == nil && isWebURL(v) && u.Path == "" && u.RawQuery == "" && u.Fragment == "" && u.User == nil
+}
+
+func (s setting) variable() string {
+	return "LASTUNIT_" + strings.ToUpper(strings.ReplaceAll(s.name, "-", "_"))
+}
+
+// writeExample writes config.example.yml: every setting with its sentence and its default, commented out.
+func writeExample(w io.Writer) error {
+	var out bytes.Buffer
+	out.WriteString(`# Every setting of lastunit with its default. Use a copy with: lastunit serve --config config.yml
+#
+# Each is a flag too (max-quantity is --max-quantity) and a variable (LASTUNIT_MAX_QUANTITY).
+# A flag wins over a variable, a variable over this file, this file over the default.
+# Written by "lastunit config".
+`)
+	for _, st := range table(exampleDataDir) {
+		value, unset := cmp.Or(st.initial, st.example), ""
+		if st.initial == "" {
+			unset = " Not set by default."
+		}
+		if st.list {
+			value = "[" + strconv.Quote(value) + "]"
+		}
+		fmt.Fprintf(&out, "\n# %s\n# Must be %s.%s\n#%s: %s\n", st.about, st.allowed, unset, st.name, value)
+	}
+	_, err := w.Write(out.Bytes())
+	return err
+}

@@ -1,0 +1,152 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/lastunit/lastunit/internal/pgserver"
+	"github.com/lastunit/lastunit/internal/rehearsal"
+	"github.com/lastunit/lastunit/internal/shop"
+)
+
+type rehearseFlags struct {
+	urls                   *[]string
+	key, quantity          *string
+	buyers, stock          *int
+	rate                   *float64
+	naive, keep, writeJSON *bool
+}
+
+func rehearse(ctx context.Context, e *environment) error {
+	f := rehearseFlags{
+		urls:      e.flags.StringSlice("url", nil, "the `address` of a running service; repeat it for several servers of one database (without one, a service is started for the occasion)"),
+		key:       e.flags.String("key", "", "an operator's `key` for it, with the scopes catalog, stock, claim and audit"),
+		buyers:    e.flags.Int("buyers", 0, "how many buyers; 0: the cases of 10, 100, 200, 300, 500, 1000 and 5000"),
+		stock:     e.flags.Int("stock", 0, "how many units; 0: half of what is asked for"),
+		quantity:  e.flags.String("quantity", "1", "how many units each buyer asks for, such as 1, or 1-4 for a mixture"),
+		rate:      e.flags.Float64("rate", 0, "requests per second, sent whether or not earlier ones were answered; 0: all at once"),
+		naive:     e.flags.Bool("naive", false, "send the same buyers to a read-then-write shop first"),
+		keep:      e.flags.Bool("keep", false, "leave the products of the rehearsal"),
+		writeJSON: e.flags.Bool("json", false, "write the report as JSON"),
+	}
+	cfg, _, err := e.load(0, 0)
+	if err != nil {
+		return err
+	}
+	o, err := f.options(e)
+	if err != nil {
+		return err
+	}
+	if len(o.URLs) > 0 {
+		if *f.naive {
+			if o.Naive, err = databaseOf(cfg); err != nil {
+				return fmt.Errorf("the naive shop needs the same PostgreSQL: %w", err)
+			}
+		}
+		return play(ctx, e, o, *f.writeJSON)
+	}
+	return withOwnService(ctx, cfg, e, func(s *service, key string) error {
+		o.URLs, o.Key, o.InProcess = []string{s.address}, key, true
+		if *f.naive {
+			o.Naive = s.databaseURL
+		}
+		return play(ctx, e, o, *f.writeJSON)
+	})
+}
+
+func (f rehearseFlags) options(e *environment) (rehearsal.Options, error) {
+	o := rehearsal.Options{URLs: *f.urls, Key: *f.key, Rate: *f.rate, Keep: *f.keep, Progress: e.stderr}
+	if len(o.URLs) > 0 && o.Key == "" {
+		return o, errors.New("--url needs --key: make one with lastunit key create --name rehearsal --scope catalog --scope stock --scope claim --scope audit")
+	}
+	least, most, err := quantityRange(*f.quantity)
+	if err != nil {
+		return o, err
+	}
+	o.Cases = rehearsal.DefaultCases()
+	if *f.buyers != 0 || *f.stock != 0 {
+		o.Cases = []rehearsal.Case{{Buyers: *f.buyers, Stock: *f.stock}}
+		if *f.buyers == 0 {
+			return o, errors.New("--stock needs --buyers")
+		}
+	}
+	for i := range o.Cases {
+		c := &o.Cases[i]
+		c.QuantityMin, c.QuantityMax = least, most
+		if *f.stock == 0 {
+			c.Stock = c.Buyers * (least + most) / 4
+		}
+	}
+	return o, nil
+}
+
+// quantityRange reads "2" or "1-4".
+func quantityRange(s string) (least, most int, err error) {
+	from, to, isRange := strings.Cut(s, "-")
+	if !isRange {
+		to = from
+	}
+	least, err1 := strconv.Atoi(from)
+	most, err2 := strconv.Atoi(to)
+	if err1 != nil || err2 != nil || least < 1 || most < least {
+		return 0, 0, fmt.Errorf("--quantity must be a number such as 1 or a range such as 1-4, not %q", s)
+	}
+	return least, most, nil
+}
+
+func play(ctx context.Context, e *environment, o rehearsal.Options, asJSON bool) error {
+	report, err := rehearsal.Run(ctx, o)
+	if err != nil {
+		return err
+	}
+	if asJSON {
+		err = writeJSON(e.stdout, report)
+	} else {
+		err = report.WriteTable(e.stdout)
+	}
+	if err == nil && !report.OK() {
+		err = errBroken
+	}
+	return err
+}
+
+// withOwnService runs a service on a free port, with a database of its own that is gone afterwards.
+func withOwnService(ctx context.Context, cfg Config, e *environment, fn func(s *service, key string) error) error {
+	dir, err := os.MkdirTemp("", "lastunit-rehearsal-")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	if err := os.Chmod(dir, 0o755); err != nil { // as root, PostgreSQL runs as somebody else
+		return err
+	}
+	cfg.DataDir, cfg.DatabaseURL, cfg.Listen = dir, "", "127.0.0.1:0"
+	cfg.LogLevel = max(cfg.LogLevel, 4) // warnings; a progress bar is enough
+	s, err := startService(ctx, cfg, newLogger(cfg, e.stderr))
+	if err != nil {
+		return err
+	}
+	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
+	done := make(chan error, 1)
+	go func() { done <- s.serve(serving) }()
+	defer func() {
+		stop()
+		<-done
+	}()
+	key, _, err := s.CreateKey(ctx, "rehearsal", []shop.Scope{shop.ScopeCatalog, shop.ScopeStock, shop.ScopeClaim, shop.ScopeAudit})
+	if err != nil {
+		return err
+	}
+	return fn(s, key)
+}
+
+func databaseOf(cfg Config) (string, error) {
+	if cfg.DatabaseURL != "" {
+		return cfg.DatabaseURL, nil
+	}
+	return pgserver.Running(cfg.DataDir)
+}

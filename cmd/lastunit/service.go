@@ -1,0 +1,244 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/lastunit/lastunit/db/migrations"
+	"github.com/lastunit/lastunit/internal/background"
+	"github.com/lastunit/lastunit/internal/httpapi"
+	"github.com/lastunit/lastunit/internal/pgdb"
+	"github.com/lastunit/lastunit/internal/pgserver"
+	"github.com/lastunit/lastunit/internal/shop"
+)
+
+func defaultDataDir() string { return pgserver.DefaultDir() }
+
+func newLogger(cfg Config, w io.Writer) *slog.Logger {
+	o := &slog.HandlerOptions{Level: cfg.LogLevel}
+	if cfg.LogFormat == "json" {
+		return slog.New(slog.NewJSONHandler(w, o))
+	}
+	return slog.New(slog.NewTextHandler(w, o))
+}
+
+// service is a running lastunit.
+type service struct {
+	*shop.Shop
+	cfg         Config
+	databaseURL string
+	address     string // http://...
+	secret      []byte // of the buyers; empty when only a JWKS is trusted
+
+	log      *slog.Logger
+	listener net.Listener
+	postgres *pgserver.Server // nil when the database is somebody else's
+	pool     *pgxpool.Pool
+	server   *http.Server
+	loops    chan struct{} // closed when the background loops have ended
+	stop     context.CancelFunc
+}
+
+// startService brings everything up, in an order in which whatever is most likely to be wrong fails first; a service that can't be started
+// leaves nothing behind.
+func startService(ctx context.Context, cfg Config, log *slog.Logger) (s *service, err error) {
+	s = &service{cfg: cfg, log: log, loops: make(chan struct{})}
+	defer func() {
+		if err != nil {
+			s.close()
+		}
+	}()
+	if s.listener, err = net.Listen("tcp", cfg.Listen); err != nil {
+		return s, fmt.Errorf("%s can't be listened on (%w): choose another address with --listen", cfg.Listen, err)
+	}
+	s.address = "http://" + s.listener.Addr().String()
+	if err := s.openDatabase(ctx); err != nil {
+		return s, err
+	}
+	if s.secret, err = buyerSecret(cfg); err != nil {
+		return s, err
+	}
+	s.Shop = shop.New(s.pool, shop.Options{
+		Hold:        cfg.Hold,
+		MaxQuantity: cfg.MaxQuantity,
+		ShowStock:   cfg.ShowStock,
+		Waiting:     cfg.MaxWaiting,
+		Workers:     max(cfg.DBConnections/4, 1),
+	})
+	if err := s.SyncClock(ctx); err != nil {
+		return s, err
+	}
+	running, stop := context.WithCancel(context.WithoutCancel(ctx))
+	s.stop = stop
+	handler, err := httpapi.New(running, s.Shop, httpapi.Options{
+		Buyers:      httpapi.Buyers{Secret: s.secret, JWKSURL: cfg.JWKSURL, Audience: cfg.Audience},
+		CORSOrigins: cfg.CORSOrigins,
+		Log:         log,
+	})
+	if err != nil {
+		return s, err
+	}
+	s.server = &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: 5 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    16 << 10,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+	go func() {
+		defer close(s.loops)
+		background.Run(running, log,
+			background.Loop{Name: "expire lapsed holds", Every: cfg.SweepEvery, Run: s.ExpireLapsed},
+			background.Loop{Name: "measure the database's clock", Every: 5 * time.Second, Run: s.SyncClock},
+		)
+	}()
+	return s, nil
+}
+
+func (s *service) openDatabase(ctx context.Context) (err error) {
+	migrateIt := s.cfg.Migrate
+	s.databaseURL = s.cfg.DatabaseURL
+	if s.databaseURL == "" {
+		if s.postgres, err = pgserver.Start(ctx, pgserver.Options{Dir: s.cfg.DataDir, Logger: s.log}); err != nil {
+			return err
+		}
+		s.databaseURL, migrateIt = s.postgres.URL(), true
+	}
+	s.pool, err = pgdb.Connect(ctx, s.databaseURL, pgdb.Options{MaxConns: s.cfg.DBConnections, QueryMode: s.cfg.QueryMode})
+	if err != nil {
+		return err
+	}
+	if migrateIt {
+		_, err := pgdb.MigrateUp(ctx, s.pool, migrations.FS)
+		return err
+	}
+	return migrated(ctx, s.pool)
+}
+
+// migrated refuses a database whose schema is older than this program.
+func migrated(ctx context.Context, pool *pgxpool.Pool) error {
+	all, err := pgdb.MigrateStatus(ctx, pool, migrations.FS)
+	if err != nil {
+		return err
+	}
+	for _, m := range all {
+		if !m.Applied {
+			return fmt.Errorf("the database lacks migration %d: run lastunit migrate up, or start with --migrate", m.Version)
+		}
+	}
+	return nil
+}
+
+// serve answers requests until ctx ends; then it lets those under way finish and closes everything.
+func (s *service) serve(ctx context.Context) error {
+	defer s.close()
+	failed := make(chan error, 1)
+	go func() { failed <- s.server.Serve(s.listener) }()
+	select {
+	case err := <-failed:
+		return err
+	case <-ctx.Done():
+	}
+	s.log.Info("stopping")
+	patience, cancel := context.WithTimeout(context.WithoutCancel(ctx), 15*time.Second)
+	defer cancel()
+	if err := s.server.Shutdown(patience); err != nil {
+		s.log.Warn("some requests did not finish in time", "error", err)
+		return s.server.Close()
+	}
+	return nil
+}
+
+// close undoes what startService has done so far.
+func (s *service) close() {
+	if s.stop != nil {
+		s.stop()
+	}
+	if s.server != nil {
+		<-s.loops
+	}
+	if s.Shop != nil {
+		s.Shop.Close()
+	}
+	if s.pool != nil {
+		s.pool.Close()
+	}
+	if s.postgres != nil {
+		s.postgres.Stop()
+	}
+	if s.listener != nil {
+		_ = s.listener.Close()
+	}
+}
+
+// buyerSecret is the configured one; without one, and without a JWKS, the one that was made in the data directory.
+func buyerSecret(cfg Config) ([]byte, error) {
+	if cfg.BuyerSecret != "" || cfg.JWKSURL != "" {
+		return []byte(string(cfg.BuyerSecret)), nil
+	}
+	return ownSecret(cfg.DataDir, "buyer-secret")
+}
+
+// ownSecret reads a secret that lastunit keeps for itself, making it the first time. Several processes may do so at once.
+func ownSecret(dir, name string) ([]byte, error) {
+	path := filepath.Join(dir, name)
+	if found, err := os.ReadFile(path); err == nil {
+		return []byte(strings.TrimSpace(string(found))), nil
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%s can't be read: %w", path, err)
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, fmt.Errorf("%s can't be made: %w", dir, err)
+	}
+	var random [32]byte
+	_, _ = rand.Read(random[:]) // never fails
+	made := path + "." + hex.EncodeToString(random[:4])
+	if err := os.WriteFile(made, []byte(hex.EncodeToString(random[:])+"\n"), 0o600); err != nil {
+		return nil, fmt.Errorf("%s can't be written: %w", path, err)
+	}
+	defer func() { _ = os.Remove(made) }()
+	// A link is made by one process only, and never shows a file that is half written.
+	if err := os.Link(made, path); err != nil && !errors.Is(err, fs.ErrExist) {
+		return nil, fmt.Errorf("%s can't be written: %w", path, err)
+	}
+	found, err := os.ReadFile(path)
+	return []byte(strings.TrimSpace(string(found))), err
+}
+
+// openShop is for commands that work on the database of a service, running or not.
+func openShop(ctx context.Context, cfg Config) (*shop.Shop, *pgxpool.Pool, error) {
+	pool, err := openPool(ctx, cfg)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := migrated(ctx, pool); err != nil {
+		pool.Close()
+		return nil, nil, err
+	}
+	return shop.New(pool, shop.Options{Hold: cfg.Hold, MaxQuantity: cfg.MaxQuantity, ShowStock: cfg.ShowStock}), pool, nil
+}
+
+func openPool(ctx context.Context, cfg Config) (*pgxpool.Pool, error) {
+	url := cfg.DatabaseURL
+	if url == "" {
+		var err error
+		if url, err = pgserver.Running(cfg.DataDir); err != nil {
+			return nil, err
+		}
+	}
+	return pgdb.Connect(ctx, url, pgdb.Options{MaxConns: 4, QueryMode: cfg.QueryMode})
+}

@@ -1,0 +1,176 @@
+// Package httpapi is HTTP in and out: it decodes, asks the shop, and encodes. It knows no SQL and no rules.
+package httpapi
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"reflect"
+	"runtime/debug"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humachi"
+	"github.com/go-chi/chi/v5"
+	"github.com/go-chi/cors"
+
+	"github.com/lastunit/lastunit/internal/shop"
+)
+
+// Options of the API.
+type Options struct {
+	Buyers Buyers
+	// CORSOrigins are the origins whose pages may call.
+	CORSOrigins []string
+	Log         *slog.Logger
+}
+
+type api struct {
+	shop     *shop.Shop
+	huma     huma.API
+	verifier *verifier
+	log      *slog.Logger
+}
+
+var problemType = reflect.TypeFor[Problem]()
+
+// New makes the handler of everything under the service's address. It fetches the JWKS, if there is one, until ctx ends. With a nil shop it
+// serves the document and nothing else.
+func New(ctx context.Context, s *shop.Shop, o Options) (http.Handler, error) {
+	a, router, err := build(ctx, s, o)
+	if err != nil {
+		return nil, err
+	}
+	a.pages(router)
+	return router, nil
+}
+
+// Document is openapi.yaml.
+func Document() ([]byte, error) {
+	a, _, err := build(context.Background(), nil, Options{Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		return nil, err
+	}
+	return a.huma.OpenAPI().YAML()
+}
+
+func build(ctx context.Context, s *shop.Shop, o Options) (*api, chi.Router, error) {
+	a := &api{shop: s, log: o.Log}
+	now := time.Now
+	if s != nil {
+		now = s.Clock
+	}
+	var err error
+	if a.verifier, err = newVerifier(ctx, o.Buyers, now, o.Log); err != nil {
+		return nil, nil, err
+	}
+	router := chi.NewRouter()
+	router.Use(withRequestID, a.recovered, a.logged)
+	if len(o.CORSOrigins) > 0 {
+		router.Use(cors.Handler(cors.Options{
+			AllowedOrigins: o.CORSOrigins,
+			AllowedMethods: []string{"GET", "POST", "PUT", "PATCH", "DELETE"},
+			AllowedHeaders: []string{"Authorization", "Content-Type", "Idempotency-Key", "Prefer", "Last-Event-ID", "X-Request-Id"},
+			ExposedHeaders: []string{"Location", "Retry-After", "Idempotency-Replayed", "Preference-Applied", "X-Request-Id"},
+			MaxAge:         600,
+		}))
+	}
+	router.NotFound(func(w http.ResponseWriter, _ *http.Request) {
+		writeProblem(w, newProblem(shop.NotFound, "There is nothing at this address. See /docs for what there is."))
+	})
+	router.MethodNotAllowed(func(w http.ResponseWriter, r *http.Request) {
+		for _, method := range []string{"GET", "POST", "PUT", "PATCH", "DELETE"} {
+			if router.Match(chi.NewRouteContext(), method, r.URL.Path) {
+				w.Header().Add("Allow", method)
+			}
+		}
+		writeProblem(w, newProblem(methodNotAllowed, ""))
+	})
+	a.huma = humachi.New(router, document())
+	a.operations()
+	return a, router, nil
+}
+
+// operations is every operation, on one screen.
+func (a *api) operations() {
+	register(a, operation{id: "claimQueued", method: "POST", path: "/api/v1/order/addToCart", tag: "cart", who: buyers, status: 201,
+		summary: "Add to the cart, waiting for the answer", about: claimQueuedText, refuses: claimRefuses}, a.claimQueued)
+	register(a, operation{id: "claim", method: "POST", path: "/order/addToCart", tag: "cart", who: buyers, status: 201,
+		summary: "Add to the cart, decided now", about: claimText, refuses: claimRefuses}, a.claim)
+	register(a, operation{id: "getTransaction", method: "GET", path: "/api/v1/transaction/{id}", tag: "cart", who: buyers,
+		summary: "Look at a transaction", about: getTransactionText, refuses: []shop.Code{shop.NotFound}}, a.getTransaction)
+	register(a, operation{id: "getCart", method: "GET", path: "/api/v1/cart", tag: "cart", who: buyers,
+		summary: "Look into the cart", about: "The buyer's holds with their totals and the next expiry. Lapsed holds are gone from it."}, a.getCart)
+	register(a, operation{id: "release", method: "DELETE", path: "/api/v1/cart/{transaction_id}", tag: "cart", who: buyers, status: 204,
+		summary: "Give a hold back", about: releaseText, refuses: []shop.Code{shop.NotFound, shop.Conflict, shop.OutcomeUnknown}}, a.release)
+
+	register(a, operation{id: "listProducts", method: "GET", path: "/api/v1/products", tag: "catalogue", who: anyone,
+		summary: "List the products", about: "By SKU, with what can be claimed of each at this moment."}, a.listProducts)
+	register(a, operation{id: "getProduct", method: "GET", path: "/api/v1/products/{sku}", tag: "catalogue", who: anyone,
+		summary: "Look at a product", about: "With what can be claimed of it at this moment.", refuses: []shop.Code{shop.NotFound}}, a.getProduct)
+	register(a, operation{id: "putProduct", method: "PUT", path: "/api/v1/products/{sku}", tag: "catalogue", who: keysWith(shop.ScopeCatalog),
+		summary: "Create or replace a product", about: putProductText, refuses: []shop.Code{shop.OutcomeUnknown}}, a.putProduct)
+	register(a, operation{id: "deleteProduct", method: "DELETE", path: "/api/v1/products/{sku}", tag: "catalogue", who: keysWith(shop.ScopeCatalog), status: 204,
+		summary: "Delete a rehearsal's product", about: deleteProductText, refuses: []shop.Code{shop.NotFound, shop.Conflict, shop.OutcomeUnknown}}, a.deleteProduct)
+
+	register(a, operation{id: "receive", method: "POST", path: "/api/v1/products/{sku}/receipts", tag: "stock", who: keysWith(shop.ScopeStock), status: 201, body: serialsBytesAtMost,
+		summary: "Receive units", about: receiveText, refuses: []shop.Code{shop.NotFound, shop.KeyReused, shop.Conflict, shop.OutcomeUnknown}}, a.receive)
+	register(a, operation{id: "withdraw", method: "POST", path: "/api/v1/products/{sku}/withdrawals", tag: "stock", who: keysWith(shop.ScopeStock), status: 201,
+		summary: "Withdraw units for good", about: withdrawText, refuses: []shop.Code{shop.NotFound, shop.KeyReused, shop.NotEnoughUnits, shop.OutcomeUnknown}}, a.withdraw)
+	register(a, operation{id: "getStock", method: "GET", path: "/api/v1/products/{sku}/stock", tag: "stock", who: keysWith(shop.ScopeStock),
+		summary: "Count the units by place", about: "Exactly, from one snapshot. Units in lapsed holds count as available.", refuses: []shop.Code{shop.NotFound}}, a.getStock)
+	register(a, operation{id: "getUnit", method: "GET", path: "/api/v1/units/{id}", tag: "stock", who: keysWith(shop.ScopeStock),
+		summary: "Read a unit's life", about: "Where the unit is, and everything that happened to it.", refuses: []shop.Code{shop.NotFound}}, a.getUnit)
+
+	register(a, operation{id: "runAudit", method: "POST", path: "/api/v1/audit", tag: "audit", who: keysWith(shop.ScopeAudit), status: 201,
+		summary: "Run an audit now", about: runAuditText, refuses: []shop.Code{shop.NotFound, shop.KeyReused, shop.OutcomeUnknown}}, a.runAudit)
+	register(a, operation{id: "getAudit", method: "GET", path: "/api/v1/audit", tag: "audit", who: keysWith(shop.ScopeAudit),
+		summary: "Read the last audit", about: "The audit that finished last.", refuses: []shop.Code{shop.NotFound}}, a.getAudit)
+
+	register(a, operation{id: "live", method: "GET", path: "/livez", tag: "health", who: anyone,
+		summary: "Is the process alive?", about: "Asks nobody else."}, a.live)
+	register(a, operation{id: "ready", method: "GET", path: "/readyz", tag: "health", who: anyone,
+		summary: "Can it serve?", about: readyText}, a.ready)
+}
+
+var claimRefuses = []shop.Code{
+	shop.NotFound, shop.NotSelling, shop.SoldOut, shop.AllHeld, shop.NotEnoughUnits, shop.KeyReused, shop.OutcomeUnknown,
+}
+
+// Version is the module's version, or devel.
+func Version() string {
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" && info.Main.Version != "(devel)" {
+		return info.Main.Version
+	}
+	return "devel"
+}
+
+func document() huma.Config {
+	schemas := huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer)
+	config := huma.DefaultConfig("lastunit", "1")
+	config.Components = &huma.Components{
+		Schemas: schemas,
+		SecuritySchemes: map[string]*huma.SecurityScheme{
+			"buyer": {Type: "http", Scheme: "bearer", BearerFormat: "JWT", Description: "A buyer's token: sub is the buyer, exp is required. Signed by the shop (HS256, or a key of its JWKS)."},
+			"key":   {Type: "http", Scheme: "bearer", BearerFormat: "lu_...", Description: "An API key of an operator or a back end, with scopes."},
+		},
+	}
+	config.Info.Description = ("A store back end that sells every unit exactly once.\n\n" +
+		"Every POST takes an Idempotency-Key: repeat a request with the same key until it is answered, and it is done once. " +
+		"Every refusal is a problem (RFC 9457) whose `code` is there to be switched on, and whose `type` is a page that explains it.")
+	config.Info.License = &huma.License{Name: "Apache-2.0", URL: "https://www.apache.org/licenses/LICENSE-2.0"}
+	config.Info.Contact = &huma.Contact{Name: "lastunit", URL: "https://github.com/lastunit/lastunit"}
+	config.Servers = []*huma.Server{{URL: "/", Description: "The service that serves this document."}}
+	config.Tags = []*huma.Tag{
+		{Name: "audit", Description: "Proof that nothing was lost."},
+		{Name: "cart", Description: "What a buyer does: claim units, look, give back."},
+		{Name: "catalogue", Description: "Products and what can be had of them."},
+		{Name: "health", Description: "For whoever keeps the service running."},
+		{Name: "stock", Description: "Units: in, out, where they are."},
+	}
+	config.DocsPath = "" // ours works offline
+	config.SchemasPath = ""
+	config.CreateHooks = nil // no $schema in bodies
+	config.RejectUnknownQueryParameters = true
+	return config
+}

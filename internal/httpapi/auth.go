@@ -1,0 +1,178 @@
+package httpapi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/MicahParks/keyfunc/v3"
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/lastunit/lastunit/internal/shop"
+)
+
+// caller is who makes a request: a buyer, a key, or a key that acts for a buyer.
+type caller struct {
+	buyer string
+	key   shop.Key
+}
+
+type callerKey struct{}
+
+func callerOf(ctx context.Context) caller {
+	c, _ := ctx.Value(callerKey{}).(caller)
+	return c
+}
+
+// Buyers says how the tokens of buyers are verified. A token must have exp, and a sub of 1 to 128 characters; the clock is the database's.
+type Buyers struct {
+	// Secret verifies HS256, if not empty.
+	Secret []byte
+	// JWKSURL names the public keys that verify RS256, PS256, ES256, EdDSA and their larger kin, if not empty.
+	JWKSURL string
+	// Audience must be in aud, if not empty.
+	Audience string
+}
+
+type verifier struct {
+	parser *jwt.Parser
+	secret []byte
+	jwks   keyfunc.Keyfunc
+}
+
+// newVerifier begins to fetch the JWKS, if there is one, and refreshes it until ctx ends.
+func newVerifier(ctx context.Context, b Buyers, now func() time.Time, log *slog.Logger) (*verifier, error) {
+	v := &verifier{secret: b.Secret}
+	var methods []string
+	if len(b.Secret) > 0 {
+		methods = append(methods, "HS256")
+	}
+	if b.JWKSURL != "" {
+		methods = append(methods, "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
+		var err error
+		v.jwks, err = keyfunc.NewDefaultOverrideCtx(ctx, []string{b.JWKSURL}, keyfunc.Override{
+			HTTPTimeout:     5 * time.Second,
+			RefreshInterval: 5 * time.Minute,
+			RefreshErrorHandlerFunc: func(string) func(context.Context, error) {
+				return func(_ context.Context, err error) { log.Warn("the JWKS can't be fetched", slog.Any("error", err)) }
+			},
+		})
+		if err != nil {
+			return nil, fmt.Errorf("JWKS: %w", err)
+		}
+	}
+	options := []jwt.ParserOption{jwt.WithValidMethods(methods), jwt.WithExpirationRequired(), jwt.WithTimeFunc(now)}
+	if b.Audience != "" {
+		options = append(options, jwt.WithAudience(b.Audience))
+	}
+	v.parser = jwt.NewParser(options...)
+	return v, nil
+}
+
+// buyer verifies a token and returns whose it is. The reason of a refusal never repeats anything of the token.
+func (v *verifier) buyer(token string) (string, error) {
+	var claims jwt.RegisteredClaims
+	_, err := v.parser.ParseWithClaims(token, &claims, func(t *jwt.Token) (any, error) {
+		if t.Method.Alg() == "HS256" {
+			return v.secret, nil
+		}
+		return v.jwks.Keyfunc(t)
+	})
+	reason := "The token's signature is not by a key that is trusted here."
+	switch {
+	case err == nil && IsName(claims.Subject):
+		return claims.Subject, nil
+	case err == nil:
+		reason = "The token's sub is not 1 to 128 printable characters."
+	case errors.Is(err, jwt.ErrTokenExpired):
+		reason = "The token has expired."
+	case errors.Is(err, jwt.ErrTokenRequiredClaimMissing):
+		reason = "The token has no exp, or no aud where one is required."
+	case errors.Is(err, jwt.ErrTokenInvalidAudience):
+		reason = "The token is for another audience."
+	case errors.Is(err, jwt.ErrTokenNotValidYet), errors.Is(err, jwt.ErrTokenUsedBeforeIssued):
+		reason = "The token is not valid yet."
+	case errors.Is(err, jwt.ErrTokenMalformed):
+		reason = "The token is not a JWT."
+	}
+	return "", unauthenticated(reason + " Sign in again to get a new one.")
+}
+
+// IsName tells whether a text can name a buyer: 1 to 128 printable characters.
+func IsName(s string) bool {
+	n := utf8.RuneCountInString(s)
+	return n >= 1 && n <= 128 && utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) })
+}
+
+func unauthenticated(detail string) *shop.Refusal {
+	return &shop.Refusal{Code: shop.Unauthenticated, Detail: detail}
+}
+
+func forbidden(detail string) *shop.Refusal {
+	return &shop.Refusal{Code: shop.Forbidden, Detail: detail}
+}
+
+// authenticate is the middleware that lets through only who may call, and tells the handler who it is.
+func (a *api) authenticate(who access) func(huma.Context, func(huma.Context)) {
+	return func(hc huma.Context, next func(huma.Context)) {
+		c, err := a.identify(hc, who)
+		if err != nil {
+			a.write(hc, a.problem(hc.Context(), "authenticate", err))
+			return
+		}
+		next(huma.WithValue(hc, callerKey{}, c))
+	}
+}
+
+func (a *api) identify(hc huma.Context, who access) (caller, error) {
+	scheme, token, _ := strings.Cut(hc.Header("Authorization"), " ")
+	token = strings.TrimSpace(token)
+	if !strings.EqualFold(scheme, "Bearer") || token == "" {
+		return caller{}, unauthenticated("This needs a caller. Send the header Authorization: Bearer with a buyer's token or an API key.")
+	}
+	if strings.HasPrefix(token, shop.KeyPrefix) {
+		return a.identifyKey(hc, who, token)
+	}
+	buyer, err := a.verifier.buyer(token)
+	switch {
+	case err != nil:
+		return caller{}, err
+	case !who.buyer:
+		return caller{}, forbidden(fmt.Sprintf("A buyer may not do this. It needs an API key with the scope %s.", who.scope))
+	case hc.Header("Buyer-Id") != "":
+		return caller{}, forbidden("Buyer-Id goes with an API key only: a buyer's token names its buyer. Leave the header out.")
+	}
+	return caller{buyer: buyer}, nil
+}
+
+func (a *api) identifyKey(hc huma.Context, who access, secret string) (caller, error) {
+	key, err := a.shop.KeyBySecret(hc.Context(), secret)
+	if err != nil {
+		return caller{}, err
+	}
+	scope := who.scope
+	if who.buyer {
+		scope = shop.ScopeClaim
+	}
+	if !key.May(scope) {
+		return caller{}, forbidden(fmt.Sprintf("This needs an API key with the scope %s.", scope))
+	}
+	if !who.buyer {
+		return caller{key: key}, nil
+	}
+	buyer := hc.Header("Buyer-Id")
+	if !IsName(buyer) {
+		return caller{}, &shop.Refusal{
+			Code:     shop.Validation,
+			Detail:   "An API key acts for a buyer here. Name the buyer in the header Buyer-Id.",
+			Problems: []shop.Problem{{Location: "header.Buyer-Id", Message: "must be 1 to 128 printable characters"}},
+		}
+	}
+	return caller{key: key, buyer: buyer}, nil
+}

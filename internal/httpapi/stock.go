@@ -1,0 +1,156 @@
+package httpapi
+
+import (
+	"context"
+
+	"github.com/lastunit/lastunit/internal/shop"
+)
+
+const (
+	receiveText  = "Either a quantity, or a list of serials, one a unit. The units can be claimed as soon as it is answered. A serial comes in once in the life of a product."
+	withdrawText = "Only available units, all or none. Units in lapsed holds are available."
+	runAuditText = "Checks the invariants, product by product, and answers with what it found. An audit that finds something is a success of the audit: look at `ok`."
+	readyText    = "Yes, if the database can be written to and would not lose an answer (fsync, full_page_writes and synchronous_commit are on); else `busy`, and why."
+)
+
+type receiveInput struct {
+	SKUPath
+	IdempotencyKey string `header:"Idempotency-Key" minLength:"1" maxLength:"255" doc:"The same key receives once."`
+	Body           ReceiptBody
+}
+
+// ReceiptBody is units that come in: a quantity or serials.
+type ReceiptBody struct {
+	Quantity  int      `json:"quantity,omitempty" minimum:"1" maximum:"1000000" doc:"How many units." example:"500"`
+	Serials   []string `json:"serials,omitempty" nullable:"false" minItems:"1" maxItems:"10000" maxLength:"100" doc:"A serial for each unit, instead of a quantity."`
+	Reference string   `json:"reference" required:"true" minLength:"1" maxLength:"200" doc:"What it was, such as the number of a delivery note." example:"delivery 4711"`
+}
+
+type receiptOutput struct {
+	Replayed string `header:"Idempotency-Replayed" doc:"true when an earlier request with this key made it."`
+	Body     Receipt
+}
+
+func (a *api) receive(ctx context.Context, in *receiveInput) (*receiptOutput, error) {
+	r, replayed, err := a.shop.Receive(ctx, shop.ReceiptRequest{
+		SKU: in.SKU, Quantity: in.Body.Quantity, Serials: in.Body.Serials, Reference: in.Body.Reference,
+		KeyID: callerOf(ctx).key.ID, Key: in.IdempotencyKey,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &receiptOutput{Replayed: replayedHeader(replayed), Body: Receipt{
+		ID: r.ID.String(), SKU: r.SKU, Quantity: r.Quantity, Reference: r.Reference, CreatedAt: r.CreatedAt.UTC(),
+	}}, nil
+}
+
+type withdrawInput struct {
+	SKUPath
+	IdempotencyKey string `header:"Idempotency-Key" minLength:"1" maxLength:"255" doc:"The same key withdraws once."`
+	Body           WithdrawalBody
+}
+
+// WithdrawalBody is units that go out for good.
+type WithdrawalBody struct {
+	Quantity int    `json:"quantity" required:"true" minimum:"1" maximum:"1000000" doc:"How many units." example:"2"`
+	Reason   string `json:"reason" required:"true" minLength:"1" maxLength:"200" doc:"Why." example:"broken in transport"`
+}
+
+type withdrawalOutput struct {
+	Replayed string `header:"Idempotency-Replayed" doc:"true when an earlier request with this key made it."`
+	Body     Withdrawal
+}
+
+func (a *api) withdraw(ctx context.Context, in *withdrawInput) (*withdrawalOutput, error) {
+	w, replayed, err := a.shop.Withdraw(ctx, shop.WithdrawalRequest{
+		SKU: in.SKU, Quantity: in.Body.Quantity, Reason: in.Body.Reason, KeyID: callerOf(ctx).key.ID, Key: in.IdempotencyKey,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &withdrawalOutput{Replayed: replayedHeader(replayed), Body: Withdrawal{
+		ID: w.ID.String(), SKU: w.SKU, Quantity: w.Quantity, Reason: w.Reason, CreatedAt: w.CreatedAt.UTC(),
+	}}, nil
+}
+
+type stockOutput struct{ Body Stock }
+
+func (a *api) getStock(ctx context.Context, in *SKUPath) (*stockOutput, error) {
+	s, err := a.shop.Stock(ctx, in.SKU)
+	if err != nil {
+		return nil, err
+	}
+	return &stockOutput{Body: Stock(s)}, nil
+}
+
+type getUnitInput struct {
+	ID string `path:"id" doc:"The unit." example:"019b1234-5678-7abc-8def-0123456789ab"`
+}
+
+type unitOutput struct{ Body Unit }
+
+func (a *api) getUnit(ctx context.Context, in *getUnitInput) (*unitOutput, error) {
+	id, err := shop.ParseID("unit", in.ID)
+	if err != nil {
+		return nil, err
+	}
+	u, err := a.shop.Unit(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	return &unitOutput{Body: unitOut(u)}, nil
+}
+
+type runAuditInput struct {
+	IdempotencyKey string     `header:"Idempotency-Key" minLength:"1" maxLength:"255" doc:"The same key audits once."`
+	Body           *AuditBody `required:"false"`
+}
+
+// AuditBody says what to audit.
+type AuditBody struct {
+	SKU string `json:"sku,omitempty" pattern:"^[A-Za-z0-9._-]{1,64}$" doc:"Only this product." example:"mug-blue"`
+}
+
+type auditOutput struct {
+	Replayed string `header:"Idempotency-Replayed" doc:"true when an earlier request with this key made it."`
+	Body     Audit
+}
+
+func (a *api) runAudit(ctx context.Context, in *runAuditInput) (*auditOutput, error) {
+	key := callerOf(ctx).key.ID
+	r := shop.AuditRequest{KeyID: &key, Key: in.IdempotencyKey}
+	if in.Body != nil {
+		r.SKU = in.Body.SKU
+	}
+	found, replayed, err := a.shop.Audit(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	return &auditOutput{Replayed: replayedHeader(replayed), Body: AuditResource(found)}, nil
+}
+
+func (a *api) getAudit(ctx context.Context, _ *struct{}) (*auditOutput, error) {
+	found, err := a.shop.LatestAudit(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &auditOutput{Body: AuditResource(found)}, nil
+}
+
+type healthOutput struct{ Body Health }
+
+// Health says that all is well.
+type Health struct {
+	Status string `json:"status" enum:"ok"`
+}
+
+func (a *api) live(context.Context, *struct{}) (*healthOutput, error) {
+	return &healthOutput{Body: Health{Status: "ok"}}, nil
+}
+
+func (a *api) ready(ctx context.Context, _ *struct{}) (*healthOutput, error) {
+	if err := a.shop.Ready(ctx); err != nil {
+		return nil, err
+	}
+	return a.live(ctx, nil)
+}

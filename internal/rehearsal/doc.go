@@ -1,0 +1,10 @@
+// Package rehearsal plays a flash sale over HTTP against a running service and judges what came of it: did every unit go
+// to exactly one buyer, did everybody get a true answer, and does the database say the same as the answers did?
+//
+// It stands where a client stands. It knows the service through its documented HTTP interface only and imports none of its
+// packages, so that a mistake in the service cannot hide here too. The one thing that it knows besides is a shop of its own
+// that reads the stock and then writes it (naive.go), to show on the same PostgreSQL what the service is for.
+//
+// A case runs in five steps: stock a product that is marked as a rehearsal, connect every buyer, release all of them at
+// once (or at a rate), judge, remove the product.
+package rehearsal

@@ -1,0 +1,22 @@
+#!/bin/sh
+# Compares what is generated and committed with what it is generated from. Exits 1 and shows the difference where there is one.
+set -u
+cd "$(dirname "$0")/.." || exit 1
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+drifted=0
+
+# Whatever sqlc would write, and nothing that it would not: a query's file that has gone leaves no code behind.
+mkdir "$scratch/db"
+cp -R sqlc.yaml queries "$scratch" && cp -R db/migrations "$scratch/db"
+go tool -modfile=tools/go.mod sqlc generate -f "$scratch/sqlc.yaml" && diff -ru internal/dbsqlc "$scratch/internal/dbsqlc" || drifted=1
+
+for written in openapi:openapi.yaml config:config.example.yml; do
+	file=${written#*:}
+	go run ./cmd/lastunit "${written%%:*}" >"$scratch/$file" && diff -u "$file" "$scratch/$file" || drifted=1
+done
+
+go mod tidy -diff || drifted=1
+
+[ $drifted = 0 ] && echo "nothing has drifted" || echo "run: make generate (and go mod tidy)" >&2
+exit $drifted
