@@ -1,0 +1,167 @@
+package shop_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"net"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/lastunit/lastunit/internal/shop"
+)
+
+// waitFor polls for a condition that has no signal.
+func waitFor(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(20 * time.Second)
+	for !ok() {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited in vain for %s", what)
+		}
+		time.Sleep(time.Millisecond) // polling
+	}
+}
+
+func TestACallerThatGoesAwayWhileItsBatchIsSettled(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name, key string
+		want      shop.Status
+	}{
+		{"its hold is released when it came without a key", "", shop.Released},
+		{"its hold stands when it came with a key", "k", shop.Held},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, shop.Options{})
+			w.stocked("A", 1)
+			tx, err := w.db.Begin(background)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := tx.Exec(background, `LOCK TABLE claim IN SHARE MODE`); err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithCancel(background)
+			done := make(chan error)
+			go func() {
+				_, err := w.Claim(ctx, shop.ClaimRequest{Buyer: "b", SKU: "A", Quantity: 1, Key: c.key})
+				done <- err
+			}()
+			waitFor(t, "the batch to wait for the lock", func() bool {
+				return w.count(`SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'claim'::regclass`) == 1
+			})
+			cancel()
+			if err := tx.Rollback(background); err != nil {
+				t.Fatal(err)
+			}
+			<-done
+			if n := w.count(`SELECT count(*) FROM claim WHERE status = $1`, string(c.want)); n != 1 {
+				t.Errorf("%d transactions are %s, want 1", n, c.want)
+			}
+			w.audited()
+		})
+	}
+}
+
+// cutter is a connection that is lost while a COMMIT is under way: before it reaches the server, or before its answer comes back.
+type cutter struct {
+	net.Conn
+	cuts  *atomic.Int64 // how many commits are still to be cut
+	after bool
+	cut   atomic.Bool
+}
+
+var errCut = &net.OpError{Op: "read", Err: errors.New("connection reset by peer")}
+
+func (c *cutter) Write(b []byte) (int, error) {
+	if bytes.Contains(b, []byte("commit\x00")) && c.cuts.Add(-1) >= 0 {
+		c.cut.Store(true)
+		if c.after {
+			_, _ = c.Conn.Write(b)
+			// The answer has arrived when there is something to read; nobody gets to see it.
+			_, _ = c.Conn.Read(make([]byte, 1))
+		}
+		_ = c.Conn.Close()
+		return len(b), nil
+	}
+	return c.Conn.Write(b)
+}
+
+func (c *cutter) Read(b []byte) (int, error) {
+	if c.cut.Load() {
+		return 0, errCut
+	}
+	return c.Conn.Read(b)
+}
+
+func TestAClaimWhoseCommitWasCutOffIsSettledExactlyOnce(t *testing.T) {
+	t.Parallel()
+	for _, after := range []bool{false, true} {
+		for _, key := range []string{"", "k"} {
+			name := map[bool]string{false: "before it reached the server", true: "after it was done"}[after]
+			t.Run(name+" key="+key, func(t *testing.T) {
+				t.Parallel()
+				w := newWorld(t, shop.Options{})
+				w.stocked("A", 10)
+				cuts := &atomic.Int64{}
+				s := shop.New(cuttingPool(t, w.url, cuts, after), shop.Options{})
+				t.Cleanup(s.Close)
+				cuts.Store(3)
+				c, err := s.Claim(background, shop.ClaimRequest{Buyer: "b", SKU: "A", Quantity: 2, Key: key})
+				if err != nil || c.Replayed || len(c.Transaction.UnitIDs) != 2 {
+					t.Fatalf("claim: %+v, %v", c, err)
+				}
+				if cuts.Load() >= 3 {
+					t.Fatal("no commit was cut")
+				}
+				if got := w.stock("A"); got.Held != 2 || got.Available != 8 {
+					t.Errorf("stock %+v, want 2 held", got)
+				}
+				w.audited()
+			})
+		}
+	}
+}
+
+func TestAClaimSaysThatItsOutcomeIsUnknownWhenTheDatabaseStaysAway(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, shop.Options{})
+	w.stocked("A", 10)
+	cuts := &atomic.Int64{}
+	s := shop.New(cuttingPool(t, w.url, cuts, false), shop.Options{ClaimWait: 200 * time.Millisecond})
+	t.Cleanup(s.Close)
+	cuts.Store(1 << 40)
+	_, err := s.Claim(background, shop.ClaimRequest{Buyer: "b", SKU: "A", Quantity: 1, Key: "k"})
+	refusal(t, err, shop.OutcomeUnknown)
+	cuts.Store(0)
+	c, err := s.Claim(background, shop.ClaimRequest{Buyer: "b", SKU: "A", Quantity: 1, Key: "k"})
+	if err != nil || len(c.Transaction.UnitIDs) != 1 {
+		t.Errorf("asked again with the same key: %+v, %v", c, err)
+	}
+	if got := w.stock("A"); got.Held != 1 {
+		t.Errorf("stock %+v, want 1 held", got)
+	}
+}
+
+func cuttingPool(t *testing.T, url string, cuts *atomic.Int64, after bool) *pgxpool.Pool {
+	t.Helper()
+	cfg, err := pgxpool.ParseConfig(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.ConnConfig.DialFunc = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		conn, err := (&net.Dialer{}).DialContext(ctx, network, addr)
+		return &cutter{Conn: conn, cuts: cuts, after: after}, err
+	}
+	pool, err := pgxpool.NewWithConfig(background, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(pool.Close)
+	return pool
+}
