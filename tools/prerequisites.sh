@@ -74,7 +74,7 @@ for what; do
 		say "A C compiler is missing (the race detector needs it): $(if [ "$(uname)" = Darwin ]; then echo run: xcode-select --install; else how 'gcc libc6-dev' gcc gcc; fi)" ;;
 	postgresql) have_postgresql || { debian postgresql && have_postgresql; } ||
 		say "PostgreSQL 15 or newer is missing: $(how postgresql postgresql-server postgresql@17)" ;;
-	node) have_node || { debian nodejs npm && have_node; } ||
+	node) have_node || # Debian 12 brings an older one
 		say "Node.js 20 or newer, with npm, is missing: get it from https://nodejs.org/" ;;
 	*) say "prerequisites.sh knows go, cc, postgresql and node, not $what" ;;
 	esac

@@ -66,7 +66,7 @@ func (w *crowd) claim(buyer string) {
 		if w.stop.Load() {
 			return // a client that gave up; what it asked for may or may not have been done
 		}
-		time.Sleep(10 * time.Millisecond) // a careful client does not hammer on a server that is down
+		time.Sleep(10 * time.Millisecond) //nolint:forbidigo // a careful client does not hammer on a server that is down
 	}
 }
 
@@ -83,7 +83,7 @@ func (w *crowd) waitFor(answers int) {
 		if time.Now().After(deadline) {
 			w.t.Fatalf("only %d answers", w.answers())
 		}
-		time.Sleep(time.Millisecond) // polling for progress of other goroutines
+		time.Sleep(time.Millisecond) //nolint:forbidigo // polling for the progress of other goroutines
 	}
 }
 

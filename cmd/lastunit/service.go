@@ -172,7 +172,7 @@ func (s *service) close() {
 		<-s.loops
 	}
 	if s.Shop != nil {
-		s.Shop.Close()
+		s.Close()
 	}
 	if s.pool != nil {
 		s.pool.Close()

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"net/http"
@@ -179,7 +180,8 @@ func humaProblem(status int, errs []error) *Problem {
 	}
 	p.Detail = "What was sent can't be accepted. Correct what errors lists and send it again."
 	for _, err := range errs {
-		if d, ok := err.(*huma.ErrorDetail); ok && d.Location != "" {
+		var d *huma.ErrorDetail
+		if errors.As(err, &d) && d.Location != "" {
 			p.Errors = append(p.Errors, ProblemError{Location: d.Location, Message: d.Message})
 			continue
 		}

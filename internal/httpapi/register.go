@@ -37,7 +37,6 @@ type operation struct {
 	status           int // of success; 200 when 0
 	body             int64
 	refuses          []shop.Code
-	hidden           bool
 }
 
 const (

@@ -53,7 +53,7 @@ func waitFor(t *testing.T, what string, ok func() bool) {
 		if time.Now().After(deadline) {
 			t.Fatalf("waited in vain for %s", what)
 		}
-		time.Sleep(100 * time.Microsecond) // polling for a condition that has no signal
+		time.Sleep(100 * time.Microsecond) //nolint:forbidigo // polling: that somebody waits gives no signal
 	}
 }
 

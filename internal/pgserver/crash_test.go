@@ -2,7 +2,6 @@ package pgserver
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,18 +17,11 @@ func itoa(n int) string { return strconv.Itoa(n) }
 
 func TestWeAreKilled(t *testing.T) {
 	t.Parallel()
-	dir := dataDir(t)
-	helper, out := startHelper(t, dir)
-	line, err := out.ReadString('\n')
-	must(t, err)
-	var pid int
-	var address string
-	if _, err := fmt.Sscan(line, &pid, &address); err != nil {
-		t.Fatalf("%q: %v", line, err)
-	}
+	dir := usedDir(t)
+	helper := startHelper(t, dir)
+	pid, address := helper.ready(t)
 	execute(t, address, "CREATE TABLE committed AS SELECT 'before' AS word")
-	must(t, helper.Process.Kill())
-	_ = helper.Wait()
+	helper.kill()
 	if runtime.GOOS == "linux" {
 		eventually(t, "PostgreSQL ends with us", func() bool { return gone(pid) })
 	}
@@ -47,13 +39,12 @@ func TestWeAreKilled(t *testing.T) {
 func TestWeAreKilledWhileMakingTheCluster(t *testing.T) {
 	t.Parallel()
 	dir := dataDir(t)
-	helper, _ := startHelper(t, dir)
+	helper := startHelper(t, dir)
 	eventually(t, "initdb is at work", func() bool {
 		_, err := os.Stat(filepath.Join(dir, "postgres.new", "PG_VERSION"))
 		return err == nil
 	})
-	must(t, helper.Process.Kill())
-	_ = helper.Wait()
+	helper.kill()
 	if _, err := os.Stat(filepath.Join(dir, clusterName)); err == nil {
 		t.Fatal("the cluster was finished before the kill")
 	}
@@ -66,7 +57,7 @@ func TestWeAreKilledWhileMakingTheCluster(t *testing.T) {
 // TestOrphanIsEnded is about systems without a death signal, so it leaves an orphan that nobody told.
 func TestOrphanIsEnded(t *testing.T) {
 	t.Parallel()
-	dir := dataDir(t)
+	dir := usedDir(t)
 	first := start(t, Options{Dir: dir})
 	execute(t, first.URL(), "CREATE TABLE committed AS SELECT 'before' AS word")
 	first.Stop()
@@ -107,7 +98,7 @@ func TestOrphanIsEnded(t *testing.T) {
 // TestNumberOfTheDeadWasReused: a postmaster.pid that survived a crash may name a process that has nothing to do with it.
 func TestNumberOfTheDeadWasReused(t *testing.T) {
 	t.Parallel()
-	dir := dataDir(t)
+	dir := usedDir(t)
 	first := start(t, Options{Dir: dir})
 	note, err := os.ReadFile(pidFile(first.cluster))
 	must(t, err)
@@ -134,7 +125,7 @@ func TestNumberOfTheDeadWasReused(t *testing.T) {
 func TestPostmasterIsKilled(t *testing.T) {
 	t.Parallel()
 	var said journal
-	s := start(t, Options{Dir: dataDir(t), Settings: map[string]string{}, Logger: said.logger()})
+	s := start(t, Options{Dir: usedDir(t), Settings: map[string]string{}, Logger: said.logger()})
 	execute(t, s.URL(), "CREATE TABLE committed AS SELECT 'before' AS word")
 	for range 2 {
 		killedPID, address := s.PID(), s.URL()
@@ -166,7 +157,7 @@ func TestPostmasterIsKilledUnderWork(t *testing.T) {
 		t.Skip("the processes of a dead postmaster can be found on Linux only")
 	}
 	t.Parallel()
-	s := start(t, Options{Dir: dataDir(t)})
+	s := start(t, Options{Dir: usedDir(t)})
 	conn := connect(t, s.URL())
 	broken := make(chan error, 1)
 	go func() {
@@ -193,7 +184,7 @@ func TestPostmasterIsKilledUnderWork(t *testing.T) {
 func TestStopTheHardWay(t *testing.T) {
 	t.Parallel()
 	var said journal
-	s := start(t, Options{Dir: dataDir(t), Logger: said.logger(), patience: 100 * time.Millisecond})
+	s := start(t, Options{Dir: usedDir(t), Logger: said.logger(), patience: 100 * time.Millisecond})
 	processes := serverProcesses(t, s)
 	checkpointer, err := strconv.Atoi(ask(t, s.URL(), "SELECT pid::text FROM pg_stat_activity WHERE backend_type = 'checkpointer'"))
 	must(t, err)
@@ -211,7 +202,7 @@ func TestStopTheHardWay(t *testing.T) {
 
 func TestStopWhileStartingAgain(t *testing.T) {
 	t.Parallel()
-	s := start(t, Options{Dir: dataDir(t)})
+	s := start(t, Options{Dir: usedDir(t)})
 	must(t, os.Rename(s.cluster, s.cluster+".away"))
 	must(t, syscall.Kill(s.PID(), syscall.SIGKILL))
 	eventually(t, "the postmaster is gone", func() bool { return s.PID() == 0 })

@@ -56,6 +56,7 @@ func TestDiskIsFullAtStart(t *testing.T) {
 	t.Parallel()
 	at := disk(t, 0, "size=96m")
 	dir := filepath.Join(at, "data")
+	copySample(t, dir)
 	s := start(t, Options{Dir: dir})
 	execute(t, s.URL(), "CREATE TABLE kept AS SELECT 'here' AS word")
 	s.Stop()
@@ -72,8 +73,10 @@ func TestDiskIsFullAtStart(t *testing.T) {
 func TestDiskFillsUp(t *testing.T) {
 	t.Parallel()
 	at := disk(t, 0, "size=96m")
+	dir := filepath.Join(at, "data")
+	copySample(t, dir)
 	var said journal
-	s := start(t, Options{Dir: filepath.Join(at, "data"), Settings: map[string]string{}, Logger: said.logger()})
+	s := start(t, Options{Dir: dir, Settings: map[string]string{}, Logger: said.logger()})
 	execute(t, s.URL(), "CREATE TABLE kept AS SELECT 'here' AS word")
 	filler := fill(t, at)
 	eventually(t, "PostgreSQL can't go on", func() bool {

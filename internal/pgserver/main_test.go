@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -39,39 +40,70 @@ func TestMain(m *testing.M) {
 		fmt.Println(s.PID(), s.URL())
 		select {}
 	}
-	goleak.VerifyTestMain(m)
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		if sample.dir != "" {
+			_ = os.RemoveAll(sample.dir)
+		}
+		os.Exit(code)
+	}))
 }
 
-// startHelper starts another process that calls Start.
-func startHelper(t *testing.T, dir string) (*exec.Cmd, *bufio.Reader) {
+// helper is another process that called Start.
+type helper struct {
+	*exec.Cmd
+	out *bufio.Reader
+}
+
+func startHelper(t *testing.T, dir string, groups ...uint32) helper {
 	t.Helper()
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), helperDir+"="+dir)
 	cmd.Stderr = os.Stderr
+	if groups != nil {
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Groups: groups}}
+	}
 	out, err := cmd.StdoutPipe()
 	must(t, err)
 	must(t, cmd.Start())
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-	})
-	return cmd, bufio.NewReader(out)
+	h := helper{Cmd: cmd, out: bufio.NewReader(out)}
+	t.Cleanup(h.kill)
+	return h
+}
+
+// ready waits until its PostgreSQL can be used.
+func (h helper) ready(t *testing.T) (pid int, url string) {
+	t.Helper()
+	line, err := h.out.ReadString('\n')
+	must(t, err)
+	if _, err := fmt.Sscan(line, &pid, &url); err != nil {
+		t.Fatalf("%q: %v", line, err)
+	}
+	return pid, url
+}
+
+// kill is what kill -9 does.
+func (h helper) kill() {
+	_ = h.Process.Kill()
+	_ = h.Wait()
 }
 
 // baseDir is a directory that the user PostgreSQL runs as can enter, which the parent of t.TempDir() is not for root.
 func baseDir(t *testing.T) string {
 	t.Helper()
-	above := os.TempDir()
-	if who, err := accountFor("/nonexistent"); err == nil && who.barrier(above) != "" {
-		above = "/tmp"
-	}
-	base, err := os.MkdirTemp(above, "pgserver-test-")
+	base, err := os.MkdirTemp(openTempDir(), "pgserver-test-")
 	must(t, err)
 	base, err = filepath.EvalSymlinks(base)
 	must(t, err)
 	must(t, os.Chmod(base, 0o755))
 	t.Cleanup(func() { must(t, os.RemoveAll(base)) })
 	return base
+}
+
+func openTempDir() string {
+	if who, err := accountFor("/nonexistent"); err == nil && who.barrier(os.TempDir()) != "" {
+		return "/tmp"
+	}
+	return os.TempDir()
 }
 
 func dataDir(t *testing.T) string {
@@ -89,6 +121,38 @@ func start(t *testing.T, options Options) *Server {
 	must(t, err)
 	t.Cleanup(s.Stop)
 	return s
+}
+
+// sample is a cluster as Start makes it, made once: copying it costs a tenth of making another.
+var sample struct {
+	once sync.Once
+	dir  string
+}
+
+// usedDir is a data directory that has been used before.
+func usedDir(t *testing.T) string {
+	t.Helper()
+	dir := dataDir(t)
+	copySample(t, dir)
+	return dir
+}
+
+func copySample(t *testing.T, dir string) {
+	t.Helper()
+	sample.once.Do(func() {
+		base, err := os.MkdirTemp(openTempDir(), "pgserver-sample-")
+		must(t, err)
+		sample.dir = base
+		must(t, os.Chmod(base, 0o755))
+		s, err := Start(t.Context(), Options{Dir: base})
+		must(t, err)
+		s.Stop()
+	})
+	must(t, os.MkdirAll(dir, 0o755))
+	out, err := exec.Command("cp", "-Rp", filepath.Join(sample.dir, clusterName), dir).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
 }
 
 func must(t *testing.T, err error) {

@@ -112,7 +112,9 @@ func postmasterPID(cluster string) int {
 	return max(pid, -pid) // a single-user server writes its number with a minus
 }
 
-func saysReady(cluster string) bool { return pidFileLine(cluster, 7) == "ready" }
+func saysReady(cluster string, pid int) bool {
+	return postmasterPID(cluster) == pid && pidFileLine(cluster, 7) == "ready"
+}
 
 // isPostmaster tells whether a process is a PostgreSQL on the cluster, by its working directory or by what it was started
 // with: a container's root may not see the working directory of another user's process.

@@ -11,7 +11,7 @@ import (
 
 func TestOtherMajor(t *testing.T) {
 	t.Parallel()
-	dir := dataDir(t)
+	dir := usedDir(t)
 	s := start(t, Options{Dir: dir})
 	s.Stop()
 	file := filepath.Join(s.cluster, "PG_VERSION")
@@ -156,7 +156,7 @@ func TestDirectoryOfSomebodyElse(t *testing.T) {
 
 func TestServerThatCannotStart(t *testing.T) {
 	t.Parallel()
-	dir := dataDir(t)
+	dir := usedDir(t)
 	refused(t, Options{Dir: dir, Settings: map[string]string{"shared_buffers": "much"}}, "shared_buffers", filepath.Join(dir, logName))
 	_, err := Running(dir)
 	problem(t, err, "no lastunit is running")

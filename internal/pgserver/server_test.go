@@ -68,6 +68,7 @@ func TestFreshStart(t *testing.T) {
 func TestURLForPsql(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(baseDir(t), "a b+c&d=é%20")
+	copySample(t, dir)
 	s := start(t, Options{Dir: dir, Database: "corner shop?"})
 	psql := s.programs.path("psql")
 	if !executable(psql) {
@@ -127,11 +128,9 @@ func TestDataIsKept(t *testing.T) {
 
 func TestSecondStartOnTheSameDirectory(t *testing.T) {
 	t.Parallel()
-	dir := dataDir(t)
-	helper, out := startHelper(t, dir)
-	line, err := out.ReadString('\n')
-	must(t, err)
-	_, address, _ := strings.Cut(strings.TrimSpace(line), " ")
+	dir := usedDir(t)
+	helper := startHelper(t, dir)
+	_, address := helper.ready(t)
 	refused(t, Options{Dir: dir}, "pid "+itoa(helper.Process.Pid), dir, "--data-dir", "--database-url '"+address+"'")
 	if got, err := Running(dir); err != nil || got != address {
 		t.Errorf("Running says %q, %v; want %q", got, err, address)
@@ -144,6 +143,7 @@ func TestSecondStartOnTheSameDirectory(t *testing.T) {
 func TestLongDirectory(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(baseDir(t), strings.Repeat("long", 20), strings.Repeat("path", 20))
+	copySample(t, dir)
 	s := start(t, Options{Dir: dir})
 	if strings.HasPrefix(s.socketDir, dir) || len(socketFile(s.socketDir)) > longestSocketPath {
 		t.Errorf("the socket is in %s", s.socketDir)
@@ -156,16 +156,12 @@ func TestLongDirectory(t *testing.T) {
 		t.Errorf("%s outlived Stop: %v", s.socketDir, err)
 	}
 
-	helper, out := startHelper(t, dir)
-	line, err := out.ReadString('\n')
-	must(t, err)
-	_, address, _ := strings.Cut(strings.TrimSpace(line), " ")
+	helper := startHelper(t, dir)
+	_, address := helper.ready(t)
 	left := socketDirOf(address)
-	if _, err := os.Stat(left); err != nil {
-		t.Fatalf("%q: %v", line, err)
-	}
-	must(t, helper.Process.Kill())
-	_ = helper.Wait()
+	_, err := os.Stat(left)
+	must(t, err)
+	helper.kill()
 	start(t, Options{Dir: dir})
 	if _, err := os.Stat(left); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("%s of a server that was killed is still there after the next start: %v", left, err)

@@ -10,9 +10,6 @@ import (
 	"strings"
 	"syscall"
 	"time"
-
-	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // What PostgreSQL understands by a signal to its postmaster.
@@ -31,10 +28,7 @@ type postmaster struct {
 	err       error // why, once exited is closed
 }
 
-var (
-	errStopped  = errors.New("stopped while starting")
-	errNotReady = errors.New("not ready")
-)
+var errStopped = errors.New("stopped while starting")
 
 // supervise runs PostgreSQL until Stop. first hears how the first start went. It holds one thread all the while: the kernel
 // ends PostgreSQL with the thread that started it. It asks for a fast shutdown then, which leaves nothing to recover.
@@ -176,56 +170,6 @@ func (s *Server) watch() {
 			}
 		}
 	}
-}
-
-// awaitReady returns when the database can be used, having made it if it was missing.
-func (s *Server) awaitReady(p *postmaster) error {
-	ctx, cancel := context.WithCancel(s.stopping)
-	defer cancel()
-	slow := time.Now().Add(5 * time.Second)
-	for wait := time.Millisecond; ; wait = min(2*wait, 20*time.Millisecond) {
-		err := s.reach(ctx)
-		var refused *pgconn.PgError
-		if errors.As(err, &refused) && refused.Code != "57P03" && !s.reached {
-			return fmt.Errorf("using the database: %w", err)
-		}
-		// Any other answer than "starting up" is one of a server that is up: after a restart, clients may have taken every
-		// connection before us.
-		if err == nil || refused != nil && refused.Code != "57P03" {
-			s.reached = true
-			return nil
-		}
-		if !slow.IsZero() && time.Now().After(slow) {
-			s.logger.Info("PostgreSQL is not ready yet; after a crash it first recovers", "log", logName)
-			slow = time.Time{}
-		}
-		select {
-		case <-p.exited:
-			return fmt.Errorf("postgres ended: %w", p.err)
-		case <-s.stopping.Done():
-			return errStopped
-		case <-time.After(wait):
-		}
-	}
-}
-
-// reach makes the database if it is missing. It waits for PostgreSQL to note that it is ready, because everybody who asks
-// before that leaves an error in the log, and recovery may take minutes. For the same reason it asks the database "postgres", which every cluster has, because asking
-// for one that isn't there leaves an error too.
-func (s *Server) reach(ctx context.Context) error {
-	if !saysReady(s.cluster) {
-		return errNotReady
-	}
-	conn, err := pgconn.Connect(ctx, urlOf(s.socketDir, "postgres"))
-	if err != nil {
-		return err
-	}
-	defer conn.Close(ctx)
-	found := conn.ExecParams(ctx, "SELECT FROM pg_database WHERE datname = $1", [][]byte{[]byte(s.database)}, nil, nil, nil).Read()
-	if found.Err != nil || found.CommandTag.RowsAffected() == 1 {
-		return found.Err
-	}
-	return conn.Exec(ctx, "CREATE DATABASE "+pgx.Identifier{s.database}.Sanitize()).Close()
 }
 
 // pause waits, unless the server is stopped.

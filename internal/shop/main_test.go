@@ -125,7 +125,7 @@ func (w *world) exec(query string, args ...any) {
 }
 
 // refusal fails the test unless err is a refusal with the code, and returns it.
-func refusal(t testing.TB, err error, code shop.Code) *shop.Refusal {
+func refusal(t testing.TB, err error, code shop.Code) shop.Refusal {
 	t.Helper()
 	var r *shop.Refusal
 	if !errors.As(err, &r) || r.Code != code {
@@ -134,7 +134,7 @@ func refusal(t testing.TB, err error, code shop.Code) *shop.Refusal {
 	if r.Detail == "" {
 		t.Errorf("refusal %s says nothing", code)
 	}
-	return r
+	return *r
 }
 
 func buyer(i int) string { return fmt.Sprintf("buyer-%d", i) }
