@@ -106,7 +106,7 @@ func play(ctx context.Context, e *environment, o rehearsal.Options, asJSON bool)
 	if asJSON {
 		err = writeJSON(e.stdout, report)
 	} else {
-		err = report.WriteTable(e.stdout)
+		err = report.WriteTable(e.stdout, e.settings.environ["NO_COLOR"] != "")
 	}
 	if err == nil && !report.OK() {
 		err = errBroken

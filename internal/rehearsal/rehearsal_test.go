@@ -59,7 +59,7 @@ func playWith(t *testing.T, options Options, m manners) *Report {
 func written(t *testing.T, r *Report) string {
 	t.Helper()
 	var b bytes.Buffer
-	if err := r.WriteTable(&b); err != nil {
+	if err := r.WriteTable(&b, false); err != nil {
 		t.Fatal(err)
 	}
 	return b.String()

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,9 +14,9 @@ import (
 const lineWidth = 100
 
 // WriteTable writes the report for people: a line per case, then the verdict in words. Lines are at most 100 columns wide
-// unless figures are longer than usual; colours are used on a terminal only, and not when NO_COLOR is set.
-func (r *Report) WriteTable(w io.Writer) error {
-	ink := ink(isTerminal(w) && os.Getenv("NO_COLOR") == "")
+// unless figures are longer than usual; colours are used on a terminal only, and not when plain.
+func (r *Report) WriteTable(w io.Writer, plain bool) error {
+	ink := ink(isTerminal(w) && !plain)
 	var b bytes.Buffer
 	if slices.ContainsFunc(r.Cases, func(c CaseReport) bool { return c.Naive != nil }) {
 		fmt.Fprintln(&b, ink.bold("naive: reads the stock, then writes it, on the same PostgreSQL"))
