@@ -100,13 +100,13 @@ func quantityRange(s string) (least, most int, err error) {
 
 func play(ctx context.Context, e *environment, o rehearsal.Options, asJSON bool) error {
 	report, err := rehearsal.Run(ctx, o)
-	if err != nil {
+	switch {
+	case report == nil:
 		return err
-	}
-	if asJSON {
-		err = writeJSON(e.stdout, report)
-	} else {
-		err = report.WriteTable(e.stdout, e.settings.environ["NO_COLOR"] != "")
+	case asJSON:
+		err = errors.Join(err, writeJSON(e.stdout, report))
+	default: // also what there is of a run that was cut short
+		err = errors.Join(err, report.WriteTable(e.stdout, e.settings.environ["NO_COLOR"] != ""))
 	}
 	if err == nil && !report.OK() {
 		err = errBroken

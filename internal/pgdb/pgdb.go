@@ -94,16 +94,22 @@ func InTxWith(ctx context.Context, db Begin, setting string, fn func(tx pgx.Tx) 
 	if err != nil {
 		return fmt.Errorf("begin: %w", err)
 	}
-	finish, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
-	defer cancel()
-	defer func() { _ = tx.Rollback(finish) }()
+	// Also when fn panics, and without effect after a commit. A connection that can't roll back is closed, and the server does.
+	defer func() { _ = finish(ctx, tx.Rollback) }()
 	if err := fn(tx); err != nil {
 		return err
 	}
-	if err := tx.Commit(finish); err != nil {
+	if err := finish(ctx, tx.Commit); err != nil {
 		return commitError(err)
 	}
 	return nil
+}
+
+// finish commits or rolls back, whether or not ctx has ended, in at most 10 s.
+func finish(ctx context.Context, do func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	return do(ctx)
 }
 
 // commitError tells a commit that the server refused from one whose answer never came. A server that is shutting down or

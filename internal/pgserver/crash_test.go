@@ -195,6 +195,9 @@ func TestStopTheHardWay(t *testing.T) {
 			t.Errorf("process %d outlived Stop", pid)
 		}
 	}
+	if text := logSince(s.dir, 0); !strings.Contains(text, "received fast shutdown request") || !strings.Contains(text, "received immediate shutdown request") {
+		t.Errorf("PostgreSQL was not asked for both: %s", text)
+	}
 	if !strings.Contains(said.String(), "the hard way") {
 		t.Errorf("the log says nothing: %s", &said)
 	}

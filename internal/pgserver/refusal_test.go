@@ -160,5 +160,12 @@ func TestServerThatCannotStart(t *testing.T) {
 	refused(t, Options{Dir: dir, Settings: map[string]string{"shared_buffers": "much"}}, "shared_buffers", filepath.Join(dir, logName))
 	_, err := Running(dir)
 	problem(t, err, "no lastunit is running")
+
+	rules := filepath.Join(dir, clusterName, "pg_hba.conf")
+	working, err := os.ReadFile(rules)
+	must(t, err)
+	must(t, os.WriteFile(rules, []byte("local all all reject\n"), 0o600))
+	refused(t, Options{Dir: dir}, "pg_hba.conf rejects connection", filepath.Join(dir, logName))
+	must(t, os.WriteFile(rules, working, 0o600))
 	start(t, Options{Dir: dir})
 }

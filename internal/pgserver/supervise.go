@@ -111,12 +111,17 @@ func (s *Server) startOnce() (output string, err error) {
 	if err == nil {
 		return "", nil
 	}
-	process.end(s.patience)
+	select {
+	case <-process.exited:
+		output = logSince(s.dir, process.logOffset)
+	default: // it is we who give up, and we know why
+		process.end(s.patience)
+	}
 	s.clear()
 	if s.stopping.Err() != nil {
 		return "", errStopped
 	}
-	return logSince(s.dir, process.logOffset), err
+	return output, err
 }
 
 // launch starts a postmaster, unless Stop was called: then it would be one that nobody ends.
