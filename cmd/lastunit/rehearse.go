@@ -135,7 +135,7 @@ func withOwnService(ctx context.Context, cfg Config, e *environment, fn func(s *
 	go func() { done <- s.serve(serving) }()
 	defer func() {
 		stop()
-		<-done
+		_ = <-done
 	}()
 	key, _, err := s.CreateKey(ctx, "rehearsal", []shop.Scope{shop.ScopeCatalog, shop.ScopeStock, shop.ScopeClaim, shop.ScopeAudit})
 	if err != nil {

@@ -80,7 +80,7 @@ func TestOrphanIsEnded(t *testing.T) {
 	var said journal
 	second := start(t, Options{Dir: dir, Logger: said.logger()})
 	select {
-	case <-ended:
+	case _ = <-ended:
 	default:
 		t.Error("the orphan still runs")
 	}

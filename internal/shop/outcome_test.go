@@ -59,7 +59,9 @@ func TestACallerThatGoesAwayWhileItsBatchIsSettled(t *testing.T) {
 			if err := tx.Rollback(background); err != nil {
 				t.Fatal(err)
 			}
-			<-done
+			if err := <-done; c.key != "" && err != nil {
+				t.Errorf("the claim that was made: %v", err)
+			}
 			if n := w.count(`SELECT count(*) FROM claim WHERE status = $1`, string(c.want)); n != 1 {
 				t.Errorf("%d transactions are %s, want 1", n, c.want)
 			}

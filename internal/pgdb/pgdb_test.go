@@ -1,0 +1,205 @@
+package pgdb_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/lastunit/lastunit/db/migrations"
+	"github.com/lastunit/lastunit/internal/dbtest"
+	"github.com/lastunit/lastunit/internal/pgdb"
+)
+
+func TestMain(m *testing.M) { dbtest.Main(m) }
+
+var background = context.Background()
+
+func query[T any](t *testing.T, pool *pgxpool.Pool, sql string) (v T) {
+	t.Helper()
+	if err := pool.QueryRow(background, sql).Scan(&v); err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+func TestEveryConnectionCommitsSynchronously(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ serversDefault, want string }{{"off", "on"}, {"local", "on"}, {"remote_apply", "remote_apply"}} {
+		url := dbtest.URL(t)
+		admin := dbtest.Connect(t, url)
+		name := query[string](t, admin, `SELECT current_database()`)
+		if _, err := admin.Exec(background, fmt.Sprintf(`ALTER DATABASE %s SET synchronous_commit = %s`, name, c.serversDefault)); err != nil {
+			t.Fatal(err)
+		}
+		if got := query[string](t, dbtest.Connect(t, url), `SHOW synchronous_commit`); got != c.want {
+			t.Errorf("the database's default is %s: got %s, want %s", c.serversDefault, got, c.want)
+		}
+	}
+}
+
+func TestConnectSaysWhatIsWrongAndNoSecret(t *testing.T) {
+	t.Parallel()
+	for _, url := range []string{"postgres://u:hush@127.0.0.1:1/x", "postgres://u:hush@[broken"} {
+		_, err := pgdb.Connect(background, url, pgdb.Options{})
+		if err == nil {
+			t.Fatalf("%s: no error", url)
+		}
+		if s := err.Error(); len(s) == 0 || containsSecret(s) {
+			t.Errorf("%s", s)
+		}
+	}
+}
+
+func containsSecret(s string) bool {
+	for i := 0; i+4 <= len(s); i++ {
+		if s[i:i+4] == "hush" {
+			return true
+		}
+	}
+	return false
+}
+
+func TestInTxCommitsOrLeavesNothing(t *testing.T) {
+	t.Parallel()
+	pool := dbtest.Pool(t)
+	insert := func(tx pgx.Tx) error {
+		_, err := tx.Exec(background, `INSERT INTO product (sku) VALUES ('A')`)
+		return err
+	}
+	boom := errors.New("boom")
+	err := pgdb.InTx(background, pool, func(tx pgx.Tx) error { return errors.Join(insert(tx), boom) })
+	if !errors.Is(err, boom) {
+		t.Errorf("got %v, want boom", err)
+	}
+	func() {
+		defer func() { _ = recover() }()
+		_ = pgdb.InTx(background, pool, func(tx pgx.Tx) error {
+			_ = insert(tx)
+			panic("boom")
+		})
+	}()
+	if n := query[int](t, pool, `SELECT count(*) FROM product`); n != 0 {
+		t.Errorf("%d rows after an error and a panic, want none", n)
+	}
+	ctx, cancel := context.WithCancel(background)
+	err = pgdb.InTx(ctx, pool, func(tx pgx.Tx) error {
+		defer cancel() // the caller goes once all is said: the commit goes on
+		return insert(tx)
+	})
+	if err != nil || query[int](t, pool, `SELECT count(*) FROM product`) != 1 {
+		t.Errorf("the commit of a caller that has gone: %v", err)
+	}
+	err = pgdb.InTx(background, pool, insert)
+	if !pgdb.ViolatesConstraint(err, "product_sku_once") || pgdb.ViolatesConstraint(err, "product_pkey") || pgdb.Retryable(err) {
+		t.Errorf("got %v, want the violation of product_sku_once, which is not worth trying again", err)
+	}
+}
+
+func TestADeferredRefusalAtCommitIsNoUnknownOutcome(t *testing.T) {
+	t.Parallel()
+	pool := dbtest.Pool(t)
+	if _, err := pool.Exec(background, `CREATE TABLE pair (n int UNIQUE DEFERRABLE INITIALLY DEFERRED)`); err != nil {
+		t.Fatal(err)
+	}
+	err := pgdb.InTx(background, pool, func(tx pgx.Tx) error {
+		_, err := tx.Exec(background, `INSERT INTO pair VALUES (1), (1)`)
+		return err
+	})
+	if err == nil || errors.Is(err, pgdb.ErrOutcomeUnknown) {
+		t.Errorf("got %v, want the constraint's error", err)
+	}
+}
+
+func TestWhatIsWorthTryingAgain(t *testing.T) {
+	t.Parallel()
+	pool := dbtest.Pool(t)
+	err := pgdb.InTx(background, pool, func(tx pgx.Tx) error {
+		_, err := tx.Exec(background, `SELECT pg_terminate_backend(pg_backend_pid())`)
+		return err
+	})
+	if !pgdb.Retryable(err) || errors.Is(err, pgdb.ErrOutcomeUnknown) {
+		t.Errorf("a connection that was ended before the commit: %v", err)
+	}
+	err = pgdb.InTxWith(background, pool, `SET LOCAL lock_timeout = '1ms'`, func(tx pgx.Tx) error {
+		other, err := pool.Begin(background)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = other.Rollback(background) }()
+		if _, err := other.Exec(background, `LOCK TABLE product`); err != nil {
+			return err
+		}
+		_, err = tx.Exec(background, `SELECT FROM product`)
+		return err
+	})
+	if !pgdb.Retryable(err) {
+		t.Errorf("a lock timeout: %v", err)
+	}
+	_, err = pool.Exec(background, `SELECT nonsense`)
+	if pgdb.Retryable(err) {
+		t.Errorf("a query that makes no sense is worth trying again: %v", err)
+	}
+	_, err = pool.Exec(background, `SELECT $1::text`, "a\x00b")
+	if !pgdb.Unstorable(err) {
+		t.Errorf("U+0000 in a text: %v", err)
+	}
+}
+
+func TestSeveralMigrateAtOnceAndEachMigrationIsAppliedOnce(t *testing.T) {
+	t.Parallel()
+	url := dbtest.URL(t)
+	pool := dbtest.Connect(t, url)
+	if _, err := pool.Exec(background, `DROP SCHEMA public CASCADE; CREATE SCHEMA public`); err != nil {
+		t.Fatal(err)
+	}
+	applied := make(chan int, 3)
+	var wg sync.WaitGroup
+	for range 3 {
+		wg.Go(func() {
+			ctx, cancel := context.WithTimeout(background, time.Minute)
+			defer cancel()
+			done, err := pgdb.MigrateUp(ctx, dbtest.Connect(t, url), migrations.FS)
+			if err != nil {
+				t.Error(err)
+			}
+			applied <- len(done)
+		})
+	}
+	wg.Wait()
+	close(applied)
+	sum := 0
+	for n := range applied {
+		sum += n
+	}
+	all, err := pgdb.MigrateStatus(background, pool, migrations.FS)
+	if err != nil || sum != len(all) {
+		t.Errorf("%d were applied of %d, %v", sum, len(all), err)
+	}
+	for _, m := range all {
+		if !m.Applied {
+			t.Errorf("%s is not applied", m.Name)
+		}
+	}
+}
+
+func TestIDs(t *testing.T) {
+	t.Parallel()
+	a, b := pgdb.NewID(), pgdb.NewID()
+	if a.String() >= b.String() {
+		t.Errorf("%s was made before %s", a, b)
+	}
+	if back, err := pgdb.ParseID(a.String()); err != nil || back != a {
+		t.Errorf("%s reads as %s, %v", a, back, err)
+	}
+	for _, s := range []string{"", "x", "{" + a.String() + "}", "urn:uuid:" + a.String(), a.String()[:35], a.String() + "0"} {
+		if _, err := pgdb.ParseID(s); err == nil {
+			t.Errorf("%q was taken for an id", s)
+		}
+	}
+}
