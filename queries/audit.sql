@@ -18,9 +18,9 @@ SELECT
     ), 0)::bigint AS withdrawn,
     (
         SELECT count(*)
-        FROM withdrawal
-        JOIN withdrawal_unit ON withdrawal_unit.withdrawal_id = withdrawal.withdrawal_id
-        WHERE withdrawal.product_id = @product_id
+        FROM unit
+        JOIN withdrawal_unit ON withdrawal_unit.unit_id = unit.unit_id
+        WHERE unit.product_id = @product_id
     )::bigint AS withdrawal_unit_count;
 
 -- AuditHoldExpiry finds transactions of a product's units that expired before their time.
@@ -64,22 +64,32 @@ HAVING count(*) > 1
 ORDER BY of_product.buyer
 LIMIT @row_limit;
 
--- AuditOnePlace finds a product's units that are in no place, or in more than one.
+-- AuditOnePlace finds a product's units that are in no place, or in more than one. It does not rest on the unique indexes that ought to keep a
+-- unit from being twice in the same table: rows_of_unit counts.
 -- name: AuditOnePlace :many
-SELECT
-    unit.unit_id,
-    (stock_token.unit_id IS NOT NULL)::boolean AS has_token,
-    claim_unit.claim_id,
-    (withdrawal_unit.unit_id IS NOT NULL)::boolean AS is_withdrawn
-FROM unit
-LEFT JOIN stock_token ON stock_token.unit_id = unit.unit_id
-LEFT JOIN claim_unit ON claim_unit.unit_id = unit.unit_id AND claim_unit.released_at IS NULL
-LEFT JOIN withdrawal_unit ON withdrawal_unit.unit_id = unit.unit_id
-WHERE unit.product_id = @product_id
-    AND (stock_token.unit_id IS NOT NULL)::integer
-        + (claim_unit.unit_id IS NOT NULL)::integer
-        + (withdrawal_unit.unit_id IS NOT NULL)::integer <> 1
-ORDER BY unit.unit_id
+SELECT DISTINCT
+    placed.unit_id,
+    placed.has_token,
+    placed.claim_id,
+    placed.is_withdrawn
+FROM (
+    SELECT
+        unit.unit_id,
+        (stock_token.unit_id IS NOT NULL)::boolean AS has_token,
+        claim_unit.claim_id,
+        (withdrawal_unit.unit_id IS NOT NULL)::boolean AS is_withdrawn,
+        count(*) OVER (PARTITION BY unit.unit_id) AS rows_of_unit
+    FROM unit
+    LEFT JOIN stock_token ON stock_token.unit_id = unit.unit_id
+    LEFT JOIN claim_unit ON claim_unit.unit_id = unit.unit_id AND claim_unit.released_at IS NULL
+    LEFT JOIN withdrawal_unit ON withdrawal_unit.unit_id = unit.unit_id
+    WHERE unit.product_id = @product_id
+) AS placed
+WHERE placed.rows_of_unit > 1
+    OR placed.has_token::integer + (placed.claim_id IS NOT NULL)::integer + placed.is_withdrawn::integer <> 1
+ORDER BY
+    placed.unit_id,
+    placed.claim_id
 LIMIT @row_limit;
 
 -- AuditProducts pages through the products by id.

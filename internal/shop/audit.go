@@ -141,7 +141,7 @@ func checkOnePlace(ctx context.Context, s *Shop, p dbsqlc.AuditProductsRow, limi
 	for _, row := range rows {
 		found = append(found, Violation{
 			SKU: p.SKU, UnitID: &row.UnitID, TransactionID: row.ClaimID,
-			Detail: fmt.Sprintf("is not in exactly one place: available %t, in a transaction %t, withdrawn %t", row.HasToken, row.ClaimID != nil, row.IsWithdrawn),
+			Detail: fmt.Sprintf("is not in one place, once: available %t, in a transaction %t, withdrawn %t", row.HasToken, row.ClaimID != nil, row.IsWithdrawn),
 		})
 	}
 	strays, err := s.q.AuditStrayTokens(ctx, s.pool, dbsqlc.AuditStrayTokensParams{ProductID: p.ProductID, RowLimit: limit})
