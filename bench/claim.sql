@@ -1,0 +1,158 @@
+-- One claim in a transaction of its own: StockTokenPick, ClaimInsertMany, StockTokenTake. A claim that finds too few units, or
+-- whose key is taken, is rolled back. One key in ten is one of few, so that the same keys meet.
+\set product_id random(1, 4)
+\set unit_count random(1, 4)
+\set buyer random(1, 10)
+\set key case when random(1, 10) = 1 then random(1, 100) else random(1, 1000000000) end
+\set hold_seconds random(50, 2000) / 1000.0
+\set written 0
+
+BEGIN;
+
+SET LOCAL enable_seqscan = off;
+
+SET LOCAL enable_bitmapscan = off;
+
+WITH token AS (
+    WITH wanted AS (
+        SELECT
+            unnest(ARRAY[:product_id]::bigint[]) AS product_id,
+            unnest(ARRAY[0]::bigint[]) AS pool_id,
+            unnest(ARRAY[0]::bigint[]) AS from_position,
+            unnest(ARRAY[9223372036854775807]::bigint[]) AS below_position,
+            unnest(ARRAY[:unit_count]::bigint[]) AS unit_count
+    ),
+    picked AS MATERIALIZED (
+        SELECT
+            token.product_id,
+            token.pool_id,
+            token.position
+        FROM wanted
+        CROSS JOIN LATERAL (
+            SELECT
+                stock_token.product_id,
+                stock_token.pool_id,
+                stock_token.position
+            FROM stock_token
+            WHERE stock_token.product_id = wanted.product_id
+                AND stock_token.pool_id = wanted.pool_id
+                AND stock_token.position >= wanted.from_position
+                AND stock_token.position < wanted.below_position
+            ORDER BY stock_token.position
+            LIMIT wanted.unit_count
+            FOR UPDATE SKIP LOCKED
+        ) AS token
+    )
+    SELECT
+        picked.product_id,
+        picked.pool_id,
+        picked.position
+    FROM picked
+)
+SELECT
+    count(*) AS picked,
+    coalesce(array_agg(token.position), '{}')::text AS positions,
+    uuid_v7_nth((extract(epoch FROM clock_timestamp()) * 1000)::bigint, 0)::text AS claim_id
+FROM token
+\gset
+
+\if :picked = :unit_count
+
+WITH written AS (
+    WITH given AS (
+        SELECT
+            unnest(ARRAY[:claim_id]::uuid[]) AS claim_id,
+            unnest(ARRAY[:buyer]::text[]) AS buyer,
+            unnest(ARRAY[:product_id]::bigint[]) AS product_id,
+            unnest(ARRAY[0]::bigint[]) AS pool_id,
+            unnest(ARRAY[:unit_count]::integer[]) AS quantity,
+            unnest(ARRAY[:key]::text[]) AS idempotency_key,
+            unnest(ARRAY[-1]::bigint[]) AS price_minor,
+            unnest(ARRAY['']::text[]) AS currency
+    )
+    INSERT INTO claim (
+        claim_id,
+        buyer,
+        product_id,
+        pool_id,
+        quantity,
+        status,
+        idempotency_key,
+        price_minor,
+        currency,
+        created_at,
+        expires_at
+    )
+    SELECT
+        given.claim_id,
+        given.buyer,
+        given.product_id,
+        given.pool_id,
+        given.quantity,
+        'held',
+        nullif(given.idempotency_key, ''),
+        nullif(given.price_minor, -1),
+        nullif(given.currency, ''),
+        coalesce(NULL::timestamptz, now()),
+        coalesce(NULL::timestamptz, now()) + :hold_seconds::float8 * interval '1 second'
+    FROM given
+    ORDER BY
+        given.buyer,
+        given.idempotency_key,
+        given.claim_id
+    ON CONFLICT DO NOTHING
+    RETURNING
+        claim.claim_id,
+        claim.created_at,
+        claim.expires_at
+)
+SELECT count(*) AS written
+FROM written
+\gset
+
+\endif
+
+\if :written
+
+WITH allotted AS (
+    SELECT
+        unnest(array_fill(:product_id::bigint, ARRAY[:unit_count::integer])::bigint[]) AS product_id,
+        unnest(array_fill(0, ARRAY[:unit_count::integer])::bigint[]) AS pool_id,
+        unnest(:positions::bigint[]) AS position,
+        unnest(array_fill(:claim_id::uuid, ARRAY[:unit_count::integer])::uuid[]) AS claim_id
+),
+taken AS (
+    DELETE FROM stock_token
+    USING allotted
+    WHERE stock_token.product_id = allotted.product_id
+        AND stock_token.pool_id = allotted.pool_id
+        AND stock_token.position = allotted.position
+    RETURNING
+        stock_token.product_id,
+        stock_token.pool_id,
+        stock_token.position,
+        stock_token.unit_id
+)
+INSERT INTO claim_unit (
+    claim_id,
+    unit_id
+)
+SELECT
+    allotted.claim_id,
+    taken.unit_id
+FROM taken
+JOIN allotted
+    ON allotted.product_id = taken.product_id
+    AND allotted.pool_id = taken.pool_id
+    AND allotted.position = taken.position
+RETURNING
+    claim_unit.claim_id,
+    claim_unit.unit_id;
+
+COMMIT;
+
+\else
+
+ROLLBACK;
+
+\endif

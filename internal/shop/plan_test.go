@@ -1,0 +1,257 @@
+package shop_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/lastunit/lastunit/internal/shop"
+)
+
+// plan is a node of what EXPLAIN (FORMAT JSON) writes, with those below it.
+type plan struct {
+	Node      string  `json:"Node Type"`
+	Relation  string  `json:"Relation Name"`
+	Index     string  `json:"Index Name"`
+	Rows      float64 `json:"Actual Rows"`
+	Loops     float64 `json:"Actual Loops"`
+	Hit       int     `json:"Shared Hit Blocks"`
+	Read      int     `json:"Shared Read Blocks"`
+	Condition string  `json:"Index Cond"`
+	Below     []plan  `json:"Plans"`
+}
+
+func (p plan) buffers() int { return p.Hit + p.Read }
+
+func (p plan) all() []plan {
+	nodes := []plan{p}
+	for _, below := range p.Below {
+		nodes = append(nodes, below.all()...)
+	}
+	return nodes
+}
+
+func (p plan) String() string {
+	var lines []string
+	for _, n := range p.all() {
+		lines = append(lines, strings.TrimSpace(fmt.Sprintf("%s %s %s [%s] rows %g loops %g buffers %d", n.Node, n.Relation, n.Index, n.Condition, n.Rows, n.Loops, n.buffers())))
+	}
+	return strings.Join(lines, "\n")
+}
+
+var (
+	settings  = regexp.MustCompile("(?s)const settleSettings = `(.*?)`")
+	parameter = regexp.MustCompile(`@(\w+)(::[\w\[\]]+)?`)
+	nullable  = regexp.MustCompile(`sqlc\.narg\('now'\)`)
+)
+
+// settleSettings cuts the settings that claims run under out of the source.
+func settleSettings(t *testing.T) string {
+	t.Helper()
+	text, err := os.ReadFile("settle.go")
+	found := settings.FindSubmatch(text)
+	if err != nil || found == nil {
+		t.Fatalf("settle.go has no settleSettings: %v", err)
+	}
+	return string(found[1])
+}
+
+// statement cuts a query out of queries/, with its parameters turned into $1, $2, ... in the order in which they first stand there.
+func statement(t *testing.T, file, name string) (sql string, types []string) {
+	t.Helper()
+	text, err := os.ReadFile("../../queries/" + file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, after, found := strings.Cut(string(text), "-- name: "+name+" ")
+	_, after, cut := strings.Cut(after, "\n")
+	if !found || !cut {
+		t.Fatalf("%s has no %s", file, name)
+	}
+	sql, _, _ = strings.Cut(after, "\n\n-- ")
+	sql = nullable.ReplaceAllString(strings.TrimSuffix(strings.TrimSpace(sql), ";"), "NULL")
+	var names []string
+	sql = parameter.ReplaceAllStringFunc(sql, func(found string) string {
+		m := parameter.FindStringSubmatch(found)
+		if !slices.Contains(names, m[1]) {
+			names = append(names, m[1])
+			types = append(types, strings.TrimPrefix(m[2], "::"))
+		}
+		return fmt.Sprintf("$%d", slices.Index(names, m[1])+1)
+	})
+	return sql, types
+}
+
+// pick is one run of the statement that picks tokens: so many units from a position of a pool of each product.
+type pick struct {
+	products []int64
+	from     int64
+	units    int
+}
+
+const generic, custom = "force_generic_plan", "force_custom_plan"
+
+// explain runs the statement in a transaction that is rolled back.
+func (k pick) explain(t *testing.T, db interface {
+	Begin(ctx context.Context) (pgx.Tx, error)
+}, mode string) plan {
+	t.Helper()
+	sql, types := statement(t, "stock_token.sql", "StockTokenPick")
+	tx, err := db.Begin(background)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = tx.Rollback(background) }()
+	each := func(value int64) string {
+		return fmt.Sprintf("'{%s}'", strings.TrimSuffix(strings.Repeat(fmt.Sprint(value)+",", len(k.products)), ","))
+	}
+	products := strings.ReplaceAll(strings.Trim(fmt.Sprint(k.products), "[]"), " ", ",")
+	args := fmt.Sprintf("'{%s}', %s, %s, %s, %s", products, each(0), each(k.from), each(1<<62), each(int64(k.units)))
+	for _, s := range []string{
+		settleSettings(t) + `; SET LOCAL plan_cache_mode = ` + mode,
+		fmt.Sprintf(`PREPARE pick (%s) AS %s`, strings.Join(types, ", "), sql),
+	} {
+		if _, err := tx.Exec(background, s, pgx.QueryExecModeSimpleProtocol); err != nil {
+			t.Fatalf("%s: %v", s, err)
+		}
+	}
+	defer func() { _, _ = tx.Exec(background, `DEALLOCATE pick`) }()
+	var text []byte
+	if err := tx.QueryRow(background, `EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE pick (`+args+`)`, pgx.QueryExecModeSimpleProtocol).Scan(&text); err != nil {
+		t.Fatal(err)
+	}
+	var explained []struct{ Plan plan }
+	if err := json.Unmarshal(text, &explained); err != nil || len(explained) != 1 {
+		t.Fatalf("%s: %v", text, err)
+	}
+	return explained[0].Plan
+}
+
+// checkShape holds a plan to the one way that does not grow with the pool: straight to the position in the primary key, and no further
+// than the limit.
+func checkShape(t *testing.T, p plan, k pick) {
+	t.Helper()
+	scans := 0
+	for _, n := range p.all() {
+		switch {
+		case strings.Contains(n.Node, "Sort"), n.Node == "Seq Scan", strings.HasPrefix(n.Node, "Bitmap"), n.Node == "Hash":
+			t.Errorf("a %s in the plan", n.Node)
+		case n.Relation == "stock_token":
+			scans++
+			if n.Node != "Index Scan" || n.Index != "stock_token_pkey" {
+				t.Errorf("stock_token is read by a %s of %s", n.Node, n.Index)
+			}
+			for _, column := range []string{"product_id =", "pool_id =", "position\" >="} {
+				if !strings.Contains(n.Condition, column) {
+					t.Errorf("the index is not searched by %s, only by %s", column, n.Condition)
+				}
+			}
+			if int(n.Loops) != len(k.products) || n.Rows > float64(k.units) {
+				t.Errorf("the index was read %g times for %d pools, %g rows each for %d units", n.Loops, len(k.products), n.Rows, k.units)
+			}
+		case n.Node == "LockRows" && n.Rows > float64(k.units):
+			t.Errorf("%g rows were locked for %d units", n.Rows, k.units)
+		}
+	}
+	if scans != 1 {
+		t.Errorf("stock_token is read in %d places", scans)
+	}
+	if want := k.units * len(k.products); int(p.Rows) != want {
+		t.Errorf("%g rows for %d units", p.Rows, want)
+	}
+	if t.Failed() {
+		t.Logf("the plan:\n%v", p)
+	}
+}
+
+// receiveBehindThePlannersBack stocks more units than the planner has heard of: the table was analyzed when it was empty.
+func (w *world) receiveBehindThePlannersBack(sku string, quantity int) (product int64) {
+	w.t.Helper()
+	w.exec(`ALTER TABLE stock_token SET (autovacuum_enabled = off)`)
+	w.exec(`ANALYZE stock_token`)
+	w.product(shop.Product{SKU: sku, Selling: true})
+	w.exec(`INSERT INTO stock_token SELECT product_id, 0, nextval('stock_token_position'), gen_random_uuid()
+		FROM product, generate_series(1, $2::bigint) WHERE sku = $1`, sku, quantity)
+	return int64(w.count(`SELECT product_id FROM product WHERE sku = $1`, sku))
+}
+
+func TestThePickGoesStraightToItsPositionWhateverThePlannerBelieves(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, shop.Options{})
+	product := w.receiveBehindThePlannersBack("A", 100_000)
+	if n := w.count(`SELECT reltuples::bigint FROM pg_class WHERE relname = 'stock_token'`); n > 0 {
+		t.Fatalf("the planner believes in %d tokens, and ought to believe in none", n)
+	}
+	picks := []pick{{[]int64{product}, 0, 1}, {[]int64{product}, 50_001, 10}, {[]int64{product}, 0, 512}}
+	look := func(statistics string) {
+		for _, mode := range []string{generic, custom} {
+			for _, k := range picks {
+				p := k.explain(t, w.db, mode)
+				t.Logf("%s statistics, %s, %d units: %d buffers", statistics, mode, k.units, p.buffers())
+				checkShape(t, p, k)
+				if most := 20 + 5*k.units; p.buffers() > most {
+					t.Errorf("%d buffers for %d units, want at most %d", p.buffers(), k.units, most)
+				}
+			}
+		}
+	}
+	look("stale")
+	w.exec(`ANALYZE stock_token`)
+	look("fresh")
+}
+
+func TestThePickReadsManyPoolsOnceEach(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, shop.Options{})
+	k := pick{units: 3}
+	for i := range 40 {
+		k.products = append(k.products, w.receiveBehindThePlannersBack(fmt.Sprintf("P%d", i), 500))
+	}
+	for _, mode := range []string{generic, custom} {
+		p := k.explain(t, w.db, mode)
+		t.Logf("%s, %d pools: %d buffers", mode, len(k.products), p.buffers())
+		checkShape(t, p, k)
+		if most := len(k.products) * (10 + 5*k.units); p.buffers() > most {
+			t.Errorf("%d buffers, want at most %d", p.buffers(), most)
+		}
+	}
+}
+
+// Dead rows at the head of the queue stay for as long as somebody has an old snapshot. Who starts behind them does not meet them.
+func TestThePickPassesByDeadRows(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, shop.Options{})
+	product := w.receiveBehindThePlannersBack("A", 100_000)
+	w.exec(`ANALYZE stock_token`)
+	old, err := w.db.BeginTx(background, pgx.TxOptions{IsoLevel: pgx.RepeatableRead})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = old.Rollback(background) }()
+	if _, err := old.Exec(background, `SELECT count(*) FROM product`); err != nil {
+		t.Fatal(err)
+	}
+	w.exec(`DELETE FROM stock_token WHERE position <= 50000`)
+	w.exec(`VACUUM stock_token`) // it can't remove what the old snapshot may still see
+	for _, mode := range []string{generic, custom} {
+		k := pick{[]int64{product}, 50_001, 10}
+		p := k.explain(t, w.db, mode)
+		k.from = 0
+		naive := k.explain(t, w.db, mode)
+		t.Logf("%s, 10 units: %d buffers from the remembered position, %d from the beginning", mode, p.buffers(), naive.buffers())
+		checkShape(t, p, k)
+		if p.buffers() > 60 {
+			t.Errorf("%d buffers for 10 units, want at most 60:\n%v", p.buffers(), p)
+		}
+		if naive.buffers() < 500 {
+			t.Errorf("only %d buffers from the beginning: there are no dead rows in the way, so this test shows nothing", naive.buffers())
+		}
+	}
+}
