@@ -3,7 +3,7 @@
 GO_LINT = go tool -modfile=$(CURDIR)/tools/golangci-lint/go.mod golangci-lint
 need = @tools/prerequisites.sh
 
-.PHONY: help demo test rehearse build lint lint-code lint-document sizes generate check
+.PHONY: help demo test rehearse pgbench build lint lint-code lint-document sizes generate check
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -22,6 +22,10 @@ rehearse: ## play the 12.12 event against a service that it starts; ARGS="--buye
 	$(need) go postgresql
 	@go build -o bin/lastunit ./cmd/lastunit
 	@exec bin/lastunit rehearse $(ARGS)
+
+pgbench: ## run the statements without the service against a scratch database; URL=postgres://... (it deletes everything in it)
+	$(need) postgresql
+	@bench/pgbench.sh "$(URL)" $(ARGS)
 
 build: ## build bin/lastunit
 	$(need) go

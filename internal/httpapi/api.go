@@ -65,7 +65,7 @@ func build(ctx context.Context, s *shop.Shop, o Options) (*api, chi.Router, erro
 		return nil, nil, err
 	}
 	router := chi.NewRouter()
-	router.Use(withRequestID, a.recovered, a.logged)
+	router.Use(withRequestID, a.recovered, a.logged, inTime)
 	if len(o.CORSOrigins) > 0 {
 		router.Use(cors.Handler(cors.Options{
 			AllowedOrigins: o.CORSOrigins,
@@ -171,6 +171,8 @@ func document() huma.Config {
 	config.DocsPath = "" // ours works offline
 	config.SchemasPath = ""
 	config.CreateHooks = nil // no $schema in bodies
+	format := huma.Format{Marshal: huma.DefaultJSONFormat.Marshal, Unmarshal: decode}
+	config.Formats = map[string]huma.Format{"application/json": format, "json": format}
 	config.RejectUnknownQueryParameters = true
 	return config
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/MicahParks/keyfunc/v3"
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/golang-jwt/jwt/v5"
+	"golang.org/x/time/rate"
 
 	"github.com/lastunit/lastunit/internal/shop"
 )
@@ -59,6 +60,9 @@ func newVerifier(ctx context.Context, b Buyers, now func() time.Time, log *slog.
 		v.jwks, err = keyfunc.NewDefaultOverrideCtx(ctx, []string{b.JWKSURL}, keyfunc.Override{
 			HTTPTimeout:     5 * time.Second,
 			RefreshInterval: 5 * time.Minute,
+			// A token with a key id that is not known fetches the keys anew, but nobody's tokens do so all the time or wait for long.
+			RefreshUnknownKID: rate.NewLimiter(rate.Every(10*time.Second), 1),
+			RateLimitWaitMax:  3 * time.Second,
 			RefreshErrorHandlerFunc: func(string) func(context.Context, error) {
 				return func(_ context.Context, err error) { log.Warn("the JWKS can't be fetched", slog.Any("error", err)) }
 			},

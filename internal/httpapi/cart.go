@@ -27,7 +27,7 @@ type ClaimInput struct {
 // ClaimBody is what a buyer wants.
 type ClaimBody struct {
 	SKU      string `json:"sku" pattern:"^[A-Za-z0-9._-]{1,64}$" patternDescription:"SKU" required:"true" doc:"What to add." example:"mug-blue"`
-	Quantity int    `json:"quantity" minimum:"1" default:"1" required:"false" doc:"How many units, at most the configured number (10)." example:"1"`
+	Quantity int    `json:"quantity" minimum:"1" maximum:"1000000" default:"1" required:"false" doc:"How many units, at most the configured number (10)." example:"1"`
 }
 
 type claimQueuedInput struct {
@@ -42,9 +42,12 @@ type ClaimOutput struct {
 	Body     Transaction
 }
 
+// claimQueuedOutput does not embed ClaimOutput, because huma does not find an output's body there.
 type claimQueuedOutput struct {
-	ClaimOutput
+	Location          string `header:"Location" doc:"The transaction's address."`
+	Replayed          string `header:"Idempotency-Replayed" doc:"true when an earlier request with this key made it."`
 	PreferenceApplied string `header:"Preference-Applied" doc:"wait=N, as it was applied."`
+	Body              Transaction
 }
 
 func (a *api) claim(ctx context.Context, in *ClaimInput) (*ClaimOutput, error) {
@@ -73,7 +76,7 @@ func (a *api) claimQueued(ctx context.Context, in *claimQueuedInput) (*claimQueu
 	if seconds, ok := preferredWait(in.Prefer); ok {
 		applied = "wait=" + strconv.Itoa(seconds)
 	}
-	return &claimQueuedOutput{ClaimOutput: *out, PreferenceApplied: applied}, nil
+	return &claimQueuedOutput{Location: out.Location, Replayed: out.Replayed, PreferenceApplied: applied, Body: out.Body}, nil
 }
 
 // preferredWait reads wait=N out of a Prefer header, capped at 30; a preference that is not understood is ignored (RFC 7240, section 2).

@@ -85,7 +85,7 @@ type ProductPut struct {
 	Price       *Money         `json:"price,omitempty"`
 	ImageURL    *string        `json:"image_url,omitempty" nullable:"true" maxLength:"2000" format:"uri-reference" doc:"Of a picture: https, or a path on this service."`
 	Attributes  map[string]any `json:"attributes,omitempty" doc:"An object that means nothing to lastunit and is given back as it is."`
-	Selling     bool           `json:"selling,omitempty" default:"true" doc:"false takes it off sale."`
+	Selling     *bool          `json:"selling,omitempty" nullable:"false" default:"true" doc:"false takes it off sale."`
 	Rehearsal   bool           `json:"rehearsal,omitempty" default:"false" doc:"A product of a rehearsal: absent from lists, and may be deleted."`
 }
 
@@ -97,7 +97,7 @@ func (ProductPut) TransformSchema(_ huma.Registry, s *huma.Schema) *huma.Schema 
 func (a *api) putProduct(ctx context.Context, in *putProductInput) (*productOutput, error) {
 	b := in.Body
 	p := shop.Product{
-		SKU: in.SKU, Name: b.Name, Description: b.Description, ImageURL: b.ImageURL, Selling: b.Selling, Rehearsal: b.Rehearsal,
+		SKU: in.SKU, Name: b.Name, Description: b.Description, ImageURL: b.ImageURL, Selling: b.Selling == nil || *b.Selling, Rehearsal: b.Rehearsal,
 	}
 	if b.Price != nil {
 		p.Price = &shop.Money{Amount: b.Price.Amount, Currency: b.Price.Currency}

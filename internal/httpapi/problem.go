@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -153,13 +154,33 @@ func problemOf(r *shop.Refusal) *Problem {
 // What huma refuses by itself goes through here. It never repeats what was sent: huma's own errors would, for an unknown property the whole
 // body.
 func init() {
-	huma.NewError = func(status int, message string, errs ...error) huma.StatusError { return humaProblem(status, errs) }
-	huma.NewErrorWithContext = func(_ huma.Context, status int, message string, errs ...error) huma.StatusError {
-		return humaProblem(status, errs)
+	huma.NewError = func(status int, message string, errs ...error) huma.StatusError {
+		return humaProblem(status, message, errs)
 	}
+	huma.NewErrorWithContext = func(_ huma.Context, status int, message string, errs ...error) huma.StatusError {
+		return humaProblem(status, message, errs)
+	}
+	huma.ErrorFormatter = humaMessage
+	huma.ValidateStrictCasing = true // encoding/json takes a name in other letters as well, so a second one would be taken unvalidated
 }
 
-func humaProblem(status int, errs []error) *Problem {
+// humaMessage is huma's fmt.Sprintf for what is wrong with a value.
+func humaMessage(format string, args ...any) string {
+	for i, arg := range args {
+		switch arg := arg.(type) {
+		case float64:
+			args[i] = strconv.FormatFloat(arg, 'f', -1, 64)
+		case error: // it quotes the value
+			return strings.TrimSuffix(format, ": %v")
+		}
+	}
+	return fmt.Sprintf(format, args...)
+}
+
+func humaProblem(status int, message string, errs []error) *Problem {
+	if message == "cannot read request body" { // cut off, or chunked in a wrong way; huma takes it for a fault of ours
+		status, errs = http.StatusBadRequest, nil
+	}
 	code := shop.Validation
 	switch status {
 	case 0, http.StatusBadRequest, http.StatusUnprocessableEntity:

@@ -69,6 +69,7 @@ func register[I, O any](a *api, op operation, handler func(context.Context, *I) 
 		o.Middlewares = huma.Middlewares{a.authenticate(op.who)}
 		o.Security = security(op.who)
 	}
+	o.Middlewares = append(o.Middlewares, a.acceptable)
 	if op.who.scope != "" {
 		o.Description += fmt.Sprintf("\n\nNeeds an API key with the scope `%s`.", op.who.scope)
 	}

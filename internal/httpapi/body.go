@@ -1,0 +1,148 @@
+package httpapi
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"time"
+	"unicode/utf8"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humachi"
+
+	"github.com/lastunit/lastunit/internal/shop"
+)
+
+const (
+	bodyArrivesIn = 5 * time.Second
+	// jsonDepth is how deep a body may nest: PostgreSQL refuses some thousands, and nobody means more than a few.
+	jsonDepth = 100
+)
+
+// inTime gives the body of a request bodyArrivesIn to arrive, whoever reads it: what a handler leaves unread, net/http reads before it lets
+// the answer go.
+func inTime(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		connection := http.NewResponseController(w)
+		if r.Body != nil && r.Body != http.NoBody {
+			_ = connection.SetReadDeadline(time.Now().Add(bodyArrivesIn)) // can't be set where a test has no connection
+		}
+		r.Body = timedBody{r.Body, connection}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// timedBody lifts the deadline at its end. huma sets one of its own before it reads, and net/http takes a deadline that passes while a
+// request without a body is served for a caller who left.
+type timedBody struct {
+	io.ReadCloser
+	connection *http.ResponseController
+}
+
+func (b timedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err == io.EOF {
+		_ = b.connection.SetReadDeadline(time.Time{})
+	}
+	return n, err
+}
+
+// acceptable is the middleware that refuses a body that is not JSON, and an Idempotency-Key that huma would take for none.
+func (a *api) acceptable(hc huma.Context, next func(huma.Context)) {
+	r, _ := humachi.Unwrap(hc)
+	if kind := r.Header.Get("Content-Type"); kind != "" {
+		if media, _, err := mime.ParseMediaType(kind); err != nil || media != "application/json" {
+			a.write(hc, newProblem(unsupportedMediaType, ""))
+			return
+		}
+		r.Header.Set("Content-Type", "application/json") // huma would not know it with capitals or spaces
+	}
+	keys := r.Header.Values("Idempotency-Key")
+	if len(keys) > 1 || len(keys) == 1 && (keys[0] == "" || !utf8.ValidString(keys[0])) {
+		a.write(hc, problemOf(&shop.Refusal{
+			Code:     shop.Validation,
+			Detail:   "The Idempotency-Key can't be used. Send one of 1 to 255 characters, or none.",
+			Problems: []shop.Problem{{Location: "header.Idempotency-Key", Message: "must be one text of 1 to 255 characters, in UTF-8"}},
+		}))
+		return
+	}
+	next(hc)
+}
+
+// decode is json.Unmarshal without its leniency, and with errors that may be shown to callers.
+func decode(data []byte, v any) error {
+	// huma decodes a body twice: into any, to validate it, and into the input.
+	if _, first := v.(*any); first {
+		if err := unambiguous(data); err != nil {
+			return err
+		}
+	}
+	err := json.Unmarshal(data, v)
+	var syntax *json.SyntaxError
+	var mismatch *json.UnmarshalTypeError
+	switch {
+	case errors.As(err, &syntax):
+		return notJSON(syntax.Offset)
+	case errors.As(err, &mismatch) && mismatch.Field != "":
+		return fmt.Errorf("%s is not a value that this operation takes", mismatch.Field)
+	case err != nil:
+		return errors.New("holds a value that this operation does not take")
+	}
+	return nil
+}
+
+func notJSON(offset int64) error { return fmt.Errorf("is not JSON, from byte %d on", offset) }
+
+// unambiguous refuses what decoders understand in different ways: text that is not UTF-8, a name that stands twice in an object, and
+// nesting beyond jsonDepth.
+func unambiguous(data []byte) error {
+	if !utf8.Valid(data) {
+		return errors.New("is not UTF-8")
+	}
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.UseNumber()
+	type level struct {
+		names map[string]bool // nil in an array
+		value bool            // the next token of an object is a value, not a name
+	}
+	var open []level
+	for {
+		token, err := d.Token()
+		if err == io.EOF {
+			return nil // json.Unmarshal says what is missing
+		}
+		if err != nil {
+			return notJSON(d.InputOffset())
+		}
+		switch token {
+		case json.Delim('{'), json.Delim('['):
+			if len(open) == jsonDepth {
+				return fmt.Errorf("is nested more than %d deep", jsonDepth)
+			}
+			open = append(open, level{})
+			if token == json.Delim('{') {
+				open[len(open)-1].names = map[string]bool{}
+			}
+			continue
+		case json.Delim('}'), json.Delim(']'):
+			open = open[:len(open)-1]
+		}
+		if len(open) == 0 {
+			continue
+		}
+		top := &open[len(open)-1]
+		name, isText := token.(string)
+		if top.names == nil || top.value || !isText {
+			top.value = false
+			continue
+		}
+		if top.names[name] {
+			return errors.New("has a property twice")
+		}
+		top.names[name], top.value = true, true
+	}
+}
