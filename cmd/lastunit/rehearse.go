@@ -135,7 +135,9 @@ func withOwnService(ctx context.Context, cfg Config, e *environment, fn func(s *
 	go func() { done <- s.serve(serving) }()
 	defer func() {
 		stop()
-		_ = <-done
+		if err := <-done; err != nil {
+			s.log.Warn("the service did not stop well", "error", err)
+		}
 	}()
 	key, _, err := s.CreateKey(ctx, "rehearsal", []shop.Scope{shop.ScopeCatalog, shop.ScopeStock, shop.ScopeClaim, shop.ScopeAudit})
 	if err != nil {

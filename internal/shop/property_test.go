@@ -122,7 +122,7 @@ func drawKey(rt *rapid.T) string {
 }
 
 // want fails unless err is the refusal with the code; no code: unless there is none.
-func (m *model) want(rt *rapid.T, err error, code shop.Code) *shop.Refusal {
+func (m *model) want(rt *rapid.T, err error, code shop.Code) shop.Refusal {
 	var r *shop.Refusal
 	if err != nil && !errors.As(err, &r) {
 		rt.Fatalf("fault: %v", err)
@@ -131,7 +131,10 @@ func (m *model) want(rt *rapid.T, err error, code shop.Code) *shop.Refusal {
 		rt.Fatalf("got %v, want %q", err, code)
 	}
 	m.seen[code]++
-	return r
+	if r == nil {
+		return shop.Refusal{}
+	}
+	return *r
 }
 
 func (m *model) put(rt *rapid.T, p *modelProduct) {
