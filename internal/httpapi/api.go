@@ -108,7 +108,7 @@ func (a *api) operations() {
 		summary: "List the products", about: "By SKU, with what can be claimed of each at this moment."}, a.listProducts)
 	register(a, operation{id: "getProduct", method: "GET", path: "/api/v1/products/{sku}", tag: "catalogue", who: anyone,
 		summary: "Look at a product", about: "With what can be claimed of it at this moment.", refuses: []shop.Code{shop.NotFound}}, a.getProduct)
-	register(a, operation{id: "putProduct", method: "PUT", path: "/api/v1/products/{sku}", tag: "catalogue", who: keysWith(shop.ScopeCatalog),
+	register(a, operation{id: "putProduct", method: "PUT", path: "/api/v1/products/{sku}", tag: "catalogue", who: keysWith(shop.ScopeCatalog), created: 201,
 		summary: "Create or replace a product", about: putProductText, refuses: []shop.Code{shop.OutcomeUnknown}}, a.putProduct)
 	register(a, operation{id: "deleteProduct", method: "DELETE", path: "/api/v1/products/{sku}", tag: "catalogue", who: keysWith(shop.ScopeCatalog), status: 204,
 		summary: "Delete a rehearsal's product", about: deleteProductText, refuses: []shop.Code{shop.NotFound, shop.Conflict, shop.OutcomeUnknown}}, a.deleteProduct)

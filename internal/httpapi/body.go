@@ -8,6 +8,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -97,19 +98,21 @@ func decode(data []byte, v any) error {
 
 func notJSON(offset int64) error { return fmt.Errorf("is not JSON, from byte %d on", offset) }
 
-// unambiguous refuses what decoders understand in different ways: text that is not UTF-8, a name that stands twice in an object, and
-// nesting beyond jsonDepth.
+// jsonLevel is an object or array that is being read.
+type jsonLevel struct {
+	names map[string]bool // nil in an array
+	value bool            // the next token of an object is a value, not a name
+}
+
+// unambiguous refuses what decoders understand in different ways: text that is not UTF-8, a name that stands twice in an object, nesting
+// beyond jsonDepth, and numbers that neither floats nor PostgreSQL can hold.
 func unambiguous(data []byte) error {
 	if !utf8.Valid(data) {
 		return errors.New("is not UTF-8")
 	}
 	d := json.NewDecoder(bytes.NewReader(data))
 	d.UseNumber()
-	type level struct {
-		names map[string]bool // nil in an array
-		value bool            // the next token of an object is a value, not a name
-	}
-	var open []level
+	var open []jsonLevel
 	for {
 		token, err := d.Token()
 		if err == io.EOF {
@@ -118,12 +121,15 @@ func unambiguous(data []byte) error {
 		if err != nil {
 			return notJSON(d.InputOffset())
 		}
+		if number, is := token.(json.Number); is && !holdable(number) {
+			return errors.New("holds a number that is too large, too small or too long")
+		}
 		switch token {
 		case json.Delim('{'), json.Delim('['):
 			if len(open) == jsonDepth {
 				return fmt.Errorf("is nested more than %d deep", jsonDepth)
 			}
-			open = append(open, level{})
+			open = append(open, jsonLevel{})
 			if token == json.Delim('{') {
 				open[len(open)-1].names = map[string]bool{}
 			}
@@ -145,4 +151,10 @@ func unambiguous(data []byte) error {
 		}
 		top.names[name], top.value = true, true
 	}
+}
+
+func holdable(number json.Number) bool {
+	f, err := number.Float64()
+	digits, _, _ := strings.Cut(strings.ToLower(number.String()), "e")
+	return err == nil && len(number) <= 1000 && (f != 0 || !strings.ContainsAny(digits, "123456789"))
 }

@@ -82,9 +82,10 @@ func (a *api) claimQueued(ctx context.Context, in *claimQueuedInput) (*claimQueu
 // preferredWait reads wait=N out of a Prefer header, capped at 30; a preference that is not understood is ignored (RFC 7240, section 2).
 func preferredWait(header string) (seconds int, ok bool) {
 	for preference := range strings.SplitSeq(header, ",") {
-		name, value, _ := strings.Cut(strings.TrimSpace(preference), "=")
-		n, err := strconv.Atoi(strings.Trim(value, `"`))
-		if strings.EqualFold(name, "wait") && err == nil && n >= 0 {
+		preference, _, _ = strings.Cut(preference, ";")
+		name, value, _ := strings.Cut(preference, "=")
+		n, err := strconv.Atoi(strings.Trim(strings.TrimSpace(value), `"`))
+		if strings.EqualFold(strings.TrimSpace(name), "wait") && err == nil && n >= 0 {
 			return min(n, 30), true
 		}
 	}

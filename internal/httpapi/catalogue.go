@@ -1,10 +1,12 @@
 package httpapi
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
 	"encoding/json"
 	"net/http"
+	"regexp"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -17,10 +19,21 @@ const (
 	deleteProductText = "With its units and transactions. Only products that were created with `rehearsal` can be deleted: others have a history that must stay."
 )
 
+var skuForm = regexp.MustCompile(shop.SKUPattern)
+
 type listProductsInput struct {
-	SKU    []string `query:"sku,explode" maxItems:"100" doc:"Only these; repeat it for several."`
+	SKU    []string `query:"sku,explode" maxItems:"100" pattern:"^[A-Za-z0-9._-]{1,64}$" patternDescription:"SKU" doc:"Only these; repeat it for several."`
 	Limit  int      `query:"limit" minimum:"1" maximum:"100" default:"50" doc:"How many at most."`
 	Cursor string   `query:"cursor" maxLength:"200" doc:"next_cursor of the page before."`
+}
+
+// Resolve implements huma.Resolver: huma takes an empty first value for none at all, and the answer would be every product.
+func (*listProductsInput) Resolve(hc huma.Context) []error {
+	url := hc.URL()
+	if skus := url.Query()["sku"]; len(skus) > 0 && skus[0] == "" {
+		return []error{&huma.ErrorDetail{Location: "query.sku[0]", Message: "expected string to be SKU"}}
+	}
+	return nil
 }
 
 type listProductsOutput struct{ Body ProductPage }
@@ -33,7 +46,7 @@ type ProductPage struct {
 
 func (a *api) listProducts(ctx context.Context, in *listProductsInput) (*listProductsOutput, error) {
 	after, err := base64.RawURLEncoding.DecodeString(in.Cursor)
-	if err != nil {
+	if err != nil || in.Cursor != "" && !skuForm.Match(after) {
 		return nil, &shop.Refusal{
 			Code:     shop.Validation,
 			Detail:   "The cursor is not one of ours. Start without one.",
@@ -80,18 +93,31 @@ type putProductInput struct {
 
 // ProductPut is what is known of a product.
 type ProductPut struct {
-	Name        *string        `json:"name,omitempty" nullable:"true" maxLength:"200" example:"Blue mug"`
-	Description *string        `json:"description,omitempty" nullable:"true" maxLength:"5000"`
-	Price       *Money         `json:"price,omitempty"`
-	ImageURL    *string        `json:"image_url,omitempty" nullable:"true" maxLength:"2000" format:"uri-reference" doc:"Of a picture: https, or a path on this service."`
-	Attributes  map[string]any `json:"attributes,omitempty" doc:"An object that means nothing to lastunit and is given back as it is."`
-	Selling     *bool          `json:"selling,omitempty" nullable:"false" default:"true" doc:"false takes it off sale."`
-	Rehearsal   bool           `json:"rehearsal,omitempty" default:"false" doc:"A product of a rehearsal: absent from lists, and may be deleted."`
+	Name        *string `json:"name,omitempty" nullable:"true" maxLength:"200" example:"Blue mug"`
+	Description *string `json:"description,omitempty" nullable:"true" maxLength:"5000"`
+	Price       *Money  `json:"price,omitempty"`
+	ImageURL    *string `json:"image_url,omitempty" nullable:"true" maxLength:"2000" format:"uri-reference" doc:"Of a picture: https, or a path on this service."`
+	Attributes  object  `json:"attributes,omitempty" doc:"An object that means nothing to lastunit and is given back as it is."`
+	Selling     *bool   `json:"selling,omitempty" nullable:"false" default:"true" doc:"false takes it off sale."`
+	Rehearsal   bool    `json:"rehearsal,omitempty" default:"false" doc:"A product of a rehearsal: absent from lists, and may be deleted."`
 }
 
-// TransformSchema implements huma.SchemaTransformer.
-func (ProductPut) TransformSchema(_ huma.Registry, s *huma.Schema) *huma.Schema {
-	return withNullable(s, "price")
+// TransformSchema implements huma.SchemaTransformer. It writes the price out, because huma does not validate what may be one of two schemas.
+func (ProductPut) TransformSchema(r huma.Registry, s *huma.Schema) *huma.Schema {
+	price := *r.SchemaFromRef(s.Properties["price"].Ref)
+	price.Nullable = true
+	s.Properties["price"] = &price
+	return s
+}
+
+// object is any JSON object, with numbers as they were written.
+type object map[string]any
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (o *object) UnmarshalJSON(data []byte) error {
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.UseNumber()
+	return d.Decode((*map[string]any)(o))
 }
 
 func (a *api) putProduct(ctx context.Context, in *putProductInput) (*productOutput, error) {

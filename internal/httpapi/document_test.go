@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -20,6 +21,7 @@ import (
 	validator "github.com/pb33f/libopenapi-validator"
 
 	"github.com/lastunit/lastunit/internal/httpapi"
+	"github.com/lastunit/lastunit/internal/shop"
 )
 
 // document is openapi.json, as much of it as the tests look at.
@@ -132,5 +134,149 @@ func TestDocumentIsCommitted(t *testing.T) {
 	}
 	if !bytes.Equal(made, committed) {
 		t.Error("openapi.yaml differs from the code: run make generate")
+	}
+}
+
+// TestDocumentIsWhole: everything that a reader of the document, or a program made from it, looks for is there.
+func TestDocumentIsWhole(t *testing.T) {
+	t.Parallel()
+	known, ids := knownCodes(t), map[string]bool{}
+	for path, operations := range openAPI().Paths {
+		for method, o := range operations {
+			name := method + " " + path
+			if o.OperationID == "" || ids[o.OperationID] {
+				t.Errorf("%s: the operationId %q is empty or another's", name, o.OperationID)
+			}
+			ids[o.OperationID] = true
+			if o.Summary == "" || o.Description == "" || len(o.Tags) == 0 {
+				t.Errorf("%s lacks a summary, a description or tags", name)
+			}
+			if o.Security == nil {
+				t.Errorf("%s does not say who may call it", name)
+			}
+			success := false
+			for status, r := range o.Responses {
+				success = success || status[0] == '2'
+				if status[0] == '2' {
+					continue
+				}
+				problems := r.Content["application/problem+json"]
+				if problems.Schema["$ref"] != "#/components/schemas/Problem" || len(problems.Examples) == 0 {
+					t.Errorf("%s: %s is no problem with examples", name, status)
+				}
+				for code, example := range problems.Examples {
+					p := example.Value
+					if !known[code] || p.Code != code || p.Type != "/problems/"+code || strconv.Itoa(p.Status) != status || p.Title == "" || p.Detail == "" {
+						t.Errorf("%s: the example %s of %s is %+v", name, code, status, p)
+					}
+				}
+			}
+			if !success {
+				t.Errorf("%s has no success", name)
+			}
+		}
+	}
+}
+
+// knownCodes reads the codes from the page that lists them.
+func knownCodes(t *testing.T) map[string]bool {
+	t.Helper()
+	known := map[string]bool{}
+	for _, link := range regexp.MustCompile(`href="/problems/([a-z-]+)"`).FindAllSubmatch(serveAlone("/problems"), -1) {
+		known[string(link[1])] = true
+	}
+	return known
+}
+
+var httpCodes = []shop.Code{"method-not-allowed", "request-timeout", "payload-too-large", "unsupported-media-type", "internal"}
+
+func TestProblemPages(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	known := knownCodes(t)
+	listed := map[string]bool{"method-not-allowed": true} // no operation has it: it is for addresses
+	for _, operations := range openAPI().Paths {
+		for _, o := range operations {
+			for status := range o.Responses {
+				for _, code := range o.problems(status) {
+					listed[code] = true
+				}
+			}
+		}
+	}
+	all := slices.Concat(shop.Codes(), httpCodes)
+	for _, code := range all {
+		a := w.send(t, request{method: "GET", path: "/problems/" + string(code)}).into(t, 200, nil)
+		if got := a.header.Get("Content-Type"); !strings.HasPrefix(got, "text/html") {
+			t.Errorf("the page of %s has the type %q", code, got)
+		}
+		if !bytes.Contains(a.body, []byte(code)) || len(a.body) < 500 {
+			t.Errorf("the page of %s says nothing: %s", code, a.body)
+		}
+		offline(t, a)
+		if !listed[string(code)] {
+			t.Errorf("no operation of the document has the problem %s", code)
+		}
+		if !known[string(code)] {
+			t.Errorf("/problems does not list %s", code)
+		}
+	}
+	if len(known) != len(all) {
+		t.Errorf("/problems lists %v, want %v", slices.Sorted(maps.Keys(known)), all)
+	}
+	w.send(t, request{method: "GET", path: "/problems/" + canary}).refused(t, 404, "not-found")
+}
+
+var (
+	elsewhere = regexp.MustCompile(`(?i)(?:src|href|action)\s*=\s*["']?(?:https?:)?//|@import|url\(\s*["']?(?:https?:)?//`)
+	asset     = regexp.MustCompile(`(?:src|href)="(\S+\.(?:js|css))"`)
+)
+
+// offline holds that a page loads nothing from elsewhere.
+func offline(t *testing.T, page answer) {
+	t.Helper()
+	if found := elsewhere.Find(page.body); found != nil {
+		t.Errorf("%s refers to elsewhere: %s", page.path, found)
+	}
+}
+
+func TestDocsWorkOffline(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	page := w.send(t, request{method: "GET", path: "/docs/"}).into(t, 200, nil)
+	offline(t, page)
+	if !bytes.Contains(page.body, []byte("/openapi.json")) {
+		t.Errorf("the page does not show our document: %s", page.body)
+	}
+	assets := asset.FindAllSubmatch(page.body, -1)
+	if len(assets) == 0 {
+		t.Errorf("the page has no scripts: %s", page.body)
+	}
+	for _, found := range assets {
+		a := w.send(t, request{method: "GET", path: string(found[1])})
+		if a.status != 200 || len(a.body) == 0 {
+			t.Errorf("GET %s: got %d", found[1], a.status)
+		}
+		if strings.HasSuffix(a.path, ".css") {
+			offline(t, a)
+		}
+	}
+}
+
+func TestDocumentIsServed(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	made, err := httpapi.Document()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a := w.send(t, request{method: "GET", path: "/openapi.yaml"}).into(t, 200, nil); !bytes.Equal(a.body, made) {
+		t.Error("/openapi.yaml is not the document")
+	}
+	var version struct {
+		OpenAPI string `json:"openapi"`
+	}
+	if w.send(t, request{method: "GET", path: "/openapi.json"}).into(t, 200, &version); !strings.HasPrefix(version.OpenAPI, "3.1") {
+		t.Errorf("the document is OpenAPI %q, want 3.1", version.OpenAPI)
 	}
 }

@@ -51,7 +51,7 @@ func newWorld(t testing.TB) *world { return newWorldWith(t, httpapi.Options{}) }
 func newWorldWith(t testing.TB, o httpapi.Options) *world {
 	t.Helper()
 	w := &world{db: dbtest.Pool(t), log: &logbook{}}
-	w.Shop = shop.New(w.db, shop.Options{Now: w.now})
+	w.Shop = shop.New(w.db, shop.Options{Now: w.now, ShowStock: -1})
 	t.Cleanup(w.Close)
 	if o.Buyers.JWKSURL == "" && o.Buyers.Secret == nil {
 		o.Buyers.Secret = []byte(buyerSecret)
@@ -92,6 +92,11 @@ func (w *world) stocked(t testing.TB, sku string, quantity int) {
 	if _, _, err := w.PutProduct(t.Context(), shop.Product{SKU: sku, Selling: true, Price: price}); err != nil {
 		t.Fatal(err)
 	}
+	w.stock(t, sku, quantity)
+}
+
+func (w *world) stock(t testing.TB, sku string, quantity int) {
+	t.Helper()
 	r := shop.ReceiptRequest{SKU: sku, Quantity: quantity, Reference: "test", KeyID: pgdb.NewID()}
 	if _, _, err := w.Receive(t.Context(), r); err != nil {
 		t.Fatal(err)
@@ -298,6 +303,14 @@ func (l *logbook) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.text.Write(p)
+}
+
+// take returns what was logged, and forgets it.
+func (l *logbook) take() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	defer l.text.Reset()
+	return l.text.String()
 }
 
 // check holds that nothing broke and that nothing secret was logged.

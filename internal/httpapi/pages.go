@@ -45,7 +45,7 @@ type problemView struct {
 // pages are for people: the document to click through, and what each problem means.
 func (a *api) pages(router chi.Router) {
 	docs := v5emb.New("lastunit", "/openapi.json", "/docs/")
-	router.Handle("/docs/*", docs)
+	router.Get("/docs/*", docs.ServeHTTP)
 	router.Get("/docs", http.RedirectHandler("/docs/", http.StatusFound).ServeHTTP)
 	router.Get("/", http.RedirectHandler("/docs/", http.StatusFound).ServeHTTP)
 	router.Get("/problems", func(w http.ResponseWriter, _ *http.Request) { writePage(w, problemView{All: codes()}) })

@@ -35,6 +35,7 @@ type operation struct {
 	about            string
 	who              access
 	status           int // of success; 200 when 0
+	created          int // of a success that made something, where not every success does
 	body             int64
 	refuses          []shop.Code
 }
@@ -90,6 +91,11 @@ func register[I, O any](a *api, op operation, handler func(context.Context, *I) 
 		}
 		return out, nil
 	})
+	if op.created != 0 {
+		made := *o.Responses["200"]
+		made.Description = http.StatusText(op.created)
+		o.Responses[strconv.Itoa(op.created)] = &made
+	}
 }
 
 func ptr[T any](v T) *T { return &v }

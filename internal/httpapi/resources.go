@@ -262,9 +262,9 @@ func unitOut(u shop.Unit) Unit {
 
 // AuditResource is an audit as callers see it.
 func AuditResource(a shop.Audit) Audit {
-	out := Audit{
-		ID: a.ID.String(), SKU: a.SKU, OK: a.OK, StartedAt: a.StartedAt.UTC(), FinishedAt: a.FinishedAt.UTC(), Checks: make([]Check, len(a.Checks)),
-	}
+	// To the microsecond, as the database keeps them: a replay shows the same.
+	started, finished := a.StartedAt.UTC().Truncate(time.Microsecond), a.FinishedAt.UTC().Truncate(time.Microsecond)
+	out := Audit{ID: a.ID.String(), SKU: a.SKU, OK: a.OK, StartedAt: started, FinishedAt: finished, Checks: make([]Check, len(a.Checks))}
 	for i, c := range a.Checks {
 		check := Check{Name: c.Name, OK: c.OK, Violations: make([]Violation, len(c.Violations))}
 		for j, v := range c.Violations {

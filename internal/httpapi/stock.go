@@ -22,7 +22,7 @@ type receiveInput struct {
 // ReceiptBody is units that come in: a quantity or serials.
 type ReceiptBody struct {
 	Quantity  int      `json:"quantity,omitempty" minimum:"1" maximum:"1000000" doc:"How many units." example:"500"`
-	Serials   []string `json:"serials,omitempty" nullable:"false" minItems:"1" maxItems:"10000" maxLength:"100" doc:"A serial for each unit, instead of a quantity."`
+	Serials   []string `json:"serials,omitempty" nullable:"false" minItems:"1" maxItems:"10000" minLength:"1" maxLength:"100" doc:"A serial for each unit, instead of a quantity."`
 	Reference string   `json:"reference" required:"true" minLength:"1" maxLength:"200" doc:"What it was, such as the number of a delivery note." example:"delivery 4711"`
 }
 
