@@ -102,12 +102,15 @@ func TestGathersInOrderWhileABatchIsUnderWay(t *testing.T) {
 	t.Parallel()
 	g := newGate()
 	l := lane.New(roomy, g.settle)
+	var first calls
 	var wg sync.WaitGroup
 	for i := range 10 {
 		wg.Go(func() { _, _ = l.Do(context.Background(), "a", i) })
 		waitFor(t, "the call to be in", func() bool { return l.Waiting() == i+1 })
+		if i == 0 {
+			first = <-g.entered // before that, the second call could still go into the first batch
+		}
 	}
-	first := <-g.entered
 	close(g.open)
 	second := <-g.entered
 	wg.Wait()
@@ -132,8 +135,10 @@ func TestOneBatchTakesSeveralLukewarmKeys(t *testing.T) {
 	for i, k := range []string{"a", "b", "c", "d"} {
 		wg.Go(func() { _, _ = l.Do(context.Background(), k, i) })
 		waitFor(t, "the call to be in", func() bool { return l.Waiting() == i+1 })
+		if i == 0 {
+			<-g.entered // its batch is under way; the others gather
+		}
 	}
-	<-g.entered
 	close(g.open)
 	if second := <-g.entered; len(second) != 3 {
 		t.Errorf("the second batch has %d calls, want those of 3 keys", len(second))
