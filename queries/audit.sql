@@ -38,12 +38,11 @@ WHERE unit.product_id = @product_id
 ORDER BY claim.claim_id
 LIMIT @row_limit;
 
--- AuditKeyOnce finds keys that are bound to more than one transaction among those of a product's units. It does not rest on the unique
--- index that ought to make it impossible: it groups the rows themselves.
+-- AuditKeyOnce finds keys that are bound to more than one transaction, among those of a product's units, whatever product the others are
+-- of. It does not rest on the unique index that ought to make it impossible: it groups the rows themselves.
 -- name: AuditKeyOnce :many
 WITH of_product AS MATERIALIZED (
     SELECT DISTINCT
-        claim.claim_id,
         claim.buyer,
         claim.idempotency_key
     FROM unit
@@ -55,8 +54,11 @@ WITH of_product AS MATERIALIZED (
 SELECT
     of_product.buyer,
     count(*)::bigint AS claim_count,
-    min(of_product.claim_id::text)::uuid AS first_claim_id
+    min(claim.claim_id::text)::uuid AS first_claim_id
 FROM of_product
+JOIN claim
+    ON claim.buyer = of_product.buyer
+    AND claim.idempotency_key = of_product.idempotency_key
 GROUP BY
     of_product.buyer,
     of_product.idempotency_key

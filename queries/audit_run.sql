@@ -18,7 +18,7 @@ WHERE audit_run.finished_at < (
 AND audit_run.finished_at < now() - interval '24 hours';
 
 -- AuditRunInsert records a finished audit, no row is made when the key is taken.
--- name: AuditRunInsert :exec
+-- name: AuditRunInsert :execrows
 INSERT INTO audit_run (
     audit_run_id,
     sku,

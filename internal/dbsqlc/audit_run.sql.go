@@ -64,7 +64,7 @@ func (q *Queries) AuditRunDeleteOld(ctx context.Context, db DBTX) error {
 	return err
 }
 
-const auditRunInsert = `-- name: AuditRunInsert :exec
+const auditRunInsert = `-- name: AuditRunInsert :execrows
 INSERT INTO audit_run (
     audit_run_id,
     sku,
@@ -99,8 +99,8 @@ type AuditRunInsertParams struct {
 }
 
 // AuditRunInsert records a finished audit, no row is made when the key is taken.
-func (q *Queries) AuditRunInsert(ctx context.Context, db DBTX, arg AuditRunInsertParams) error {
-	_, err := db.Exec(ctx, auditRunInsert,
+func (q *Queries) AuditRunInsert(ctx context.Context, db DBTX, arg AuditRunInsertParams) (int64, error) {
+	result, err := db.Exec(ctx, auditRunInsert,
 		arg.AuditRunID,
 		arg.SKU,
 		arg.Ok,
@@ -110,7 +110,10 @@ func (q *Queries) AuditRunInsert(ctx context.Context, db DBTX, arg AuditRunInser
 		arg.StartedAt,
 		arg.FinishedAt,
 	)
-	return err
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
 }
 
 const auditRunLatest = `-- name: AuditRunLatest :one

@@ -15,30 +15,31 @@ import (
 	"github.com/lastunit/lastunit/internal/shop"
 )
 
-// sample says how a caller who may call an operation does it, and what that is answered.
+// sample says who may call an operation, how it is called, and what that is answered.
 type sample struct {
+	scope  shop.Scope // claim: buyers as well; empty: anybody
 	body   any
 	status int
 }
 
 var samples = map[string]sample{
-	"claim":          {map[string]any{"sku": "cup"}, 201},
-	"claimQueued":    {map[string]any{"sku": "cup"}, 201},
-	"deleteProduct":  {nil, 409},
-	"getAudit":       {nil, 200},
-	"getCart":        {nil, 200},
-	"getProduct":     {nil, 200},
-	"getStock":       {nil, 200},
-	"getTransaction": {nil, 200},
-	"getUnit":        {nil, 200},
-	"listProducts":   {nil, 200},
-	"live":           {nil, 200},
-	"putProduct":     {map[string]any{}, 200},
-	"ready":          {nil, 503}, // the tests' PostgreSQL runs without fsync, and says so
-	"receive":        {map[string]any{"quantity": 1, "reference": "r"}, 201},
-	"release":        {nil, 204},
-	"runAudit":       {nil, 201},
-	"withdraw":       {map[string]any{"quantity": 1, "reason": "r"}, 201},
+	"claim":          {"claim", map[string]any{"sku": "cup"}, 201},
+	"claimQueued":    {"claim", map[string]any{"sku": "cup"}, 201},
+	"deleteProduct":  {"catalog", nil, 409},
+	"getAudit":       {"audit", nil, 200},
+	"getCart":        {"claim", nil, 200},
+	"getProduct":     {"", nil, 200},
+	"getStock":       {"stock", nil, 200},
+	"getTransaction": {"claim", nil, 200},
+	"getUnit":        {"stock", nil, 200},
+	"listProducts":   {"", nil, 200},
+	"live":           {"", nil, 200},
+	"putProduct":     {"catalog", map[string]any{}, 200},
+	"ready":          {"", nil, 503}, // the tests' PostgreSQL runs without fsync, and says so
+	"receive":        {"stock", map[string]any{"quantity": 1, "reference": "r"}, 201},
+	"release":        {"claim", nil, 204},
+	"runAudit":       {"audit", nil, 201},
+	"withdraw":       {"stock", map[string]any{"quantity": 1, "reason": "r"}, 201},
 }
 
 // who is somebody who calls, and what the document makes of it.
@@ -51,31 +52,34 @@ type who struct {
 
 var scopeInText = regexp.MustCompile("scope `([a-z]+)`")
 
-// want is the status that the document promises.
+// want is the status that the operation's security and description promise.
 func (c who) want(t *testing.T, o documentedOperation) int {
 	t.Helper()
-	if len(o.Security) == 0 {
-		return samples[o.OperationID].status
-	}
+	known := samples[o.OperationID]
 	var buyers, keys bool
 	for _, one := range o.Security {
 		_, buyer := one["buyer"]
 		_, key := one["key"]
 		buyers, keys = buyers || buyer, keys || key
 	}
-	named := scopeInText.FindStringSubmatch(o.Description)
-	if !keys || named == nil {
-		t.Fatalf("the document does not say which scope %s needs", o.OperationID)
+	var scope shop.Scope
+	if named := scopeInText.FindStringSubmatch(o.Description); named != nil {
+		scope = shop.Scope(named[1])
+	}
+	if scope != known.scope || keys != (scope != "") || buyers != (scope == shop.ScopeClaim) {
+		t.Errorf("the document gives %s to %v with the scope %q, want %q", o.OperationID, o.Security, scope, known.scope)
 	}
 	switch {
+	case scope == "":
+		return known.status
 	case c.scope == "" && c.buyer == "":
 		return 401
-	case c.scope == "" && !buyers, c.scope != "" && c.scope != shop.ScopeAll && string(c.scope) != named[1]:
+	case c.scope == "" && !buyers, c.scope != "" && c.scope != shop.ScopeAll && c.scope != scope:
 		return 403
 	case c.buyer != "ann" && (o.OperationID == "getTransaction" || o.OperationID == "release"):
 		return 404
 	}
-	return samples[o.OperationID].status
+	return known.status
 }
 
 func (w *world) callers(t *testing.T) []who {

@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/lastunit/lastunit/internal/httpapi"
@@ -270,5 +271,50 @@ func TestAudit(t *testing.T) {
 				t.Errorf("%s: %+v", c.Name, v)
 			}
 		}
+	}
+}
+
+// TestStockKeysTwiceAtOnce: of requests with one key that come together, one does it and the others show what it did.
+func TestStockKeysTwiceAtOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.stocked(t, "mug", 100)
+	key := w.key(t, shop.ScopeStock)
+	w.onceOf8(t, post(key, receipts, `{"quantity": 5, "reference": "r"}`))
+	w.onceOf8(t, post(key, withdrawals, `{"quantity": 5, "reason": "r"}`))
+	w.has(t, key, httpapi.Stock{Received: 105, Available: 100, Withdrawn: 5})
+}
+
+func TestAuditKeyTwiceAtOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.stocked(t, "mug", 100)
+	w.onceOf8(t, post(w.key(t, shop.ScopeAudit), "/api/v1/audit", `{"sku": "mug"}`))
+}
+
+// onceOf8 sends a request eight times at once with one key, and holds that it was done once.
+func (w *world) onceOf8(t *testing.T, r request) {
+	t.Helper()
+	answers := make([]answer, 8)
+	var ready, done sync.WaitGroup
+	ready.Add(len(answers))
+	for i := range answers {
+		done.Go(func() {
+			ready.Done()
+			ready.Wait()
+			answers[i] = w.send(t, r.with("Idempotency-Key", "once"))
+		})
+	}
+	done.Wait()
+	fresh, bodies := 0, map[string]bool{}
+	for _, a := range answers {
+		a.into(t, 201, nil)
+		bodies[string(a.body)] = true
+		if a.header.Get("Idempotency-Replayed") == "" {
+			fresh++
+		}
+	}
+	if fresh != 1 || len(bodies) != 1 {
+		t.Errorf("%s: %d of %d were new, with %d answers", r.path, fresh, len(answers), len(bodies))
 	}
 }

@@ -98,7 +98,12 @@ func (s *Shop) Audit(ctx context.Context, r AuditRequest) (Audit, bool, error) {
 		return Audit{}, false, notFound("product")
 	}
 	a.FinishedAt = s.Clock().UTC()
-	return a, false, explain("record audit", s.recordAudit(ctx, r, a))
+	recorded, err := s.recordAudit(ctx, r, a)
+	if err == nil && !recorded {
+		was, _, err := s.replayAudit(ctx, r)
+		return was, true, err
+	}
+	return a, false, explain("record audit", err)
 }
 
 // LatestAudit reads the audit that finished last. Refusals: NotFound when there was none.
@@ -216,13 +221,14 @@ func checkHoldExpiry(ctx context.Context, s *Shop, p dbsqlc.AuditProductsRow, li
 	return found, err
 }
 
-func (s *Shop) recordAudit(ctx context.Context, r AuditRequest, a Audit) error {
+// recordAudit tells whether it did: not when another run with the same key was recorded in the meantime.
+func (s *Shop) recordAudit(ctx context.Context, r AuditRequest, a Audit) (recorded bool, err error) {
 	checks, err := json.Marshal(a.Checks)
 	if err != nil {
-		return err
+		return false, err
 	}
-	return s.inTx(ctx, func(tx pgx.Tx) error {
-		err := s.q.AuditRunInsert(ctx, tx, dbsqlc.AuditRunInsertParams{
+	err = s.inTx(ctx, func(tx pgx.Tx) error {
+		inserted, err := s.q.AuditRunInsert(ctx, tx, dbsqlc.AuditRunInsertParams{
 			AuditRunID:     a.ID,
 			SKU:            a.SKU,
 			Ok:             a.OK,
@@ -235,8 +241,10 @@ func (s *Shop) recordAudit(ctx context.Context, r AuditRequest, a Audit) error {
 		if err != nil {
 			return err
 		}
+		recorded = inserted == 1
 		return s.q.AuditRunDeleteOld(ctx, tx)
 	})
+	return recorded, err
 }
 
 func (s *Shop) replayAudit(ctx context.Context, r AuditRequest) (Audit, bool, error) {
