@@ -2,8 +2,9 @@
 
 GO_LINT = go tool -modfile=$(CURDIR)/tools/golangci-lint/go.mod golangci-lint
 need = @tools/prerequisites.sh
+node_modules = tools/node_modules/.package-lock.json
 
-.PHONY: help demo test rehearse pgbench build lint lint-code lint-document sizes generate check
+.PHONY: help demo test rehearse pgbench build lint lint-code lint-document sizes generate postman check
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -13,8 +14,8 @@ demo: ## run a shop with a small catalogue, on a PostgreSQL of its own; it print
 	@go build -o bin/lastunit ./cmd/lastunit
 	@exec bin/lastunit demo $(ARGS)
 
-test: ## run every test, with the race detector; the last line is the count
-	$(need) go cc postgresql
+test: $(node_modules) ## run every test, with the race detector; the last line is the count
+	$(need) go cc postgresql node
 	@go -C tools build -o ../bin/testcount ./testcount
 	@exec bin/testcount . tools -- -race $(ARGS) ./...
 
@@ -37,21 +38,31 @@ lint-code:
 	$(need) go
 	@code=0; for module in . tools; do (cd $$module && $(GO_LINT) run ./...) || code=1; done; exit $$code
 
-lint-document:
+lint-document: $(node_modules)
 	$(need) node
-	@[ tools/node_modules/.package-lock.json -nt tools/package-lock.json ] || npm ci --prefix tools
 	tools/node_modules/.bin/spectral lint --fail-severity=warn openapi.yaml
 
 sizes: ## list the functions and files that have grown long: a smell, not an error
 	$(need) go
 	$(GO_LINT) run --enable-only=funlen,revive --issues-exit-code=0 ./...
 
-generate: ## write anew what is generated: the queries' code, openapi.yaml, config.example.yml
-	$(need) go
+generate: $(node_modules) ## write anew what is generated: the queries' code, openapi.yaml, config.example.yml, docs/postman
+	$(need) go node
 	go tool -modfile=tools/go.mod sqlc generate
 	go run ./cmd/lastunit openapi > openapi.yaml.new && mv openapi.yaml.new openapi.yaml
 	go run ./cmd/lastunit config > config.example.yml.new && mv config.example.yml.new config.example.yml
+	node tools/postman/make.mjs
 
-check: ## say whether what is generated has drifted from what it is generated from
-	$(need) go
+postman: $(node_modules) ## write docs/postman, the Postman collection and its environment, from openapi.yaml
+	$(need) node
+	node tools/postman/make.mjs
+
+check: $(node_modules) ## say whether what is generated has drifted from what it is generated from
+	$(need) go node
 	@tools/drift.sh
+
+# What the programs of tools/package.json need, installed anew when the lock file has changed.
+$(node_modules): tools/package-lock.json
+	$(need) node
+	npm ci --prefix tools
+	@touch $@

@@ -25,6 +25,7 @@ const (
 	oneID         = `'01900000-0000-7000-8000-000000000001'`
 	inAnHour      = `now() + interval '1 hour'`
 	hash          = `sha256('a')`
+	queuedRow     = `INSERT INTO claim (claim_id, buyer, product_id, pool_id, quantity, status, queue_place, reason, created_at, ended_at) VALUES `
 	endedRow      = claimRow + ` VALUES (gen_random_uuid(), 'b', 1, 0, 1, `
 )
 
@@ -96,11 +97,11 @@ var bites = map[string][][]string{
 	"claim_held_until": {{endedRow + `'held', now(), NULL, NULL)`}},
 	"claim_ended_when_not_live": {
 		{endedRow + `'held', now(), now(), now())`},
-		{endedRow + `'queued', now(), NULL, now())`},
+		{queuedRow + `(` + anID + `, 'b', 1, 0, 1, 'queued', 0, NULL, now(), now())`},
 		{endedRow + `'ordered', now(), now(), NULL)`},
 		{endedRow + `'released', now(), now(), NULL)`},
 		{endedRow + `'expired', now(), now(), NULL)`},
-		{endedRow + `'refused', now(), NULL, NULL)`},
+		{queuedRow + `(` + anID + `, 'b', 1, 0, 1, 'refused', 0, 'sold-out', now(), NULL)`},
 	},
 	"claim_expired_not_early": {
 		{endedRow + `'expired', now(), now(), now() - interval '1 microsecond')`},
@@ -113,6 +114,22 @@ var bites = map[string][][]string{
 		{heldRow + `(` + anID + `, 'b', 1, 0, 1, 'held', NULL, 1, NULL, now(), ` + inAnHour + `)`},
 		{heldRow + `(` + anID + `, 'b', 1, 0, 1, 'held', NULL, NULL, 'EUR', now(), ` + inAnHour + `)`},
 	},
+
+	"claim_queued_in_place": {
+		{queuedRow + `(` + anID + `, 'b', 1, 0, 1, 'queued', NULL, NULL, now(), NULL)`},
+		{queuedRow + `(` + anID + `, 'b', 1, 0, 1, 'refused', NULL, 'sold-out', now(), now())`},
+	},
+	"claim_refused_for_a_reason": {
+		{queuedRow + `(` + anID + `, 'b', 1, 0, 1, 'refused', 0, NULL, now(), now())`},
+		{queuedRow + `(` + anID + `, 'b', 1, 0, 1, 'queued', 0, 'sold-out', now(), NULL)`},
+	},
+	"claim_place_once": {{
+		queuedRow + `(` + anID + `, 'b', 1, 0, 1, 'queued', 5, NULL, now(), NULL)`,
+		queuedRow + `(` + anID + `, 'b', 2, 0, 1, 'queued', 5, NULL, now(), NULL)`,
+		queuedRow + `(` + anID + `, 'b', 1, 7, 1, 'queued', 5, NULL, now(), NULL)`,
+		`UPDATE claim SET status = 'released', ended_at = now()`, // a place is not given out again
+		queuedRow + `(` + anID + `, 'c', 1, 0, 1, 'queued', 5, NULL, now(), NULL)`,
+	}},
 
 	"claim_unit_live_once": {{
 		`INSERT INTO claim_unit VALUES (` + anID + `, ` + oneID + `, now())`,
@@ -205,11 +222,20 @@ func TestATransactionMovesOnlyForward(t *testing.T) {
 		}
 		return "now()"
 	}
+	reason := func(state string) string {
+		if state == "refused" {
+			return "'sold-out'"
+		}
+		return "NULL"
+	}
 	for _, from := range states {
 		for _, to := range states {
 			err := tryAll(t, conn, []string{
-				endedRow + `'` + from + `', now(), now(), ` + endedAt(from) + `)`,
-				`UPDATE claim SET status = '` + to + `', ended_at = ` + endedAt(to),
+				queuedRow + `(` + anID + `, 'b', 1, 0, 1, 'queued', 0, NULL, now(), NULL)`,
+				`ALTER TABLE claim DISABLE TRIGGER claim_moves_forward`,
+				`UPDATE claim SET status = '` + from + `', reason = ` + reason(from) + `, expires_at = now(), ended_at = ` + endedAt(from),
+				`ALTER TABLE claim ENABLE TRIGGER claim_moves_forward`,
+				`UPDATE claim SET status = '` + to + `', reason = ` + reason(to) + `, ended_at = ` + endedAt(to),
 			})
 			switch {
 			case from == to || slices.Contains(allowed[from], to):

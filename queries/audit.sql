@@ -1,4 +1,4 @@
--- AuditConservation compares a product's receipts with its units and withdrawals with the units that they took.
+-- AuditConservation compares a product's receipts with the units that came with them, and withdrawals with the units that they took.
 -- name: AuditConservation :one
 SELECT
     coalesce((
@@ -9,6 +9,7 @@ SELECT
     (
         SELECT count(*)
         FROM unit
+        JOIN receipt ON receipt.receipt_id = unit.receipt_id AND receipt.product_id = unit.product_id
         WHERE unit.product_id = @product_id
     )::bigint AS unit_count,
     coalesce((
@@ -105,6 +106,38 @@ WHERE product.product_id > @after_product_id
 ORDER BY product.product_id
 LIMIT 1000;
 
+-- AuditQueueOrder finds requests of a product's queues that were passed by, were served before their turn, or have a place that was not given
+-- out or is another's as well. What was cancelled may lie anywhere.
+-- name: AuditQueueOrder :many
+SELECT
+    placed.claim_id,
+    placed.status,
+    placed.queue_place::bigint AS queue_place,
+    placed.head_place,
+    placed.tail_place
+FROM (
+    SELECT
+        claim.claim_id,
+        claim.status,
+        claim.quantity,
+        claim.queue_place,
+        (claim.status = 'released' AND claim.expires_at IS NULL) AS is_cancelled,
+        coalesce(queue_head.place, 0)::bigint AS head_place,
+        coalesce(queue_tail.place, 0)::bigint AS tail_place,
+        lead(claim.queue_place) OVER (PARTITION BY claim.pool_id ORDER BY claim.queue_place, claim.claim_id) AS next_place
+    FROM claim
+    LEFT JOIN queue_head ON queue_head.product_id = claim.product_id AND queue_head.pool_id = claim.pool_id
+    LEFT JOIN queue_tail ON queue_tail.product_id = claim.product_id AND queue_tail.pool_id = claim.pool_id
+    WHERE claim.product_id = @product_id
+        AND claim.queue_place IS NOT NULL
+) AS placed
+WHERE (placed.status = 'queued' AND placed.queue_place < placed.head_place)
+    OR (placed.status <> 'queued' AND NOT placed.is_cancelled AND placed.queue_place >= placed.head_place)
+    OR placed.queue_place + placed.quantity > placed.tail_place
+    OR placed.queue_place + placed.quantity > placed.next_place
+ORDER BY placed.queue_place
+LIMIT @row_limit;
+
 -- AuditStrayTokens finds tokens under a product that are for no unit of it.
 -- name: AuditStrayTokens :many
 SELECT
@@ -115,6 +148,27 @@ LEFT JOIN unit ON unit.unit_id = stock_token.unit_id
 WHERE stock_token.product_id = @product_id
     AND unit.product_id IS DISTINCT FROM stock_token.product_id
 ORDER BY stock_token.position
+LIMIT @row_limit;
+
+-- AuditTransactionEnded finds transactions that are no longer holds and have, or had, units of a product, but not as many as they say.
+-- name: AuditTransactionEnded :many
+SELECT
+    claim.claim_id,
+    claim.status,
+    claim.quantity,
+    count(*)::bigint AS unit_count
+FROM unit
+JOIN claim_unit ON claim_unit.unit_id = unit.unit_id
+JOIN claim ON claim.claim_id = claim_unit.claim_id
+WHERE unit.product_id = @product_id
+    AND claim.product_id = unit.product_id
+    AND claim.status <> 'held'
+GROUP BY
+    claim.claim_id,
+    claim.status,
+    claim.quantity
+HAVING count(*) <> claim.quantity
+ORDER BY claim.claim_id
 LIMIT @row_limit;
 
 -- AuditTransactionHolds finds holds of a product that do not have as many units as they say, lapsed or not.

@@ -9,7 +9,12 @@ SELECT
         FROM claim_unit
         WHERE claim_unit.claim_id = claim.claim_id
         ORDER BY claim_unit.unit_id
-    )::uuid[] AS unit_ids
+    )::uuid[] AS unit_ids,
+    coalesce((
+        SELECT queue_position.queue_position
+        FROM queue_position
+        WHERE queue_position.claim_id = claim.claim_id
+    ), 0)::bigint AS queue_position
 FROM claim
 JOIN product ON product.product_id = claim.product_id
 WHERE claim.claim_id = ANY(@claim_ids::uuid[])
@@ -31,12 +36,26 @@ SELECT
         FROM claim_unit
         WHERE claim_unit.claim_id = claim.claim_id
         ORDER BY claim_unit.unit_id
-    )::uuid[] AS unit_ids
+    )::uuid[] AS unit_ids,
+    coalesce((
+        SELECT queue_position.queue_position
+        FROM queue_position
+        WHERE queue_position.claim_id = claim.claim_id
+    ), 0)::bigint AS queue_position
 FROM asked
 JOIN claim ON claim.buyer = asked.buyer AND claim.idempotency_key = asked.idempotency_key
 JOIN product ON product.product_id = claim.product_id;
 
--- ClaimDeleteByProduct removes the claims that have or had units of a rehearsal product.
+-- ClaimCancelQueued ends a request that is queued, of which the caller has the lock.
+-- name: ClaimCancelQueued :exec
+UPDATE claim
+SET
+    status = 'released',
+    ended_at = coalesce(sqlc.narg('now')::timestamptz, clock_timestamp())
+WHERE claim.claim_id = @claim_id
+    AND claim.status = 'queued';
+
+-- ClaimDeleteByProduct removes the claims of a rehearsal product that are or were queued, and those that have or had units of it.
 -- name: ClaimDeleteByProduct :exec
 WITH gone AS (
     DELETE FROM claim_unit
@@ -46,7 +65,24 @@ WITH gone AS (
     RETURNING claim_unit.claim_id
 )
 DELETE FROM claim
-WHERE claim.claim_id IN (SELECT gone.claim_id FROM gone);
+WHERE claim.claim_id IN (SELECT gone.claim_id FROM gone)
+    OR (claim.product_id = @product_id AND claim.queue_place IS NOT NULL);
+
+-- ClaimDeleteWithoutUnits removes transactions that never had units and ended before a time: refused ones, and requests that were
+-- cancelled while they were queued. At most row_limit, the oldest first.
+-- name: ClaimDeleteWithoutUnits :execrows
+WITH ended AS MATERIALIZED (
+    SELECT claim.claim_id
+    FROM claim
+    WHERE (claim.status = 'refused' OR (claim.status = 'released' AND claim.expires_at IS NULL))
+        AND claim.ended_at < coalesce(sqlc.narg('now')::timestamptz, now()) - sqlc.arg('keep_seconds')::float8 * interval '1 second'
+    ORDER BY claim.ended_at
+    LIMIT @row_limit
+    FOR UPDATE SKIP LOCKED
+)
+DELETE FROM claim
+USING ended
+WHERE claim.claim_id = ended.claim_id;
 
 -- ClaimEnd ends holds, of which the caller has the locks, and gives their units back to the pool that they came from, at new, higher
 -- positions. It is decided by the clock at this instant, not at the transaction's start, which may lie before a long wait for
@@ -98,6 +134,73 @@ SELECT
     ended.claim_id,
     ended.status
 FROM ended;
+
+-- ClaimEnqueueMany records requests that are accepted, in the order of buyer and key as ClaimInsertMany does. A claim that does not come
+-- back lost its key, or its id, to a transaction that has committed since, or its product was deleted before the caller had the tail's lock.
+-- name: ClaimEnqueueMany :many
+WITH given AS (
+    SELECT
+        unnest(@claim_ids::uuid[]) AS claim_id,
+        unnest(@buyers::text[]) AS buyer,
+        unnest(@product_ids::bigint[]) AS product_id,
+        unnest(@pool_ids::bigint[]) AS pool_id,
+        unnest(@quantities::integer[]) AS quantity,
+        unnest(@idempotency_keys::text[]) AS idempotency_key,
+        unnest(@queue_places::bigint[]) AS queue_place
+)
+INSERT INTO claim (
+    claim_id,
+    buyer,
+    product_id,
+    pool_id,
+    quantity,
+    status,
+    idempotency_key,
+    queue_place,
+    created_at
+)
+SELECT
+    given.claim_id,
+    given.buyer,
+    given.product_id,
+    given.pool_id,
+    given.quantity,
+    'queued',
+    nullif(given.idempotency_key, ''),
+    given.queue_place,
+    coalesce(sqlc.narg('now')::timestamptz, now())
+FROM given
+JOIN product ON product.product_id = given.product_id
+ORDER BY
+    given.buyer,
+    given.idempotency_key,
+    given.claim_id
+ON CONFLICT DO NOTHING
+RETURNING
+    claim.claim_id,
+    claim.created_at;
+
+-- ClaimHoldMany turns queued requests, of which the caller has the locks, into holds.
+-- name: ClaimHoldMany :many
+WITH given AS (
+    SELECT
+        unnest(@claim_ids::uuid[]) AS claim_id,
+        unnest(@price_minors::bigint[]) AS price_minor,
+        unnest(@currencies::text[]) AS currency
+)
+UPDATE claim
+SET
+    status = 'held',
+    price_minor = nullif(given.price_minor, -1),
+    currency = nullif(given.currency, ''),
+    expires_at = coalesce(sqlc.narg('now')::timestamptz, now()) + sqlc.arg('hold_seconds')::float8 * interval '1 second'
+FROM given
+WHERE claim.claim_id = given.claim_id
+    AND claim.status = 'queued'
+RETURNING
+    claim.claim_id,
+    claim.created_at,
+    claim.expires_at;
 
 -- ClaimInsertMany records holds, in the order of buyer and key on every server, so that two batches with the same keys wait for each
 -- other instead of deadlocking. A claim that does not come back lost its key, or its id, to a transaction that has committed since.
@@ -227,6 +330,58 @@ ORDER BY
 LIMIT @row_limit
 FOR UPDATE SKIP LOCKED;
 
+-- ClaimLockQueued locks the next requests of queues, of whose heads the caller has the locks: from from_place on, in order, at most row_limit of
+-- each. It waits for those who cancel one.
+-- name: ClaimLockQueued :many
+WITH asked AS (
+    SELECT
+        unnest(@product_ids::bigint[]) AS product_id,
+        unnest(@pool_ids::bigint[]) AS pool_id,
+        unnest(@from_places::bigint[]) AS from_place
+),
+waiting AS MATERIALIZED (
+    SELECT
+        next.claim_id,
+        next.buyer,
+        next.product_id,
+        next.pool_id,
+        next.quantity,
+        next.queue_place,
+        next.created_at
+    FROM asked
+    CROSS JOIN LATERAL (
+        SELECT
+            claim.claim_id,
+            claim.buyer,
+            claim.product_id,
+            claim.pool_id,
+            claim.quantity,
+            claim.queue_place,
+            claim.created_at
+        FROM claim
+        WHERE claim.product_id = asked.product_id
+            AND claim.pool_id = asked.pool_id
+            AND claim.queue_place >= asked.from_place
+            AND claim.status = 'queued'
+        ORDER BY claim.queue_place
+        LIMIT @row_limit::integer
+        FOR NO KEY UPDATE
+    ) AS next
+)
+SELECT
+    waiting.claim_id,
+    waiting.buyer,
+    waiting.product_id,
+    waiting.pool_id,
+    waiting.quantity,
+    waiting.queue_place::bigint AS queue_place,
+    waiting.created_at
+FROM waiting
+ORDER BY
+    waiting.product_id,
+    waiting.pool_id,
+    waiting.queue_place;
+
 -- ClaimOfBuyer reads a buyer's live transactions, the oldest first, with their units.
 -- name: ClaimOfBuyer :many
 SELECT
@@ -238,13 +393,47 @@ SELECT
         FROM claim_unit
         WHERE claim_unit.claim_id = claim.claim_id
         ORDER BY claim_unit.unit_id
-    )::uuid[] AS unit_ids
+    )::uuid[] AS unit_ids,
+    coalesce((
+        SELECT queue_position.queue_position
+        FROM queue_position
+        WHERE queue_position.claim_id = claim.claim_id
+    ), 0)::bigint AS queue_position
 FROM claim
 JOIN product ON product.product_id = claim.product_id
 WHERE claim.buyer = @buyer
     AND claim.status IN ('queued', 'held')
 ORDER BY claim.claim_id
 LIMIT 1000;
+
+-- ClaimQueuedCount counts the requests that buyers have queued.
+-- name: ClaimQueuedCount :many
+SELECT
+    claim.buyer,
+    count(*)::bigint AS request_count
+FROM claim
+WHERE claim.buyer = ANY(@buyers::text[])
+    AND claim.status = 'queued'
+GROUP BY claim.buyer;
+
+-- ClaimRefuseMany ends queued requests, of which the caller has the locks, without units.
+-- name: ClaimRefuseMany :many
+WITH given AS (
+    SELECT
+        unnest(@claim_ids::uuid[]) AS claim_id,
+        unnest(@reasons::text[]) AS reason,
+        unnest(@reason_members::text[])::jsonb AS reason_members
+)
+UPDATE claim
+SET
+    status = 'refused',
+    reason = given.reason,
+    reason_members = given.reason_members,
+    ended_at = coalesce(sqlc.narg('now')::timestamptz, now())
+FROM given
+WHERE claim.claim_id = given.claim_id
+    AND claim.status = 'queued'
+RETURNING claim.claim_id;
 
 -- ClaimReplayRecord makes one synchronous WAL record, so that a replay is answered only after a standby that could take over has seen
 -- what the replay shows.

@@ -17,15 +17,23 @@ DELETE FROM product
 WHERE product.product_id = @product_id
     AND product.rehearsal;
 
--- ProductForClaim reads what a claim needs to know of each product, by SKU.
+-- ProductForClaim reads what a claim needs to know of each product, by SKU: also from where to where its queue is not settled.
 -- name: ProductForClaim :many
 SELECT
     product.product_id,
     product.sku,
     product.selling,
     product.price_minor,
-    product.currency
+    product.currency,
+    coalesce(queue_head.place, 0)::bigint AS queue_head_place,
+    coalesce(queue_tail.place, 0)::bigint AS queue_tail_place
 FROM product
+LEFT JOIN queue_tail
+    ON queue_tail.product_id = product.product_id
+    AND queue_tail.pool_id = 0
+LEFT JOIN queue_head
+    ON queue_head.product_id = product.product_id
+    AND queue_head.pool_id = 0
 WHERE product.sku = ANY(@skus::text[]);
 
 -- ProductList pages through the catalogue by SKU. Rehearsal products show only to those who name them.

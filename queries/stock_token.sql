@@ -42,6 +42,41 @@ WHERE product.product_id = ANY(@product_ids::bigint[]);
 DELETE FROM stock_token
 WHERE stock_token.product_id = @product_id;
 
+-- StockTokenMayReturn tells which products are not sold out for good: a unit is there, or may come back by itself. It looks from from_positions
+-- on first, where tokens usually are, so as not to walk over dead rows.
+-- name: StockTokenMayReturn :many
+WITH asked AS (
+    SELECT
+        unnest(@product_ids::bigint[]) AS product_id,
+        unnest(@from_positions::bigint[]) AS from_position
+)
+SELECT asked.product_id::bigint AS product_id
+FROM asked
+WHERE EXISTS (
+        SELECT 1
+        FROM stock_token
+        WHERE stock_token.product_id = asked.product_id
+            AND stock_token.pool_id = 0
+            AND stock_token.position >= asked.from_position
+    )
+    OR EXISTS (
+        SELECT 1
+        FROM claim
+        WHERE claim.product_id = asked.product_id
+            AND claim.status = 'held'
+    )
+    OR EXISTS (
+        SELECT 1
+        FROM claim
+        WHERE claim.product_id = asked.product_id
+            AND claim.status = 'ordered'
+    )
+    OR EXISTS (
+        SELECT 1
+        FROM stock_token
+        WHERE stock_token.product_id = asked.product_id
+    );
+
 -- StockTokenPick locks, for each wanted pool, up to so many tokens of the lowest positions from from_position (included) to
 -- below_position (excluded), passing by those that somebody else has locked. MATERIALIZED, and the LIMIT inside LATERAL: each
 -- pool's pick runs once, whatever the statistics say.

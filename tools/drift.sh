@@ -16,6 +16,9 @@ for written in openapi:openapi.yaml config:config.example.yml; do
 	go run ./cmd/lastunit "${written%%:*}" >"$scratch/$file" && diff -u "$file" "$scratch/$file" || drifted=1
 done
 
+# From the committed document: that it is the code's was compared above.
+node tools/postman/make.mjs "$scratch/postman" && diff -ru docs/postman "$scratch/postman" || drifted=1
+
 go mod tidy -diff || drifted=1
 
 [ $drifted = 0 ] && echo "nothing has drifted" || echo "run: make generate (and go mod tidy)" >&2

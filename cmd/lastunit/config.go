@@ -18,23 +18,26 @@ import (
 
 // Config holds every setting, read once, before a command starts.
 type Config struct {
-	Listen        string
-	DatabaseURL   string // empty: an own PostgreSQL under DataDir
-	DataDir       string
-	Migrate       bool
-	Hold          time.Duration
-	MaxQuantity   int
-	ShowStock     int
-	BuyerSecret   Secret // empty: none was configured
-	JWKSURL       string
-	Audience      string
-	CORSOrigins   []string
-	MaxWaiting    int
-	DBConnections int
-	QueryMode     pgx.QueryExecMode
-	SweepEvery    time.Duration
-	LogLevel      slog.Level
-	LogFormat     string
+	Listen            string
+	DatabaseURL       string // empty: an own PostgreSQL under DataDir
+	DataDir           string
+	Migrate           bool
+	Hold              time.Duration
+	MaxQuantity       int
+	ShowStock         int
+	BuyerSecret       Secret // empty: none was configured
+	JWKSURL           string
+	Audience          string
+	CORSOrigins       []string
+	MaxWaiting        int
+	MaxQueued         int
+	MaxQueuedPerBuyer int
+	KeepRefused       time.Duration
+	DBConnections     int
+	QueryMode         pgx.QueryExecMode
+	SweepEvery        time.Duration
+	LogLevel          slog.Level
+	LogFormat         string
 }
 
 // Secret is text that shows itself to nobody who prints, logs or encodes it. Convert it to a string to use it.
@@ -93,8 +96,14 @@ func table(dataDir string) []setting {
 			accepts: number(func(c *Config) *int { return &c.MaxQuantity }, 1, 1000)},
 		{name: "show-stock", initial: "1000", about: "The largest number of available units shown to buyers; more than that is shown as this number.",
 			accepts: number(func(c *Config) *int { return &c.ShowStock }, 0, 100_000)},
-		{name: "max-waiting", initial: "20000", about: "How many direct claims may wait at once in this process; further ones are answered busy.",
+		{name: "max-waiting", initial: "20000", about: "How many direct claims may wait at once in this process, and how many requests to be accepted into a queue; further ones are answered busy.",
 			accepts: number(func(c *Config) *int { return &c.MaxWaiting }, 1, 1_000_000)},
+		{name: "max-queued", initial: "100000", about: "How many units may be asked for in the queue of a product; requests for more are answered busy.",
+			accepts: number(func(c *Config) *int { return &c.MaxQueued }, 1, 100_000_000)},
+		{name: "max-queued-per-buyer", initial: "50", about: "How many requests a buyer may have queued, of all products; further ones are answered too-many-requests.",
+			accepts: number(func(c *Config) *int { return &c.MaxQueuedPerBuyer }, 1, 1_000_000)},
+		{name: "keep-refused", initial: "168h", about: "How long a queued request is kept that was refused, or was cancelled before its turn; those that had units are kept for ever.",
+			accepts: duration(func(c *Config) *time.Duration { return &c.KeepRefused }, 24*time.Hour, 10*365*24*time.Hour)},
 		{name: "db-connections", initial: "16", about: "The most connections that this process opens to the database.",
 			accepts: number(func(c *Config) *int { return &c.DBConnections }, 4, 1000)},
 		{name: "query-mode", initial: "cache_statement", about: "How queries are sent: behind pgbouncer in transaction mode take cache_describe, exec or simple_protocol.",

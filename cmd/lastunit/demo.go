@@ -97,13 +97,16 @@ You are the buyer ada. Her token, good for a day:
 
 %[2]s
 
-Paste these into another terminal: put the last mug into her cart, look into the cart, ask for the mug again.
+Paste these into another terminal: put the last mug into her cart, look into the cart, ask for the mug again; get in line for the
+flash-sale shoe, and look into the cart once more.
 
 curl -s %[1]s/order/addToCart -H 'Authorization: Bearer %[2]s' -H 'Content-Type: application/json' -H 'Idempotency-Key: my-first-claim' -d '{"sku":"mug-last"}'
 
 curl -s %[1]s/api/v1/cart -H 'Authorization: Bearer %[2]s'
 
 curl -s %[1]s/order/addToCart -H 'Authorization: Bearer %[2]s' -H 'Content-Type: application/json' -d '{"sku":"mug-last"}'
+
+curl -s %[1]s/api/v1/order/addToCart -H 'Authorization: Bearer %[2]s' -H 'Content-Type: application/json' -d '{"sku":"sneaker-1212"}'
 `, s.address, token)
 	}
 	_, err := fmt.Fprintf(e.stdout, `

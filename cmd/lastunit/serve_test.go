@@ -191,14 +191,14 @@ func TestTheDemoPrintsLinesThatWorkWhenPasted(t *testing.T) {
 	dir := dataDir(t)
 	p := start(t, "demo", dir)
 	lines := regexp.MustCompile(`(?m)^curl .*$`).FindAllString(p.printed, -1)
-	if len(lines) != 3 {
+	if len(lines) != 4 {
 		t.Fatalf("%d curl lines in\n%s", len(lines), p.printed)
 	}
 	var got []string
 	for _, line := range lines {
 		got = append(got, pasted(t, line))
 	}
-	for i, want := range []string{`"status":"held"`, `"sku":"mug-last"`, `"code":"all-held"`} {
+	for i, want := range []string{`"status":"held"`, `"sku":"mug-last"`, `"code":"all-held"`, `"status":"queued"`} {
 		if !strings.Contains(got[i], want) {
 			t.Errorf("line %d answers %s, want %s in it", i+1, got[i], want)
 		}

@@ -73,11 +73,14 @@ func startService(ctx context.Context, cfg Config, log *slog.Logger) (s *service
 		return s, err
 	}
 	s.Shop = shop.New(s.pool, shop.Options{
-		Hold:        cfg.Hold,
-		MaxQuantity: cfg.MaxQuantity,
-		ShowStock:   cfg.ShowStock,
-		Waiting:     cfg.MaxWaiting,
-		Workers:     max(cfg.DBConnections/4, 1),
+		Hold:          cfg.Hold,
+		MaxQuantity:   cfg.MaxQuantity,
+		ShowStock:     cfg.ShowStock,
+		Waiting:       cfg.MaxWaiting,
+		QueueUnits:    cfg.MaxQueued,
+		QueuePerBuyer: cfg.MaxQueuedPerBuyer,
+		KeepRefused:   cfg.KeepRefused,
+		Workers:       max(cfg.DBConnections/4, 1),
 	})
 	if err := s.SyncClock(ctx); err != nil {
 		return s, err
@@ -103,6 +106,8 @@ func startService(ctx context.Context, cfg Config, log *slog.Logger) (s *service
 		defer close(s.loops)
 		background.Run(running, log,
 			background.Loop{Name: "expire lapsed holds", Every: cfg.SweepEvery, Run: s.ExpireLapsed},
+			background.Loop{Name: "settle queues that nobody settles", Every: 500 * time.Millisecond, Run: s.SettleQueues},
+			background.Loop{Name: "remove old transactions without units", Every: time.Minute, Run: s.RemoveWithoutUnits},
 			background.Loop{Name: "measure the database's clock", Every: 5 * time.Second, Run: s.SyncClock},
 		)
 	}()
@@ -154,6 +159,7 @@ func (s *service) serve(ctx context.Context) error {
 	case <-ctx.Done():
 	}
 	s.log.Info("stopping")
+	s.StopWaiting()
 	patience, cancel := context.WithTimeout(context.WithoutCancel(ctx), 15*time.Second)
 	defer cancel()
 	if err := s.server.Shutdown(patience); err != nil {

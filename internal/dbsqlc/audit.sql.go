@@ -22,6 +22,7 @@ SELECT
     (
         SELECT count(*)
         FROM unit
+        JOIN receipt ON receipt.receipt_id = unit.receipt_id AND receipt.product_id = unit.product_id
         WHERE unit.product_id = $1
     )::bigint AS unit_count,
     coalesce((
@@ -44,7 +45,7 @@ type AuditConservationRow struct {
 	WithdrawalUnitCount int64
 }
 
-// AuditConservation compares a product's receipts with its units and withdrawals with the units that they took.
+// AuditConservation compares a product's receipts with the units that came with them, and withdrawals with the units that they took.
 func (q *Queries) AuditConservation(ctx context.Context, db DBTX, productID int64) (AuditConservationRow, error) {
 	row := db.QueryRow(ctx, auditConservation, productID)
 	var i AuditConservationRow
@@ -107,7 +108,6 @@ func (q *Queries) AuditHoldExpiry(ctx context.Context, db DBTX, arg AuditHoldExp
 const auditKeyOnce = `-- name: AuditKeyOnce :many
 WITH of_product AS MATERIALIZED (
     SELECT DISTINCT
-        claim.claim_id,
         claim.buyer,
         claim.idempotency_key
     FROM unit
@@ -119,8 +119,11 @@ WITH of_product AS MATERIALIZED (
 SELECT
     of_product.buyer,
     count(*)::bigint AS claim_count,
-    min(of_product.claim_id::text)::uuid AS first_claim_id
+    min(claim.claim_id::text)::uuid AS first_claim_id
 FROM of_product
+JOIN claim
+    ON claim.buyer = of_product.buyer
+    AND claim.idempotency_key = of_product.idempotency_key
 GROUP BY
     of_product.buyer,
     of_product.idempotency_key
@@ -140,8 +143,8 @@ type AuditKeyOnceRow struct {
 	FirstClaimID pgdb.ID
 }
 
-// AuditKeyOnce finds keys that are bound to more than one transaction among those of a product's units. It does not rest on the unique
-// index that ought to make it impossible: it groups the rows themselves.
+// AuditKeyOnce finds keys that are bound to more than one transaction, among those of a product's units, whatever product the others are
+// of. It does not rest on the unique index that ought to make it impossible: it groups the rows themselves.
 func (q *Queries) AuditKeyOnce(ctx context.Context, db DBTX, arg AuditKeyOnceParams) ([]AuditKeyOnceRow, error) {
 	rows, err := db.Query(ctx, auditKeyOnce, arg.RowLimit, arg.ProductID)
 	if err != nil {
@@ -270,6 +273,78 @@ func (q *Queries) AuditProducts(ctx context.Context, db DBTX, arg AuditProductsP
 	return items, nil
 }
 
+const auditQueueOrder = `-- name: AuditQueueOrder :many
+SELECT
+    placed.claim_id,
+    placed.status,
+    placed.queue_place::bigint AS queue_place,
+    placed.head_place,
+    placed.tail_place
+FROM (
+    SELECT
+        claim.claim_id,
+        claim.status,
+        claim.quantity,
+        claim.queue_place,
+        (claim.status = 'released' AND claim.expires_at IS NULL) AS is_cancelled,
+        coalesce(queue_head.place, 0)::bigint AS head_place,
+        coalesce(queue_tail.place, 0)::bigint AS tail_place,
+        lead(claim.queue_place) OVER (PARTITION BY claim.pool_id ORDER BY claim.queue_place, claim.claim_id) AS next_place
+    FROM claim
+    LEFT JOIN queue_head ON queue_head.product_id = claim.product_id AND queue_head.pool_id = claim.pool_id
+    LEFT JOIN queue_tail ON queue_tail.product_id = claim.product_id AND queue_tail.pool_id = claim.pool_id
+    WHERE claim.product_id = $1
+        AND claim.queue_place IS NOT NULL
+) AS placed
+WHERE (placed.status = 'queued' AND placed.queue_place < placed.head_place)
+    OR (placed.status <> 'queued' AND NOT placed.is_cancelled AND placed.queue_place >= placed.head_place)
+    OR placed.queue_place + placed.quantity > placed.tail_place
+    OR placed.queue_place + placed.quantity > placed.next_place
+ORDER BY placed.queue_place
+LIMIT $2
+`
+
+type AuditQueueOrderParams struct {
+	ProductID int64
+	RowLimit  int32
+}
+
+type AuditQueueOrderRow struct {
+	ClaimID    pgdb.ID
+	Status     string
+	QueuePlace int64
+	HeadPlace  int64
+	TailPlace  int64
+}
+
+// AuditQueueOrder finds requests of a product's queues that were passed by, were served before their turn, or have a place that was not given
+// out or is another's as well. What was cancelled may lie anywhere.
+func (q *Queries) AuditQueueOrder(ctx context.Context, db DBTX, arg AuditQueueOrderParams) ([]AuditQueueOrderRow, error) {
+	rows, err := db.Query(ctx, auditQueueOrder, arg.ProductID, arg.RowLimit)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []AuditQueueOrderRow
+	for rows.Next() {
+		var i AuditQueueOrderRow
+		if err := rows.Scan(
+			&i.ClaimID,
+			&i.Status,
+			&i.QueuePlace,
+			&i.HeadPlace,
+			&i.TailPlace,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const auditStrayTokens = `-- name: AuditStrayTokens :many
 SELECT
     stock_token.unit_id,
@@ -303,6 +378,65 @@ func (q *Queries) AuditStrayTokens(ctx context.Context, db DBTX, arg AuditStrayT
 	for rows.Next() {
 		var i AuditStrayTokensRow
 		if err := rows.Scan(&i.UnitID, &i.Position); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const auditTransactionEnded = `-- name: AuditTransactionEnded :many
+SELECT
+    claim.claim_id,
+    claim.status,
+    claim.quantity,
+    count(*)::bigint AS unit_count
+FROM unit
+JOIN claim_unit ON claim_unit.unit_id = unit.unit_id
+JOIN claim ON claim.claim_id = claim_unit.claim_id
+WHERE unit.product_id = $1
+    AND claim.product_id = unit.product_id
+    AND claim.status <> 'held'
+GROUP BY
+    claim.claim_id,
+    claim.status,
+    claim.quantity
+HAVING count(*) <> claim.quantity
+ORDER BY claim.claim_id
+LIMIT $2
+`
+
+type AuditTransactionEndedParams struct {
+	ProductID int64
+	RowLimit  int32
+}
+
+type AuditTransactionEndedRow struct {
+	ClaimID   pgdb.ID
+	Status    string
+	Quantity  int32
+	UnitCount int64
+}
+
+// AuditTransactionEnded finds transactions that are no longer holds and have, or had, units of a product, but not as many as they say.
+func (q *Queries) AuditTransactionEnded(ctx context.Context, db DBTX, arg AuditTransactionEndedParams) ([]AuditTransactionEndedRow, error) {
+	rows, err := db.Query(ctx, auditTransactionEnded, arg.ProductID, arg.RowLimit)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []AuditTransactionEndedRow
+	for rows.Next() {
+		var i AuditTransactionEndedRow
+		if err := rows.Scan(
+			&i.ClaimID,
+			&i.Status,
+			&i.Quantity,
+			&i.UnitCount,
+		); err != nil {
 			return nil, err
 		}
 		items = append(items, i)

@@ -14,7 +14,7 @@ import (
 
 const claimByIDs = `-- name: ClaimByIDs :many
 SELECT
-    claim.claim_id, claim.buyer, claim.product_id, claim.pool_id, claim.quantity, claim.status, claim.idempotency_key, claim.price_minor, claim.currency, claim.created_at, claim.expires_at, claim.ended_at,
+    claim.claim_id, claim.buyer, claim.product_id, claim.pool_id, claim.quantity, claim.status, claim.idempotency_key, claim.price_minor, claim.currency, claim.created_at, claim.expires_at, claim.ended_at, claim.queue_place, claim.reason, claim.reason_members,
     product.sku,
     (claim.status = 'held' AND claim.expires_at <= coalesce($1::timestamptz, now()))::boolean AS lapsed,
     ARRAY(
@@ -22,7 +22,12 @@ SELECT
         FROM claim_unit
         WHERE claim_unit.claim_id = claim.claim_id
         ORDER BY claim_unit.unit_id
-    )::uuid[] AS unit_ids
+    )::uuid[] AS unit_ids,
+    coalesce((
+        SELECT queue_position.queue_position
+        FROM queue_position
+        WHERE queue_position.claim_id = claim.claim_id
+    ), 0)::bigint AS queue_position
 FROM claim
 JOIN product ON product.product_id = claim.product_id
 WHERE claim.claim_id = ANY($2::uuid[])
@@ -36,10 +41,11 @@ type ClaimByIDsParams struct {
 }
 
 type ClaimByIDsRow struct {
-	Claim   Claim
-	SKU     string
-	Lapsed  bool
-	UnitIds []pgdb.ID
+	Claim         Claim
+	SKU           string
+	Lapsed        bool
+	UnitIds       []pgdb.ID
+	QueuePosition int64
 }
 
 // ClaimByIDs reads transactions by their ids, of one buyer or (buyer null) of all, with their units.
@@ -65,9 +71,13 @@ func (q *Queries) ClaimByIDs(ctx context.Context, db DBTX, arg ClaimByIDsParams)
 			&i.Claim.CreatedAt,
 			&i.Claim.ExpiresAt,
 			&i.Claim.EndedAt,
+			&i.Claim.QueuePlace,
+			&i.Claim.Reason,
+			&i.Claim.ReasonMembers,
 			&i.SKU,
 			&i.Lapsed,
 			&i.UnitIds,
+			&i.QueuePosition,
 		); err != nil {
 			return nil, err
 		}
@@ -86,7 +96,7 @@ WITH asked AS (
         unnest($3::text[]) AS idempotency_key
 )
 SELECT
-    claim.claim_id, claim.buyer, claim.product_id, claim.pool_id, claim.quantity, claim.status, claim.idempotency_key, claim.price_minor, claim.currency, claim.created_at, claim.expires_at, claim.ended_at,
+    claim.claim_id, claim.buyer, claim.product_id, claim.pool_id, claim.quantity, claim.status, claim.idempotency_key, claim.price_minor, claim.currency, claim.created_at, claim.expires_at, claim.ended_at, claim.queue_place, claim.reason, claim.reason_members,
     product.sku,
     (claim.status = 'held' AND claim.expires_at <= coalesce($1::timestamptz, now()))::boolean AS lapsed,
     ARRAY(
@@ -94,7 +104,12 @@ SELECT
         FROM claim_unit
         WHERE claim_unit.claim_id = claim.claim_id
         ORDER BY claim_unit.unit_id
-    )::uuid[] AS unit_ids
+    )::uuid[] AS unit_ids,
+    coalesce((
+        SELECT queue_position.queue_position
+        FROM queue_position
+        WHERE queue_position.claim_id = claim.claim_id
+    ), 0)::bigint AS queue_position
 FROM asked
 JOIN claim ON claim.buyer = asked.buyer AND claim.idempotency_key = asked.idempotency_key
 JOIN product ON product.product_id = claim.product_id
@@ -107,10 +122,11 @@ type ClaimByKeysParams struct {
 }
 
 type ClaimByKeysRow struct {
-	Claim   Claim
-	SKU     string
-	Lapsed  bool
-	UnitIds []pgdb.ID
+	Claim         Claim
+	SKU           string
+	Lapsed        bool
+	UnitIds       []pgdb.ID
+	QueuePosition int64
 }
 
 // ClaimByKeys reads the transactions that idempotency keys are bound to, with their units, buyers and keys go in pairs.
@@ -136,9 +152,13 @@ func (q *Queries) ClaimByKeys(ctx context.Context, db DBTX, arg ClaimByKeysParam
 			&i.Claim.CreatedAt,
 			&i.Claim.ExpiresAt,
 			&i.Claim.EndedAt,
+			&i.Claim.QueuePlace,
+			&i.Claim.Reason,
+			&i.Claim.ReasonMembers,
 			&i.SKU,
 			&i.Lapsed,
 			&i.UnitIds,
+			&i.QueuePosition,
 		); err != nil {
 			return nil, err
 		}
@@ -148,6 +168,26 @@ func (q *Queries) ClaimByKeys(ctx context.Context, db DBTX, arg ClaimByKeysParam
 		return nil, err
 	}
 	return items, nil
+}
+
+const claimCancelQueued = `-- name: ClaimCancelQueued :exec
+UPDATE claim
+SET
+    status = 'released',
+    ended_at = coalesce($1::timestamptz, clock_timestamp())
+WHERE claim.claim_id = $2
+    AND claim.status = 'queued'
+`
+
+type ClaimCancelQueuedParams struct {
+	Now     *time.Time
+	ClaimID pgdb.ID
+}
+
+// ClaimCancelQueued ends a request that is queued, of which the caller has the lock.
+func (q *Queries) ClaimCancelQueued(ctx context.Context, db DBTX, arg ClaimCancelQueuedParams) error {
+	_, err := db.Exec(ctx, claimCancelQueued, arg.Now, arg.ClaimID)
+	return err
 }
 
 const claimDeleteByProduct = `-- name: ClaimDeleteByProduct :exec
@@ -160,12 +200,44 @@ WITH gone AS (
 )
 DELETE FROM claim
 WHERE claim.claim_id IN (SELECT gone.claim_id FROM gone)
+    OR (claim.product_id = $1 AND claim.queue_place IS NOT NULL)
 `
 
-// ClaimDeleteByProduct removes the claims that have or had units of a rehearsal product.
+// ClaimDeleteByProduct removes the claims of a rehearsal product that are or were queued, and those that have or had units of it.
 func (q *Queries) ClaimDeleteByProduct(ctx context.Context, db DBTX, productID int64) error {
 	_, err := db.Exec(ctx, claimDeleteByProduct, productID)
 	return err
+}
+
+const claimDeleteWithoutUnits = `-- name: ClaimDeleteWithoutUnits :execrows
+WITH ended AS MATERIALIZED (
+    SELECT claim.claim_id
+    FROM claim
+    WHERE (claim.status = 'refused' OR (claim.status = 'released' AND claim.expires_at IS NULL))
+        AND claim.ended_at < coalesce($1::timestamptz, now()) - $2::float8 * interval '1 second'
+    ORDER BY claim.ended_at
+    LIMIT $3
+    FOR UPDATE SKIP LOCKED
+)
+DELETE FROM claim
+USING ended
+WHERE claim.claim_id = ended.claim_id
+`
+
+type ClaimDeleteWithoutUnitsParams struct {
+	Now         *time.Time
+	KeepSeconds float64
+	RowLimit    int32
+}
+
+// ClaimDeleteWithoutUnits removes transactions that never had units and ended before a time: refused ones, and requests that were
+// cancelled while they were queued. At most row_limit, the oldest first.
+func (q *Queries) ClaimDeleteWithoutUnits(ctx context.Context, db DBTX, arg ClaimDeleteWithoutUnitsParams) (int64, error) {
+	result, err := db.Exec(ctx, claimDeleteWithoutUnits, arg.Now, arg.KeepSeconds, arg.RowLimit)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
 }
 
 const claimEnd = `-- name: ClaimEnd :many
@@ -241,6 +313,160 @@ func (q *Queries) ClaimEnd(ctx context.Context, db DBTX, arg ClaimEndParams) ([]
 	for rows.Next() {
 		var i ClaimEndRow
 		if err := rows.Scan(&i.ClaimID, &i.Status); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const claimEnqueueMany = `-- name: ClaimEnqueueMany :many
+WITH given AS (
+    SELECT
+        unnest($2::uuid[]) AS claim_id,
+        unnest($3::text[]) AS buyer,
+        unnest($4::bigint[]) AS product_id,
+        unnest($5::bigint[]) AS pool_id,
+        unnest($6::integer[]) AS quantity,
+        unnest($7::text[]) AS idempotency_key,
+        unnest($8::bigint[]) AS queue_place
+)
+INSERT INTO claim (
+    claim_id,
+    buyer,
+    product_id,
+    pool_id,
+    quantity,
+    status,
+    idempotency_key,
+    queue_place,
+    created_at
+)
+SELECT
+    given.claim_id,
+    given.buyer,
+    given.product_id,
+    given.pool_id,
+    given.quantity,
+    'queued',
+    nullif(given.idempotency_key, ''),
+    given.queue_place,
+    coalesce($1::timestamptz, now())
+FROM given
+JOIN product ON product.product_id = given.product_id
+ORDER BY
+    given.buyer,
+    given.idempotency_key,
+    given.claim_id
+ON CONFLICT DO NOTHING
+RETURNING
+    claim.claim_id,
+    claim.created_at
+`
+
+type ClaimEnqueueManyParams struct {
+	Now             *time.Time
+	ClaimIds        []pgdb.ID
+	Buyers          []string
+	ProductIds      []int64
+	PoolIds         []int64
+	Quantities      []int32
+	IdempotencyKeys []string
+	QueuePlaces     []int64
+}
+
+type ClaimEnqueueManyRow struct {
+	ClaimID   pgdb.ID
+	CreatedAt time.Time
+}
+
+// ClaimEnqueueMany records requests that are accepted, in the order of buyer and key as ClaimInsertMany does. A claim that does not come
+// back lost its key, or its id, to a transaction that has committed since, or its product was deleted before the caller had the tail's lock.
+func (q *Queries) ClaimEnqueueMany(ctx context.Context, db DBTX, arg ClaimEnqueueManyParams) ([]ClaimEnqueueManyRow, error) {
+	rows, err := db.Query(ctx, claimEnqueueMany,
+		arg.Now,
+		arg.ClaimIds,
+		arg.Buyers,
+		arg.ProductIds,
+		arg.PoolIds,
+		arg.Quantities,
+		arg.IdempotencyKeys,
+		arg.QueuePlaces,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ClaimEnqueueManyRow
+	for rows.Next() {
+		var i ClaimEnqueueManyRow
+		if err := rows.Scan(&i.ClaimID, &i.CreatedAt); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const claimHoldMany = `-- name: ClaimHoldMany :many
+WITH given AS (
+    SELECT
+        unnest($3::uuid[]) AS claim_id,
+        unnest($4::bigint[]) AS price_minor,
+        unnest($5::text[]) AS currency
+)
+UPDATE claim
+SET
+    status = 'held',
+    price_minor = nullif(given.price_minor, -1),
+    currency = nullif(given.currency, ''),
+    expires_at = coalesce($1::timestamptz, now()) + $2::float8 * interval '1 second'
+FROM given
+WHERE claim.claim_id = given.claim_id
+    AND claim.status = 'queued'
+RETURNING
+    claim.claim_id,
+    claim.created_at,
+    claim.expires_at
+`
+
+type ClaimHoldManyParams struct {
+	Now         *time.Time
+	HoldSeconds float64
+	ClaimIds    []pgdb.ID
+	PriceMinors []int64
+	Currencies  []string
+}
+
+type ClaimHoldManyRow struct {
+	ClaimID   pgdb.ID
+	CreatedAt time.Time
+	ExpiresAt *time.Time
+}
+
+// ClaimHoldMany turns queued requests, of which the caller has the locks, into holds.
+func (q *Queries) ClaimHoldMany(ctx context.Context, db DBTX, arg ClaimHoldManyParams) ([]ClaimHoldManyRow, error) {
+	rows, err := db.Query(ctx, claimHoldMany,
+		arg.Now,
+		arg.HoldSeconds,
+		arg.ClaimIds,
+		arg.PriceMinors,
+		arg.Currencies,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ClaimHoldManyRow
+	for rows.Next() {
+		var i ClaimHoldManyRow
+		if err := rows.Scan(&i.ClaimID, &i.CreatedAt, &i.ExpiresAt); err != nil {
 			return nil, err
 		}
 		items = append(items, i)
@@ -523,9 +749,112 @@ func (q *Queries) ClaimLockLapsed(ctx context.Context, db DBTX, arg ClaimLockLap
 	return items, nil
 }
 
+const claimLockQueued = `-- name: ClaimLockQueued :many
+WITH asked AS (
+    SELECT
+        unnest($1::bigint[]) AS product_id,
+        unnest($2::bigint[]) AS pool_id,
+        unnest($3::bigint[]) AS from_place
+),
+waiting AS MATERIALIZED (
+    SELECT
+        next.claim_id,
+        next.buyer,
+        next.product_id,
+        next.pool_id,
+        next.quantity,
+        next.queue_place,
+        next.created_at
+    FROM asked
+    CROSS JOIN LATERAL (
+        SELECT
+            claim.claim_id,
+            claim.buyer,
+            claim.product_id,
+            claim.pool_id,
+            claim.quantity,
+            claim.queue_place,
+            claim.created_at
+        FROM claim
+        WHERE claim.product_id = asked.product_id
+            AND claim.pool_id = asked.pool_id
+            AND claim.queue_place >= asked.from_place
+            AND claim.status = 'queued'
+        ORDER BY claim.queue_place
+        LIMIT $4::integer
+        FOR NO KEY UPDATE
+    ) AS next
+)
+SELECT
+    waiting.claim_id,
+    waiting.buyer,
+    waiting.product_id,
+    waiting.pool_id,
+    waiting.quantity,
+    waiting.queue_place::bigint AS queue_place,
+    waiting.created_at
+FROM waiting
+ORDER BY
+    waiting.product_id,
+    waiting.pool_id,
+    waiting.queue_place
+`
+
+type ClaimLockQueuedParams struct {
+	ProductIds []int64
+	PoolIds    []int64
+	FromPlaces []int64
+	RowLimit   int32
+}
+
+type ClaimLockQueuedRow struct {
+	ClaimID    pgdb.ID
+	Buyer      string
+	ProductID  int64
+	PoolID     int64
+	Quantity   int32
+	QueuePlace int64
+	CreatedAt  time.Time
+}
+
+// ClaimLockQueued locks the next requests of queues, of whose heads the caller has the locks: from from_place on, in order, at most row_limit of
+// each. It waits for those who cancel one.
+func (q *Queries) ClaimLockQueued(ctx context.Context, db DBTX, arg ClaimLockQueuedParams) ([]ClaimLockQueuedRow, error) {
+	rows, err := db.Query(ctx, claimLockQueued,
+		arg.ProductIds,
+		arg.PoolIds,
+		arg.FromPlaces,
+		arg.RowLimit,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ClaimLockQueuedRow
+	for rows.Next() {
+		var i ClaimLockQueuedRow
+		if err := rows.Scan(
+			&i.ClaimID,
+			&i.Buyer,
+			&i.ProductID,
+			&i.PoolID,
+			&i.Quantity,
+			&i.QueuePlace,
+			&i.CreatedAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const claimOfBuyer = `-- name: ClaimOfBuyer :many
 SELECT
-    claim.claim_id, claim.buyer, claim.product_id, claim.pool_id, claim.quantity, claim.status, claim.idempotency_key, claim.price_minor, claim.currency, claim.created_at, claim.expires_at, claim.ended_at,
+    claim.claim_id, claim.buyer, claim.product_id, claim.pool_id, claim.quantity, claim.status, claim.idempotency_key, claim.price_minor, claim.currency, claim.created_at, claim.expires_at, claim.ended_at, claim.queue_place, claim.reason, claim.reason_members,
     product.sku,
     (claim.status = 'held' AND claim.expires_at <= coalesce($1::timestamptz, now()))::boolean AS lapsed,
     ARRAY(
@@ -533,7 +862,12 @@ SELECT
         FROM claim_unit
         WHERE claim_unit.claim_id = claim.claim_id
         ORDER BY claim_unit.unit_id
-    )::uuid[] AS unit_ids
+    )::uuid[] AS unit_ids,
+    coalesce((
+        SELECT queue_position.queue_position
+        FROM queue_position
+        WHERE queue_position.claim_id = claim.claim_id
+    ), 0)::bigint AS queue_position
 FROM claim
 JOIN product ON product.product_id = claim.product_id
 WHERE claim.buyer = $2
@@ -548,10 +882,11 @@ type ClaimOfBuyerParams struct {
 }
 
 type ClaimOfBuyerRow struct {
-	Claim   Claim
-	SKU     string
-	Lapsed  bool
-	UnitIds []pgdb.ID
+	Claim         Claim
+	SKU           string
+	Lapsed        bool
+	UnitIds       []pgdb.ID
+	QueuePosition int64
 }
 
 // ClaimOfBuyer reads a buyer's live transactions, the oldest first, with their units.
@@ -577,13 +912,105 @@ func (q *Queries) ClaimOfBuyer(ctx context.Context, db DBTX, arg ClaimOfBuyerPar
 			&i.Claim.CreatedAt,
 			&i.Claim.ExpiresAt,
 			&i.Claim.EndedAt,
+			&i.Claim.QueuePlace,
+			&i.Claim.Reason,
+			&i.Claim.ReasonMembers,
 			&i.SKU,
 			&i.Lapsed,
 			&i.UnitIds,
+			&i.QueuePosition,
 		); err != nil {
 			return nil, err
 		}
 		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const claimQueuedCount = `-- name: ClaimQueuedCount :many
+SELECT
+    claim.buyer,
+    count(*)::bigint AS request_count
+FROM claim
+WHERE claim.buyer = ANY($1::text[])
+    AND claim.status = 'queued'
+GROUP BY claim.buyer
+`
+
+type ClaimQueuedCountRow struct {
+	Buyer        string
+	RequestCount int64
+}
+
+// ClaimQueuedCount counts the requests that buyers have queued.
+func (q *Queries) ClaimQueuedCount(ctx context.Context, db DBTX, buyers []string) ([]ClaimQueuedCountRow, error) {
+	rows, err := db.Query(ctx, claimQueuedCount, buyers)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ClaimQueuedCountRow
+	for rows.Next() {
+		var i ClaimQueuedCountRow
+		if err := rows.Scan(&i.Buyer, &i.RequestCount); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const claimRefuseMany = `-- name: ClaimRefuseMany :many
+WITH given AS (
+    SELECT
+        unnest($2::uuid[]) AS claim_id,
+        unnest($3::text[]) AS reason,
+        unnest($4::text[])::jsonb AS reason_members
+)
+UPDATE claim
+SET
+    status = 'refused',
+    reason = given.reason,
+    reason_members = given.reason_members,
+    ended_at = coalesce($1::timestamptz, now())
+FROM given
+WHERE claim.claim_id = given.claim_id
+    AND claim.status = 'queued'
+RETURNING claim.claim_id
+`
+
+type ClaimRefuseManyParams struct {
+	Now           *time.Time
+	ClaimIds      []pgdb.ID
+	Reasons       []string
+	ReasonMembers []string
+}
+
+// ClaimRefuseMany ends queued requests, of which the caller has the locks, without units.
+func (q *Queries) ClaimRefuseMany(ctx context.Context, db DBTX, arg ClaimRefuseManyParams) ([]pgdb.ID, error) {
+	rows, err := db.Query(ctx, claimRefuseMany,
+		arg.Now,
+		arg.ClaimIds,
+		arg.Reasons,
+		arg.ReasonMembers,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []pgdb.ID
+	for rows.Next() {
+		var claim_id pgdb.ID
+		if err := rows.Scan(&claim_id); err != nil {
+			return nil, err
+		}
+		items = append(items, claim_id)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, err

@@ -35,6 +35,12 @@ type Claim struct {
 	CreatedAt      time.Time
 	ExpiresAt      *time.Time
 	EndedAt        *time.Time
+	// null: it was claimed directly
+	QueuePlace *int64
+	// the problem code of a refusal
+	Reason *string
+	// what a caller needs to know besides the code
+	ReasonMembers []byte
 }
 
 type Product struct {
@@ -51,6 +57,13 @@ type Product struct {
 	Rehearsal bool
 	CreatedAt time.Time
 	UpdatedAt time.Time
+}
+
+type QueueHead struct {
+	ProductID int64
+	PoolID    int64
+	// no claim with a place before this one is queued any more
+	Place int64
 }
 
 type Receipt struct {

@@ -94,20 +94,30 @@ SELECT
     product.sku,
     product.selling,
     product.price_minor,
-    product.currency
+    product.currency,
+    coalesce(queue_head.place, 0)::bigint AS queue_head_place,
+    coalesce(queue_tail.place, 0)::bigint AS queue_tail_place
 FROM product
+LEFT JOIN queue_tail
+    ON queue_tail.product_id = product.product_id
+    AND queue_tail.pool_id = 0
+LEFT JOIN queue_head
+    ON queue_head.product_id = product.product_id
+    AND queue_head.pool_id = 0
 WHERE product.sku = ANY($1::text[])
 `
 
 type ProductForClaimRow struct {
-	ProductID  int64
-	SKU        string
-	Selling    bool
-	PriceMinor *int64
-	Currency   *string
+	ProductID      int64
+	SKU            string
+	Selling        bool
+	PriceMinor     *int64
+	Currency       *string
+	QueueHeadPlace int64
+	QueueTailPlace int64
 }
 
-// ProductForClaim reads what a claim needs to know of each product, by SKU.
+// ProductForClaim reads what a claim needs to know of each product, by SKU: also from where to where its queue is not settled.
 func (q *Queries) ProductForClaim(ctx context.Context, db DBTX, skus []string) ([]ProductForClaimRow, error) {
 	rows, err := db.Query(ctx, productForClaim, skus)
 	if err != nil {
@@ -123,6 +133,8 @@ func (q *Queries) ProductForClaim(ctx context.Context, db DBTX, skus []string) (
 			&i.Selling,
 			&i.PriceMinor,
 			&i.Currency,
+			&i.QueueHeadPlace,
+			&i.QueueTailPlace,
 		); err != nil {
 			return nil, err
 		}

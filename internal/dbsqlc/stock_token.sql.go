@@ -103,6 +103,67 @@ func (q *Queries) StockTokenDeleteByProduct(ctx context.Context, db DBTX, produc
 	return err
 }
 
+const stockTokenMayReturn = `-- name: StockTokenMayReturn :many
+WITH asked AS (
+    SELECT
+        unnest($1::bigint[]) AS product_id,
+        unnest($2::bigint[]) AS from_position
+)
+SELECT asked.product_id::bigint AS product_id
+FROM asked
+WHERE EXISTS (
+        SELECT 1
+        FROM stock_token
+        WHERE stock_token.product_id = asked.product_id
+            AND stock_token.pool_id = 0
+            AND stock_token.position >= asked.from_position
+    )
+    OR EXISTS (
+        SELECT 1
+        FROM claim
+        WHERE claim.product_id = asked.product_id
+            AND claim.status = 'held'
+    )
+    OR EXISTS (
+        SELECT 1
+        FROM claim
+        WHERE claim.product_id = asked.product_id
+            AND claim.status = 'ordered'
+    )
+    OR EXISTS (
+        SELECT 1
+        FROM stock_token
+        WHERE stock_token.product_id = asked.product_id
+    )
+`
+
+type StockTokenMayReturnParams struct {
+	ProductIds    []int64
+	FromPositions []int64
+}
+
+// StockTokenMayReturn tells which products are not sold out for good: a unit is there, or may come back by itself. It looks from from_positions
+// on first, where tokens usually are, so as not to walk over dead rows.
+func (q *Queries) StockTokenMayReturn(ctx context.Context, db DBTX, arg StockTokenMayReturnParams) ([]int64, error) {
+	rows, err := db.Query(ctx, stockTokenMayReturn, arg.ProductIds, arg.FromPositions)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []int64
+	for rows.Next() {
+		var product_id int64
+		if err := rows.Scan(&product_id); err != nil {
+			return nil, err
+		}
+		items = append(items, product_id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const stockTokenPick = `-- name: StockTokenPick :many
 WITH wanted AS (
     SELECT

@@ -23,23 +23,24 @@ type sample struct {
 }
 
 var samples = map[string]sample{
-	"claim":          {"claim", map[string]any{"sku": "cup"}, 201},
-	"claimQueued":    {"claim", map[string]any{"sku": "cup"}, 201},
-	"deleteProduct":  {"catalog", nil, 409},
-	"getAudit":       {"audit", nil, 200},
-	"getCart":        {"claim", nil, 200},
-	"getProduct":     {"", nil, 200},
-	"getStock":       {"stock", nil, 200},
-	"getTransaction": {"claim", nil, 200},
-	"getUnit":        {"stock", nil, 200},
-	"listProducts":   {"", nil, 200},
-	"live":           {"", nil, 200},
-	"putProduct":     {"catalog", map[string]any{}, 200},
-	"ready":          {"", nil, 503}, // the tests' PostgreSQL runs without fsync, and says so
-	"receive":        {"stock", map[string]any{"quantity": 1, "reference": "r"}, 201},
-	"release":        {"claim", nil, 204},
-	"runAudit":       {"audit", nil, 201},
-	"withdraw":       {"stock", map[string]any{"quantity": 1, "reason": "r"}, 201},
+	"claim":            {"claim", map[string]any{"sku": "cup"}, 201},
+	"claimQueued":      {"claim", map[string]any{"sku": "cup"}, 202},
+	"deleteProduct":    {"catalog", nil, 409},
+	"getAudit":         {"audit", nil, 200},
+	"getCart":          {"claim", nil, 200},
+	"getProduct":       {"", nil, 200},
+	"getStock":         {"stock", nil, 200},
+	"getTransaction":   {"claim", nil, 200},
+	"getUnit":          {"stock", nil, 200},
+	"listProducts":     {"", nil, 200},
+	"live":             {"", nil, 200},
+	"putProduct":       {"catalog", map[string]any{}, 200},
+	"ready":            {"", nil, 503}, // the tests' PostgreSQL runs without fsync, and says so
+	"receive":          {"stock", map[string]any{"quantity": 1, "reference": "r"}, 201},
+	"release":          {"claim", nil, 204},
+	"runAudit":         {"audit", nil, 201},
+	"watchTransaction": {"claim", nil, 200},
+	"withdraw":         {"stock", map[string]any{"quantity": 1, "reason": "r"}, 201},
 }
 
 // who is somebody who calls, and what the document makes of it.
@@ -76,7 +77,7 @@ func (c who) want(t *testing.T, o documentedOperation) int {
 		return 401
 	case c.scope == "" && !buyers, c.scope != "" && c.scope != shop.ScopeAll && c.scope != scope:
 		return 403
-	case c.buyer != "ann" && (o.OperationID == "getTransaction" || o.OperationID == "release"):
+	case c.buyer != "ann" && slices.Contains([]string{"getTransaction", "release", "watchTransaction"}, o.OperationID):
 		return 404
 	}
 	return known.status

@@ -2,6 +2,7 @@
 package httpapi
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"net/http"
@@ -23,13 +24,16 @@ type Options struct {
 	// CORSOrigins are the origins whose pages may call.
 	CORSOrigins []string
 	Log         *slog.Logger
+	// Heartbeat is how often a stream of events that has nothing to tell says so, lest a proxy take it for dead. 15 s.
+	Heartbeat time.Duration
 }
 
 type api struct {
-	shop     *shop.Shop
-	huma     huma.API
-	verifier *verifier
-	log      *slog.Logger
+	shop      *shop.Shop
+	huma      huma.API
+	verifier  *verifier
+	log       *slog.Logger
+	heartbeat time.Duration
 }
 
 var problemType = reflect.TypeFor[Problem]()
@@ -55,7 +59,7 @@ func Document() ([]byte, error) {
 }
 
 func build(ctx context.Context, s *shop.Shop, o Options) (*api, chi.Router, error) {
-	a := &api{shop: s, log: o.Log}
+	a := &api{shop: s, log: o.Log, heartbeat: cmp.Or(o.Heartbeat, heartbeatEvery)}
 	now := time.Now
 	if s != nil {
 		now = s.Clock
@@ -93,22 +97,24 @@ func build(ctx context.Context, s *shop.Shop, o Options) (*api, chi.Router, erro
 
 // operations is every operation, on one screen.
 func (a *api) operations() {
-	register(a, operation{id: "claimQueued", method: "POST", path: "/api/v1/order/addToCart", tag: "cart", who: buyers, status: 201,
-		summary: "Add to the cart, waiting for the answer", about: claimQueuedText, refuses: claimRefuses}, a.claimQueued)
-	register(a, operation{id: "claim", method: "POST", path: "/order/addToCart", tag: "cart", who: buyers, status: 201,
+	register(a, operation{id: "claimQueued", method: "POST", path: "/api/v1/order/addToCart", tag: "cart", who: buyers, status: 202, also: 201,
+		summary: "Add to the cart, in turn", about: claimQueuedText, refuses: append([]shop.Code{shop.TooManyRequests}, claimRefuses...)}, a.claimQueued)
+	register(a, operation{id: "claim", method: "POST", path: "/order/addToCart", tag: "cart", who: buyers, status: 201, also: 202,
 		summary: "Add to the cart, decided now", about: claimText, refuses: claimRefuses}, a.claim)
 	register(a, operation{id: "getTransaction", method: "GET", path: "/api/v1/transaction/{id}", tag: "cart", who: buyers,
 		summary: "Look at a transaction", about: getTransactionText, refuses: []shop.Code{shop.NotFound}}, a.getTransaction)
+	register(a, operation{id: "watchTransaction", method: "GET", path: "/api/v1/transaction/{id}/events", tag: "cart", who: buyers, events: true,
+		summary: "Watch a transaction", about: watchTransactionText, refuses: []shop.Code{shop.NotFound}}, a.watchTransaction)
 	register(a, operation{id: "getCart", method: "GET", path: "/api/v1/cart", tag: "cart", who: buyers,
-		summary: "Look into the cart", about: "The buyer's holds with their totals and the next expiry. Lapsed holds are gone from it."}, a.getCart)
+		summary: "Look into the cart", about: "The buyer's holds with their totals and the next expiry, and the requests that are queued. Lapsed holds are gone from it."}, a.getCart)
 	register(a, operation{id: "release", method: "DELETE", path: "/api/v1/cart/{transaction_id}", tag: "cart", who: buyers, status: 204,
-		summary: "Give a hold back", about: releaseText, refuses: []shop.Code{shop.NotFound, shop.Conflict, shop.OutcomeUnknown}}, a.release)
+		summary: "Give a hold back, or cancel a queued request", about: releaseText, refuses: []shop.Code{shop.NotFound, shop.Conflict, shop.OutcomeUnknown}}, a.release)
 
 	register(a, operation{id: "listProducts", method: "GET", path: "/api/v1/products", tag: "catalogue", who: anyone,
 		summary: "List the products", about: "By SKU, with what can be claimed of each at this moment."}, a.listProducts)
 	register(a, operation{id: "getProduct", method: "GET", path: "/api/v1/products/{sku}", tag: "catalogue", who: anyone,
 		summary: "Look at a product", about: "With what can be claimed of it at this moment.", refuses: []shop.Code{shop.NotFound}}, a.getProduct)
-	register(a, operation{id: "putProduct", method: "PUT", path: "/api/v1/products/{sku}", tag: "catalogue", who: keysWith(shop.ScopeCatalog), created: 201,
+	register(a, operation{id: "putProduct", method: "PUT", path: "/api/v1/products/{sku}", tag: "catalogue", who: keysWith(shop.ScopeCatalog), also: 201,
 		summary: "Create or replace a product", about: putProductText, refuses: []shop.Code{shop.OutcomeUnknown}}, a.putProduct)
 	register(a, operation{id: "deleteProduct", method: "DELETE", path: "/api/v1/products/{sku}", tag: "catalogue", who: keysWith(shop.ScopeCatalog), status: 204,
 		summary: "Delete a rehearsal's product", about: deleteProductText, refuses: []shop.Code{shop.NotFound, shop.Conflict, shop.OutcomeUnknown}}, a.deleteProduct)

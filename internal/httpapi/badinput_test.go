@@ -100,19 +100,41 @@ func TestBadClaims(t *testing.T) {
 	if _, _, err := w.PutProduct(t.Context(), shop.Product{SKU: "off"}); err != nil {
 		t.Fatal(err)
 	}
-	for _, path := range claimPaths {
+	for _, way := range []struct {
+		name   string
+		claim  request
+		status int
+	}{
+		{"direct", goodClaim(claimPaths[0]), 201},
+		{"queued", goodClaim(claimPaths[1]).with("Prefer", absent), 202},
+		{"queued, waiting", goodClaim(claimPaths[1]), 201},
+	} {
 		for _, bad := range badClaims {
-			t.Run(path+" "+bad.name, func(t *testing.T) {
-				w.refuses(t, bad.change(goodClaim(path)), bad)
+			t.Run(way.name+" "+bad.name, func(t *testing.T) {
+				w.refuses(t, bad.change(way.claim), bad)
 			})
 		}
 		// Without a change it is a claim: the refusals above are for the change.
-		w.send(t, goodClaim(path)).into(t, 201, nil)
+		var tx, settled httpapi.Transaction
+		w.send(t, way.claim).into(t, way.status, &tx)
+		w.send(t, as("ann", "GET", "/api/v1/transaction/"+tx.ID+"?wait=20", nil)).into(t, 200, &settled)
+		if settled.Status != "held" {
+			t.Errorf("%s: a good claim is %s", way.name, settled.Status)
+		}
 	}
 }
 
+// goodClaim is a claim that is answered when it is decided: one that is queued waits for its turn.
 func goodClaim(path string) request {
-	return request{method: "POST", path: path, token: token("ann"), body: `{"sku": "cup", "quantity": 1}`}
+	return decided(request{method: "POST", path: path, token: token("ann"), body: `{"sku": "cup", "quantity": 1}`})
+}
+
+// decided makes a claim wait for its turn, if it is to be queued.
+func decided(r request) request {
+	if r.path == claimPaths[1] {
+		r = r.with("Prefer", "wait=20")
+	}
+	return r
 }
 
 // refuses holds that a request is refused and changes nothing.
@@ -152,8 +174,8 @@ func TestGoodClaimsThatLookOdd(t *testing.T) {
 				t.Errorf("%s: got %d %s, want 201", name, a.status, a.body)
 				continue
 			}
-			if a.into(t, 201, &tx); tx.Quantity != 1 {
-				t.Errorf("%s: got %d units, want 1", name, tx.Quantity)
+			if a.into(t, 201, &tx); tx.Quantity != 1 || len(tx.UnitIDs) != 1 {
+				t.Errorf("%s: got %d units %v, want 1", name, tx.Quantity, tx.UnitIDs)
 			}
 		}
 	}

@@ -2,20 +2,37 @@ package httpapi
 
 import (
 	"context"
+	"errors"
+	"net/http"
 	"strconv"
 	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humachi"
 
 	"github.com/lastunit/lastunit/internal/shop"
 )
 
 const (
-	claimText = "Holds units for the buyer, all that were asked for or none, and answers when that is on disk. " +
-		"It is decided within 5 seconds; a store that can't is `busy`, and then nothing happened.\n\n" +
-		"A replay (the same `Idempotency-Key`) shows the transaction as it now is. A refusal is not stored, and its key stays free."
-	claimQueuedText = "As `POST /order/addToCart`, which it shares its keys with. `Prefer: wait=N` says for how many seconds (at most 30) the " +
-		"caller waits for the answer; `Preference-Applied` confirms it. Every request is decided at once at present, none is queued."
-	getTransactionText = "As it now is. `wait` waits for so many seconds while the transaction is queued. A hold that has lapsed shows as expired."
-	releaseText        = "The units can be claimed by others at once. What has already been released, has expired or was refused stays as it is, and that is no error."
+	claimText = "Holds units for the buyer, all that were asked for or none, and answers when that is on disk. It goes behind the requests for the " +
+		"product that were accepted before it, and is decided within 5 seconds; a store that can't is `busy`, and then nothing happened.\n\n" +
+		"A replay (the same `Idempotency-Key`) shows the transaction as it now is. A refusal is not stored, and its key stays free.\n\n" +
+		"It shares its keys with `POST /api/v1/order/addToCart`. A replay of what was sent there waits up to 5 seconds for the turn: 201 when the units are held, " +
+		"202 when they are not yet, the problem if it was refused."
+	claimQueuedText = "Accepts the request, which is then on disk, and answers 202 at once: whoever is accepted first is served first. What became of it is " +
+		"told by the transaction, at `Location`: ask again after `Retry-After`, with `wait`, or watch its events. What needs no stock to be decided (an " +
+		"unknown product, one that is off sale or sold out for good) is answered at once and not stored.\n\n" +
+		"`Prefer: wait=N` waits up to N seconds (at most 30) for the turn: 201 when the units are held, the problem when there were none, 202 when the turn " +
+		"has not come by then; `Preference-Applied` confirms it.\n\n" +
+		"It shares its keys with `POST /order/addToCart`. A replay shows the transaction as it now is: 202 while it is queued, 201 once it is held, the problem if it was refused."
+	getTransactionText   = "As it now is. `wait` waits for so many seconds while the transaction is queued. A hold that has lapsed shows as expired."
+	watchTransactionText = "Server-sent events: `transaction`, with the transaction as its data, now, when its position has changed (at most once a second), and at " +
+		"once when it is no longer queued, which is the last. Comments keep the connection open. An event's id stands for what it says: with `Last-Event-ID` " +
+		"nothing is told twice, and the answer is 204 when there is no more to come. A stream that ends earlier is to be opened again.\n\n" +
+		"A browser's `EventSource` can't send `Authorization`: read the stream with `fetch`."
+	releaseText = "The units can be claimed by others at once. A queued request is cancelled. What has already been released, has expired or was refused stays as it " +
+		"is, and that is no error."
 )
 
 // ClaimInput is a claim as it is sent.
@@ -35,58 +52,99 @@ type claimQueuedInput struct {
 	Prefer string `header:"Prefer" doc:"wait=N: how many seconds to wait for the answer, at most 30 (RFC 7240)." example:"wait=10"`
 }
 
+// Resolve implements huma.Resolver: preferences may come in several headers, of which huma takes the first.
+func (in *claimQueuedInput) Resolve(hc huma.Context) []error {
+	r, _ := humachi.Unwrap(hc)
+	in.Prefer = strings.Join(r.Header.Values("Prefer"), ",")
+	return nil
+}
+
 // ClaimOutput is the transaction that a claim made.
 type ClaimOutput struct {
-	Location string `header:"Location" doc:"The transaction's address."`
-	Replayed string `header:"Idempotency-Replayed" doc:"true when an earlier request with this key made it."`
-	Body     Transaction
+	Status     int
+	Location   string `header:"Location" doc:"The transaction's address."`
+	RetryAfter *int   `header:"Retry-After" doc:"While it is queued: seconds to wait before asking for it."`
+	Replayed   string `header:"Idempotency-Replayed" doc:"true when an earlier request with this key made it."`
+	Body       Transaction
 }
 
 // claimQueuedOutput does not embed ClaimOutput, because huma does not find an output's body there.
 type claimQueuedOutput struct {
+	Status            int
 	Location          string `header:"Location" doc:"The transaction's address."`
+	RetryAfter        *int   `header:"Retry-After" doc:"While it is queued: seconds to wait before asking for it."`
 	Replayed          string `header:"Idempotency-Replayed" doc:"true when an earlier request with this key made it."`
 	PreferenceApplied string `header:"Preference-Applied" doc:"wait=N, as it was applied."`
 	Body              Transaction
 }
 
+func (in *ClaimInput) request(ctx context.Context) shop.ClaimRequest {
+	return shop.ClaimRequest{Buyer: callerOf(ctx).buyer, SKU: in.Body.SKU, Quantity: in.Body.Quantity, Key: in.IdempotencyKey}
+}
+
 func (a *api) claim(ctx context.Context, in *ClaimInput) (*ClaimOutput, error) {
-	c, err := a.shop.Claim(ctx, shop.ClaimRequest{
-		Buyer:    callerOf(ctx).buyer,
-		SKU:      in.Body.SKU,
-		Quantity: in.Body.Quantity,
-		Key:      in.IdempotencyKey,
-	})
+	c, err := a.shop.Claim(ctx, in.request(ctx))
 	if err != nil {
 		return nil, err
 	}
-	return &ClaimOutput{
-		Location: "/api/v1/transaction/" + c.Transaction.ID.String(),
-		Replayed: replayedHeader(c.Replayed),
-		Body:     transactionOut(c.Transaction),
-	}, nil
+	return claimOut(c)
 }
 
 func (a *api) claimQueued(ctx context.Context, in *claimQueuedInput) (*claimQueuedOutput, error) {
-	out, err := a.claim(ctx, &in.ClaimInput)
+	seconds, waits := preferredWait(in.Prefer)
+	c, err := a.shop.Enqueue(ctx, in.request(ctx), time.Duration(seconds)*time.Second)
 	if err != nil {
 		return nil, err
 	}
 	applied := ""
-	if seconds, ok := preferredWait(in.Prefer); ok {
+	if waits {
 		applied = "wait=" + strconv.Itoa(seconds)
 	}
-	return &claimQueuedOutput{Location: out.Location, Replayed: out.Replayed, PreferenceApplied: applied, Body: out.Body}, nil
+	out, err := claimOut(c)
+	if err != nil {
+		return nil, withHeader(err, "Preference-Applied", applied)
+	}
+	return &claimQueuedOutput{
+		Status: out.Status, Location: out.Location, RetryAfter: out.RetryAfter, Replayed: out.Replayed, PreferenceApplied: applied, Body: out.Body,
+	}, nil
 }
 
-// preferredWait reads wait=N out of a Prefer header, capped at 30; a preference that is not understood is ignored (RFC 7240, section 2).
+// claimOut answers with a transaction as it now is. One that was refused is a problem, which says where it is.
+func claimOut(c shop.Claimed) (*ClaimOutput, error) {
+	out := &ClaimOutput{
+		Status:   http.StatusCreated,
+		Location: "/api/v1/transaction/" + c.Transaction.ID.String(),
+		Replayed: replayedHeader(c.Replayed),
+		Body:     transactionOut(c.Transaction),
+	}
+	switch c.Transaction.Status {
+	case shop.Queued:
+		out.Status, out.RetryAfter = http.StatusAccepted, ptr(1)
+	case shop.Refused:
+		err := withHeader(problemOf(c.Transaction.Refusal), "Location", out.Location)
+		return nil, withHeader(err, "Idempotency-Replayed", out.Replayed)
+	}
+	return out, nil
+}
+
+// withHeader adds a header to a problem, if it has a value.
+func withHeader(err error, name, value string) error {
+	var p *Problem
+	if value != "" && errors.As(err, &p) {
+		p.headers.Set(name, value)
+	}
+	return err
+}
+
+// preferredWait reads wait=N out of a Prefer header, capped at 30. Of several the first counts, and a preference that is not understood is
+// ignored (RFC 7240, section 2).
 func preferredWait(header string) (seconds int, ok bool) {
 	for preference := range strings.SplitSeq(header, ",") {
 		preference, _, _ = strings.Cut(preference, ";")
 		name, value, _ := strings.Cut(preference, "=")
-		n, err := strconv.Atoi(strings.Trim(strings.TrimSpace(value), `"`))
-		if strings.EqualFold(strings.TrimSpace(name), "wait") && err == nil && n >= 0 {
-			return min(n, 30), true
+		if strings.EqualFold(strings.TrimSpace(name), "wait") {
+			n, err := strconv.ParseUint(strings.Trim(strings.TrimSpace(value), `"`), 10, 63)
+			return int(min(n, 30)), err == nil
 		}
 	}
 	return 0, false
@@ -111,7 +169,7 @@ func (a *api) getTransaction(ctx context.Context, in *getTransactionInput) (*tra
 	if err != nil {
 		return nil, err
 	}
-	t, err := a.shop.Transaction(ctx, callerOf(ctx).buyer, id)
+	t, err := a.shop.Await(ctx, callerOf(ctx).buyer, id, time.Duration(in.Wait)*time.Second)
 	if err != nil {
 		return nil, err
 	}

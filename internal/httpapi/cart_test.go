@@ -27,9 +27,10 @@ func TestClaimAndRelease(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.stocked(t, "mug", 10)
+	w.moveTo(time.Now().Truncate(time.Second))
 	for i, path := range claimPaths {
 		var tx, read, replayed httpapi.Transaction
-		r := as("ann", "POST", path, `{"sku": "mug", "quantity": 2}`).with("Idempotency-Key", buyer(i))
+		r := decided(as("ann", "POST", path, `{"sku": "mug", "quantity": 2}`).with("Idempotency-Key", buyer(i)))
 		made := w.replayed(t, r, 201).into(t, 201, &tx)
 		if tx.Status != "held" || tx.SKU != "mug" || tx.Quantity != 2 || len(tx.UnitIDs) != 2 || tx.ExpiresAt == nil ||
 			*tx.Price != (httpapi.Money{Amount: 1250, Currency: "EUR"}) || tx.OrderID != nil || tx.Reason != nil {
@@ -101,13 +102,22 @@ func TestPrefer(t *testing.T) {
 	w := newWorld(t)
 	w.stocked(t, "mug", 50)
 	for prefer, applied := range map[string]string{
-		"wait=5": "wait=5", "wait=0": "wait=0", "wait=31": "wait=30", "respond-async, wait=7": "wait=7", `Wait="9"`: "wait=9",
+		"wait=5": "wait=5", "wait=0": "wait=0", "wait=31": "wait=30", "wait=100": "wait=30", "respond-async, wait=7": "wait=7", `Wait="9"`: "wait=9",
 		"wait=8; unit=s": "wait=8", "wait = 6": "wait=6", "wait=3, wait=4": "wait=3",
-		"wait": "", "wait=": "", "wait=-1": "", "wait=" + canary: "", "wait=1.5": "", "return=minimal": "", "wait=99999999999999999999": "", "": "",
+		"wait": "", "wait=": "", "wait=-1": "", "wait=" + canary: "", "wait=1.5": "", "return=minimal": "", "wait=99999999999999999999": "", "": "", absent: "",
 	} {
-		a := w.send(t, as("ann", "POST", claimPaths[1], `{"sku": "mug"}`).with("Prefer", prefer)).into(t, 201, nil)
+		status := 201
+		if applied == "" || applied == "wait=0" {
+			status = 202
+		}
+		var tx, settled httpapi.Transaction
+		a := w.send(t, as("ann", "POST", claimPaths[1], `{"sku": "mug"}`).with("Prefer", prefer)).into(t, status, &tx)
 		if got := a.header.Get("Preference-Applied"); got != applied {
 			t.Errorf("Prefer %q: Preference-Applied is %q, want %q", prefer, got, applied)
+		}
+		w.send(t, as("ann", "GET", "/api/v1/transaction/"+tx.ID+"?wait=20", nil)).into(t, 200, &settled)
+		if settled.Status != "held" || (tx.Status == "held") != (status == 201) {
+			t.Errorf("Prefer %q: it is %s, then %s", prefer, tx.Status, settled.Status)
 		}
 	}
 	w.send(t, as("ann", "POST", claimPaths[1], `{"sku": "nothing"}`).with("Prefer", "wait=5")).refused(t, 404, "not-found")
@@ -177,7 +187,11 @@ func TestShortages(t *testing.T) {
 	w.moveTo(time.Now().Truncate(time.Second))
 	for _, path := range claimPaths {
 		claim := func(n string) answer {
-			return w.send(t, as("bob", "POST", path, `{"sku": "mug", "quantity": `+n+`}`).with("Idempotency-Key", "bob"))
+			r := as("bob", "POST", path, `{"sku": "mug", "quantity": `+n+`}`).with("Idempotency-Key", "bob")
+			if path == claimPaths[1] { // a refusal in its turn is stored, with its key
+				r = r.with("Idempotency-Key", "bob "+n).with("Prefer", "wait=20")
+			}
+			return w.send(t, r)
 		}
 		held := w.hold(t, "ann", "mug", 1)
 		if p := claim("3").refused(t, 409, "not-enough-units"); p.Available == nil || *p.Available != 2 {
@@ -202,7 +216,7 @@ func TestShortages(t *testing.T) {
 			t.Errorf("sold-out promises %+v", p)
 		}
 	}
-	// Refusals are not stored: the key of all of them is still free.
+	// Direct refusals, and those at once, are not stored: the key of all of them is still free.
 	w.stock(t, "mug", 1)
 	a := w.send(t, as("bob", "POST", claimPaths[0], `{"sku": "mug"}`).with("Idempotency-Key", "bob")).into(t, 201, nil)
 	if a.header.Get("Idempotency-Replayed") != "" {

@@ -35,7 +35,8 @@ type operation struct {
 	about            string
 	who              access
 	status           int // of success; 200 when 0
-	created          int // of a success that made something, where not every success does
+	also             int // another status of success, with the same body
+	events           bool
 	body             int64
 	refuses          []shop.Code
 }
@@ -84,6 +85,9 @@ func register[I, O any](a *api, op operation, handler func(context.Context, *I) 
 	}
 	a.huma.OpenAPI().Components.Schemas.Schema(problemType, true, "Problem")
 	describeRefusals(&o, refuses)
+	if op.events {
+		a.describeEvents(&o)
+	}
 	huma.Register(a.huma, o, func(ctx context.Context, in *I) (*O, error) {
 		out, err := handler(ctx, in)
 		if err != nil {
@@ -91,10 +95,10 @@ func register[I, O any](a *api, op operation, handler func(context.Context, *I) 
 		}
 		return out, nil
 	})
-	if op.created != 0 {
-		made := *o.Responses["200"]
-		made.Description = http.StatusText(op.created)
-		o.Responses[strconv.Itoa(op.created)] = &made
+	if op.also != 0 {
+		other := *o.Responses[strconv.Itoa(max(op.status, http.StatusOK))]
+		other.Description = http.StatusText(op.also)
+		o.Responses[strconv.Itoa(op.also)] = &other
 	}
 }
 
@@ -124,7 +128,7 @@ func describeRefusals(o *huma.Operation, refuses []shop.Code) {
 			o.Responses[status] = r
 		}
 		r.Content["application/problem+json"].Examples[string(code)] = &huma.Example{Summary: kinds[code].title, Value: example(code)}
-		if status == "503" || code == shop.AllHeld {
+		if status == "503" || code == shop.AllHeld || code == shop.TooManyRequests {
 			if r.Headers == nil {
 				r.Headers = map[string]*huma.Param{}
 			}
@@ -135,6 +139,10 @@ func describeRefusals(o *huma.Operation, refuses []shop.Code) {
 
 // problem turns an error of a handler into what the caller is told. A fault is logged here, once.
 func (a *api) problem(ctx context.Context, doing string, err error) *Problem {
+	var problem *Problem
+	if errors.As(err, &problem) {
+		return problem
+	}
 	var refusal *shop.Refusal
 	if errors.As(err, &refusal) {
 		return problemOf(refusal)

@@ -27,7 +27,7 @@ type Transaction struct {
 	Price         *Money          `json:"price" doc:"Of one unit, as it was when the units were held."`
 	SaleID        *string         `json:"sale_id" format:"uuid"`
 	OrderID       *string         `json:"order_id" format:"uuid"`
-	QueuePosition *int            `json:"queue_position" doc:"Units asked for ahead of it; 0 is next. Null once decided."`
+	QueuePosition *int64          `json:"queue_position" minimum:"0" doc:"Units asked for ahead of it; 0 is next. Null once decided."`
 	ExpiresAt     *time.Time      `json:"expires_at" doc:"Until when the units are held."`
 	CreatedAt     time.Time       `json:"created_at"`
 	Reason        *string         `json:"reason" doc:"The problem code of a refusal."`
@@ -188,7 +188,7 @@ func transactionOut(t shop.Transaction) Transaction {
 	for i, id := range t.UnitIDs {
 		units[i] = id.String()
 	}
-	return Transaction{
+	out := Transaction{
 		ID:        t.ID.String(),
 		Status:    string(t.Status),
 		SKU:       t.SKU,
@@ -199,6 +199,13 @@ func transactionOut(t shop.Transaction) Transaction {
 		CreatedAt: t.CreatedAt.UTC(),
 		Metadata:  json.RawMessage("null"),
 	}
+	if t.Status == shop.Queued {
+		out.QueuePosition = &t.QueuePosition
+	}
+	if t.Refusal != nil {
+		out.Reason = ptr(string(t.Refusal.Code))
+	}
+	return out
 }
 
 func transactionsOut(ts []shop.Transaction) []Transaction {

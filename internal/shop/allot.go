@@ -3,6 +3,7 @@ package shop
 import (
 	"context"
 	"fmt"
+	"iter"
 	"math"
 	"slices"
 
@@ -11,8 +12,12 @@ import (
 	"github.com/lastunit/lastunit/internal/dbsqlc"
 )
 
+// wanted is how many units the calls ask for; none where everybody is refused.
 func (b *settlement) wanted(p *poolShare) int {
 	n := 0
+	if p.refusal != nil {
+		return 0
+	}
 	for _, i := range p.calls {
 		n += b.calls[i].Quantity
 	}
@@ -94,45 +99,81 @@ func (b *settlement) pickRange(ctx context.Context, tx pgx.Tx, between func(*poo
 	return nil
 }
 
-// hold gives the tokens to the calls in order of arrival, all that a call asks for or none, and writes the claims.
+// hold gives the tokens to the calls in their order, all that a call asks for or none, and writes the holds.
 func (b *settlement) hold(ctx context.Context, tx pgx.Tx) error {
 	insert := dbsqlc.ClaimInsertManyParams{Now: b.s.o.Now(), HoldSeconds: b.s.o.Hold.Seconds()}
+	turn := dbsqlc.ClaimHoldManyParams{Now: b.s.o.Now(), HoldSeconds: b.s.o.Hold.Seconds()}
 	given := map[ID][]int64{}
 	for _, p := range b.pools {
-		left := p.tokens
-		for _, i := range p.calls {
+		for i, positions := range b.allot(p) {
 			c := b.calls[i]
-			if len(left) < c.Quantity {
-				p.short = append(p.short, i)
+			given[c.id] = positions
+			price := Money{Amount: -1}
+			if p.price != nil {
+				price = *p.price
+			}
+			if c.kind == queuedRequest {
+				turn.ClaimIds = append(turn.ClaimIds, c.id)
+				turn.PriceMinors = append(turn.PriceMinors, price.Amount)
+				turn.Currencies = append(turn.Currencies, price.Currency)
 				continue
 			}
-			given[c.id], left = left[:c.Quantity], left[c.Quantity:]
 			insert.ClaimIds = append(insert.ClaimIds, c.id)
 			insert.Buyers = append(insert.Buyers, c.Buyer)
 			insert.ProductIds = append(insert.ProductIds, p.productID)
 			insert.PoolIds = append(insert.PoolIds, p.poolID)
 			insert.Quantities = append(insert.Quantities, int32(c.Quantity))
 			insert.IdempotencyKeys = append(insert.IdempotencyKeys, c.Key)
-			price := Money{Amount: -1}
-			if p.price != nil {
-				price = *p.price
-			}
 			insert.PriceMinors = append(insert.PriceMinors, price.Amount)
 			insert.Currencies = append(insert.Currencies, price.Currency)
 		}
 	}
-	if len(insert.ClaimIds) == 0 {
-		return nil
+	written := make(map[ID]dbsqlc.ClaimInsertManyRow, len(given))
+	if len(turn.ClaimIds) > 0 {
+		rows, err := b.s.q.ClaimHoldMany(ctx, tx, turn)
+		if err == nil && len(rows) != len(turn.ClaimIds) {
+			err = fmt.Errorf("%d of %d that were locked", len(rows), len(turn.ClaimIds))
+		}
+		if err != nil {
+			return fmt.Errorf("hold for queued requests: %w", err)
+		}
+		for _, row := range rows {
+			written[row.ClaimID] = dbsqlc.ClaimInsertManyRow(row)
+		}
 	}
-	rows, err := b.s.q.ClaimInsertMany(ctx, tx, insert)
-	if err != nil {
-		return fmt.Errorf("insert claims: %w", err)
-	}
-	written := make(map[ID]dbsqlc.ClaimInsertManyRow, len(rows))
-	for _, row := range rows {
-		written[row.ClaimID] = row
+	if len(insert.ClaimIds) > 0 {
+		rows, err := b.s.q.ClaimInsertMany(ctx, tx, insert)
+		if err != nil {
+			return fmt.Errorf("insert claims: %w", err)
+		}
+		for _, row := range rows {
+			written[row.ClaimID] = row
+		}
 	}
 	return b.take(ctx, tx, given, written)
+}
+
+// allot decides which calls get which of the pool's tokens. Where more tokens may be there than were seen, a queued request that found too
+// little keeps its place, and so does everything behind it.
+func (b *settlement) allot(p *poolShare) iter.Seq2[int, []int64] {
+	return func(yield func(int, []int64) bool) {
+		left := p.tokens
+		for n, i := range p.calls {
+			c := b.calls[i]
+			if p.refusal == nil && len(left) >= c.Quantity {
+				if !yield(i, left[:c.Quantity]) {
+					return
+				}
+				left = left[c.Quantity:]
+				continue
+			}
+			if p.again && c.kind == queuedRequest {
+				p.short = append(p.short, p.calls[n:]...)
+				return
+			}
+			p.short = append(p.short, i)
+		}
+	}
 }
 
 // take turns the tokens of the claims that were written into their units. A claim that was not written lost its key to a
@@ -147,7 +188,7 @@ func (b *settlement) take(ctx context.Context, tx pgx.Tx, given map[ID][]int64, 
 			}
 			if _, ok := written[id]; !ok {
 				b.answers[i].Again = true
-				p.again = true
+				p.lost = true
 				continue
 			}
 			for _, position := range given[id] {
@@ -183,7 +224,7 @@ func (b *settlement) take(ctx context.Context, tx pgx.Tx, given map[ID][]int64, 
 			slices.SortFunc(units[c.id], func(x, y ID) int { return slices.Compare(x[:], y[:]) })
 			b.answers[i].Out.transaction = Transaction{
 				ID: c.id, Buyer: c.Buyer, Status: Held, SKU: p.sku, Quantity: c.Quantity, UnitIDs: units[c.id],
-				Price: p.price, ExpiresAt: row.ExpiresAt, CreatedAt: row.CreatedAt,
+				Price: p.price, ExpiresAt: row.ExpiresAt, CreatedAt: row.CreatedAt, pool: p.poolKey,
 			}
 		}
 	}

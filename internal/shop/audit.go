@@ -61,6 +61,7 @@ var auditChecks = []auditCheck{
 	{"transaction_units", checkTransactionUnits},
 	{"key_once", checkKeyOnce},
 	{"hold_expiry", checkHoldExpiry},
+	{"queue_order", checkQueueOrder},
 }
 
 // Audit checks the invariants product by product, each check from a short snapshot of its own, so that an audit of a large store
@@ -189,6 +190,17 @@ func checkTransactionUnits(ctx context.Context, s *Shop, p dbsqlc.AuditProductsR
 			SKU: p.SKU, TransactionID: &row.ClaimID, Detail: fmt.Sprintf("is a hold of %d units, but has %d", row.Quantity, row.UnitCount),
 		})
 	}
+	ended, err := s.q.AuditTransactionEnded(ctx, s.pool, dbsqlc.AuditTransactionEndedParams{ProductID: p.ProductID, RowLimit: limit})
+	if err != nil {
+		return nil, err
+	}
+	for _, row := range ended {
+		if len(found) < int(limit) {
+			found = append(found, Violation{
+				SKU: p.SKU, TransactionID: &row.ClaimID, Detail: fmt.Sprintf("is %s and of %d units, but has or had %d", row.Status, row.Quantity, row.UnitCount),
+			})
+		}
+	}
 	units, err := s.q.AuditTransactionUnits(ctx, s.pool, dbsqlc.AuditTransactionUnitsParams{ProductID: p.ProductID, RowLimit: limit})
 	for _, row := range units {
 		if len(found) < int(limit) {
@@ -217,6 +229,18 @@ func checkHoldExpiry(ctx context.Context, s *Shop, p dbsqlc.AuditProductsRow, li
 	var found []Violation
 	for _, row := range rows {
 		found = append(found, Violation{SKU: p.SKU, TransactionID: &row.ClaimID, Detail: "expired before its time"})
+	}
+	return found, err
+}
+
+func checkQueueOrder(ctx context.Context, s *Shop, p dbsqlc.AuditProductsRow, limit int32) ([]Violation, error) {
+	rows, err := s.q.AuditQueueOrder(ctx, s.pool, dbsqlc.AuditQueueOrderParams{ProductID: p.ProductID, RowLimit: limit})
+	var found []Violation
+	for _, row := range rows {
+		found = append(found, Violation{
+			SKU: p.SKU, TransactionID: &row.ClaimID,
+			Detail: fmt.Sprintf("is %s at place %d of a queue that is settled up to %d and goes to %d, or shares its place", row.Status, row.QueuePlace, row.HeadPlace, row.TailPlace),
+		})
 	}
 	return found, err
 }

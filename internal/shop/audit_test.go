@@ -14,7 +14,7 @@ import (
 	"github.com/lastunit/lastunit/internal/shop"
 )
 
-// history is a shop in which a bit of everything has happened to products A and B.
+// history is a shop in which a bit of everything has happened to products A and B, and Q has a queue.
 type history struct {
 	*world
 	free, gone              shop.ID          // units of A: available, withdrawn
@@ -22,6 +22,7 @@ type history struct {
 	heldB                   shop.Transaction // of B, by the same buyer
 	second                  shop.Transaction // of A, by another buyer, made by the cases that need it
 	freeB                   shop.ID
+	queued, last            shop.Transaction // of Q, in a queue that was settled before them
 }
 
 func newHistory(t *testing.T) *history {
@@ -48,6 +49,11 @@ func newHistory(t *testing.T) *history {
 	if _, _, err := h.Withdraw(background, shop.WithdrawalRequest{SKU: "A", Quantity: 1, Reason: "broken", KeyID: h.key}); err != nil {
 		t.Fatal(err)
 	}
+	h.stocked("Q", 2)
+	h.settled(h.Shop, h.enqueue("q", "Q", 1))
+	h.settled(h.Shop, h.enqueue("q", "Q", 5))
+	h.stopped("Q")
+	h.queued, h.last = h.enqueue("q", "Q", 2), h.enqueue("q", "Q", 1)
 	h.gone = h.unit(`SELECT unit_id FROM withdrawal_unit`)
 	h.free = h.unit(`SELECT unit_id FROM stock_token JOIN product USING (product_id) WHERE sku = 'A' ORDER BY position LIMIT 1`)
 	h.freeB = h.unit(`SELECT unit_id FROM stock_token JOIN product USING (product_id) WHERE sku = 'B' ORDER BY position LIMIT 1`)
@@ -116,7 +122,7 @@ func offenders(t *testing.T, a shop.Audit) (found []offender) {
 // No other check may complain: whoever reads the audit is to see what is broken, not everything that can be.
 func TestTheAuditNamesWhatIsBroken(t *testing.T) {
 	t.Parallel()
-	const onePlace, conservation, transactionUnits, keyOnce, holdExpiry = "one_place", "conservation", "transaction_units", "key_once", "hold_expiry"
+	const onePlace, conservation, transactionUnits, keyOnce, holdExpiry, queueOrder = "one_place", "conservation", "transaction_units", "key_once", "hold_expiry", "queue_order"
 	unknown := pgdb.NewID()
 	for name, c := range map[string]struct {
 		breakIt func(h *history)
@@ -241,6 +247,43 @@ func TestTheAuditNamesWhatIsBroken(t *testing.T) {
 				h.exec(`UPDATE claim SET idempotency_key = 'same' WHERE claim_id = ANY($1)`, []shop.ID{h.expired.ID, h.released.ID})
 			},
 			func(h *history) []offender { return []offender{{keyOnce, "A", shop.ID{}, h.expired.ID}} },
+		},
+		"a key bound twice, for two products": {
+			func(h *history) {
+				h.exec(`DROP INDEX claim_key_once`)
+				h.exec(`UPDATE claim SET idempotency_key = 'same' WHERE claim_id = ANY($1)`, []shop.ID{h.held.ID, h.heldB.ID})
+			},
+			func(h *history) []offender {
+				return []offender{{keyOnce, "A", shop.ID{}, h.held.ID}, {keyOnce, "B", shop.ID{}, h.held.ID}}
+			},
+		},
+		"a unit that came with another product's receipt": {
+			func(h *history) {
+				h.exec(`UPDATE unit SET receipt_id = (SELECT receipt_id FROM receipt WHERE quantity = 3) WHERE unit_id = $1`, h.free)
+			},
+			func(h *history) []offender { return []offender{{check: conservation, sku: "A"}} },
+		},
+		"a released transaction that had more units": {
+			func(h *history) { h.exec(`UPDATE claim SET quantity = 2 WHERE claim_id = $1`, h.released.ID) },
+			func(h *history) []offender { return []offender{{transactionUnits, "A", shop.ID{}, h.released.ID}} },
+		},
+		"a queued request that was passed by": {
+			func(h *history) { h.exec(`UPDATE claim SET queue_place = -2 WHERE claim_id = $1`, h.queued.ID) },
+			func(h *history) []offender { return []offender{{queueOrder, "Q", shop.ID{}, h.queued.ID}} },
+		},
+		"a queued request that was refused before its turn": {
+			func(h *history) {
+				h.exec(`UPDATE claim SET status = 'refused', reason = 'all-held', ended_at = now() WHERE claim_id = $1`, h.last.ID)
+			},
+			func(h *history) []offender { return []offender{{queueOrder, "Q", shop.ID{}, h.last.ID}} },
+		},
+		"a place that was never given out": {
+			func(h *history) { h.exec(`UPDATE claim SET queue_place = queue_place + 1 WHERE claim_id = $1`, h.last.ID) },
+			func(h *history) []offender { return []offender{{queueOrder, "Q", shop.ID{}, h.last.ID}} },
+		},
+		"a place given to two": {
+			func(h *history) { h.exec(`UPDATE claim SET quantity = 3 WHERE claim_id = $1`, h.queued.ID) },
+			func(h *history) []offender { return []offender{{queueOrder, "Q", shop.ID{}, h.queued.ID}} },
 		},
 		"a hold that expired before its time": {
 			func(h *history) {

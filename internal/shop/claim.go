@@ -44,6 +44,13 @@ type Transaction struct {
 	Price     *Money // of one unit, as it was when the units were held
 	ExpiresAt *time.Time
 	CreatedAt time.Time
+	// QueuePosition is how many units are asked for ahead of it while it is queued; 0 is next.
+	QueuePosition int64
+	// Refusal is why it is Refused; nil otherwise.
+	Refusal *Refusal
+
+	pool  poolKey
+	place int64 // in the queue
 }
 
 // ClaimRequest asks for units of a product for a buyer.
@@ -60,8 +67,9 @@ type Claimed struct {
 	Replayed    bool // an earlier call with the same key made it
 }
 
-// Claim holds units for a buyer, all that were asked for or none, and answers when that is on disk. A call with a key that has
-// made a transaction before returns that one as it now is.
+// Claim holds units for a buyer, all that were asked for or none, and answers when that is on disk; it goes behind the requests that were
+// accepted into the product's queue before. A call with a key that has made a transaction before returns that one as it now is, having waited
+// up to Options.ClaimWait for its turn if it is queued.
 //
 // Refusals: Validation, KeyReused, NotFound, NotSelling, SoldOut, AllHeld, NotEnoughUnits; Busy when it was not settled within
 // Options.ClaimWait (nothing happened); OutcomeUnknown when the database was lost in a commit and did not come back in that time.
@@ -69,13 +77,21 @@ type Claimed struct {
 // When ctx ends before the claim was taken into a batch, nothing happens. After that a hold stands if it came with a key, and is
 // released if not, because nobody would know of it.
 func (s *Shop) Claim(ctx context.Context, r ClaimRequest) (Claimed, error) {
-	if r.Quantity < 1 || r.Quantity > s.o.MaxQuantity {
+	c, err := s.through(ctx, s.lanes, &claimCall{ClaimRequest: r, id: pgdb.NewID()})
+	if err == nil && c.Transaction.Status == Queued {
+		c.Transaction, err = s.Await(ctx, r.Buyer, c.Transaction.ID, s.o.ClaimWait)
+	}
+	return c, err
+}
+
+// through puts a call through a lane and waits for what becomes of it.
+func (s *Shop) through(ctx context.Context, lanes *claimLanes, call *claimCall) (Claimed, error) {
+	if call.Quantity < 1 || call.Quantity > s.o.MaxQuantity {
 		return Claimed{}, invalid("body.quantity", fmt.Sprintf("must be a whole number from 1 to %d", s.o.MaxQuantity))
 	}
-	call := &claimCall{ClaimRequest: r, id: pgdb.NewID()}
 	wait, cancel := context.WithTimeout(ctx, s.o.ClaimWait)
 	defer cancel()
-	out, err := s.lanes.Do(wait, r.SKU, call)
+	out, err := lanes.Do(wait, call.SKU, call)
 	switch {
 	case err != nil && call.unknown:
 		return Claimed{}, outcomeUnknown()
@@ -85,18 +101,23 @@ func (s *Shop) Claim(ctx context.Context, r ClaimRequest) (Claimed, error) {
 		return Claimed{}, out.refusal
 	case out.lapsed:
 		// A replay of a hold that has lapsed: it is expired before it is shown.
-		t, err := s.Transaction(ctx, r.Buyer, out.transaction.ID)
+		t, err := s.Transaction(ctx, call.Buyer, out.transaction.ID)
 		return Claimed{Transaction: t, Replayed: out.replayed}, err
 	}
-	if ctx.Err() != nil && r.Key == "" {
-		later, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-		defer cancel()
-		if _, err := s.Release(later, r.Buyer, out.transaction.ID); err != nil {
-			return Claimed{}, err
-		}
-		return Claimed{}, busy()
+	return Claimed{Transaction: out.transaction, Replayed: out.replayed}, s.undoForNobody(ctx, call.ClaimRequest, out.transaction.ID)
+}
+
+// undoForNobody gives back what was claimed without a key by somebody who has gone.
+func (s *Shop) undoForNobody(ctx context.Context, r ClaimRequest, id ID) error {
+	if ctx.Err() == nil || r.Key != "" {
+		return nil
 	}
-	return Claimed{Transaction: out.transaction, Replayed: out.replayed}, nil
+	later, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	if _, err := s.Release(later, r.Buyer, id); err != nil {
+		return err
+	}
+	return busy()
 }
 
 // Transaction reads a buyer's transaction as it now is. A hold that has lapsed is expired before it is shown. Refusals: NotFound.
@@ -105,7 +126,7 @@ func (s *Shop) Transaction(ctx context.Context, buyer string, id ID) (Transactio
 	if err != nil || !row.Lapsed {
 		return transaction(row), explain("read transaction", err)
 	}
-	if _, err := s.endHold(ctx, buyer, id, false); err != nil {
+	if _, err := s.end(ctx, buyer, id, false); err != nil {
 		return Transaction{}, explain("expire transaction", err)
 	}
 	row, err = s.readClaim(ctx, buyer, id)
@@ -133,7 +154,7 @@ func (s *Shop) Cart(ctx context.Context, buyer string) (Cart, error) {
 		t := transaction(dbsqlc.ClaimByIDsRow(row))
 		switch {
 		case row.Lapsed:
-			if _, err := s.endHold(ctx, buyer, t.ID, false); err != nil {
+			if _, err := s.end(ctx, buyer, t.ID, false); err != nil {
 				return Cart{}, explain("expire transaction", err)
 			}
 		case t.Status == Queued:
@@ -154,12 +175,15 @@ func (s *Shop) Cart(ctx context.Context, buyer string) (Cart, error) {
 	return cart, nil
 }
 
-// Release gives a hold back: its units can be claimed at once. Releasing what has already ended changes nothing and is no
+// Release gives a hold back: its units can be claimed at once. A request that is queued is cancelled. Releasing what has already ended changes nothing and is no
 // refusal. It returns the state in which the transaction now is. Refusals: NotFound, Conflict for what was ordered.
 func (s *Shop) Release(ctx context.Context, buyer string, id ID) (Status, error) {
-	status, err := s.endHold(ctx, buyer, id, true)
+	status, err := s.end(ctx, buyer, id, true)
 	if err != nil {
 		return "", explain("release transaction", err)
+	}
+	if status == Released {
+		s.waiters.wake(ctx, id)
 	}
 	if status == Ordered {
 		return status, &Refusal{
@@ -207,8 +231,9 @@ func (s *Shop) expireIn(ctx context.Context, tx pgx.Tx, k poolKey, holds int) (i
 	return len(ended), err
 }
 
-// endHold waits for the lock of a buyer's transaction and ends it: if it has lapsed, or if it is to be released.
-func (s *Shop) endHold(ctx context.Context, buyer string, id ID, release bool) (Status, error) {
+// end waits for the lock of a buyer's transaction and ends it: a hold if it has lapsed, or if it is to be released, and then also a request that
+// is queued.
+func (s *Shop) end(ctx context.Context, buyer string, id ID, release bool) (Status, error) {
 	var status Status
 	err := s.inTx(ctx, func(tx pgx.Tx) error {
 		found, err := s.q.ClaimLock(ctx, tx, dbsqlc.ClaimLockParams{ClaimID: id, Buyer: buyer})
@@ -216,8 +241,14 @@ func (s *Shop) endHold(ctx context.Context, buyer string, id ID, release bool) (
 			return notFound("transaction")
 		}
 		status = Status(found)
-		if err != nil || status != Held {
+		switch {
+		case err != nil:
 			return err
+		case status == Queued && release:
+			status = Released
+			return s.q.ClaimCancelQueued(ctx, tx, dbsqlc.ClaimCancelQueuedParams{Now: s.o.Now(), ClaimID: id})
+		case status != Held:
+			return nil
 		}
 		ended, err := s.q.ClaimEnd(ctx, tx, dbsqlc.ClaimEndParams{Now: s.o.Now(), ClaimIds: []ID{id}, Release: release})
 		if err == nil && len(ended) == 1 {
@@ -226,6 +257,22 @@ func (s *Shop) endHold(ctx context.Context, buyer string, id ID, release bool) (
 		return err
 	})
 	return status, err
+}
+
+// RemoveWithoutUnits is housekeeping: it removes transactions that never had units and ended longer ago than Options.KeepRefused, in
+// batches: refused ones, and requests that were cancelled while they were queued. All others stay: they are their units' life.
+func (s *Shop) RemoveWithoutUnits(ctx context.Context) error {
+	const atOnce = 1000
+	for n := int64(atOnce); n == atOnce; {
+		var err error
+		n, err = s.q.ClaimDeleteWithoutUnits(ctx, s.pool, dbsqlc.ClaimDeleteWithoutUnitsParams{
+			Now: s.o.Now(), KeepSeconds: s.o.KeepRefused.Seconds(), RowLimit: atOnce,
+		})
+		if err != nil {
+			return fmt.Errorf("remove transactions without units: %w", err)
+		}
+	}
+	return nil
 }
 
 func (s *Shop) readClaim(ctx context.Context, buyer string, id ID) (dbsqlc.ClaimByIDsRow, error) {
@@ -240,7 +287,7 @@ func (s *Shop) readClaim(ctx context.Context, buyer string, id ID) (dbsqlc.Claim
 }
 
 func transaction(row dbsqlc.ClaimByIDsRow) Transaction {
-	return Transaction{
+	t := Transaction{
 		ID:        row.Claim.ClaimID,
 		Buyer:     row.Claim.Buyer,
 		Status:    Status(row.Claim.Status),
@@ -250,7 +297,18 @@ func transaction(row dbsqlc.ClaimByIDsRow) Transaction {
 		Price:     money(row.Claim.PriceMinor, row.Claim.Currency),
 		ExpiresAt: row.Claim.ExpiresAt,
 		CreatedAt: row.Claim.CreatedAt,
+		pool:      poolKey{row.Claim.ProductID, row.Claim.PoolID},
 	}
+	if row.Claim.QueuePlace != nil {
+		t.place = *row.Claim.QueuePlace
+	}
+	if t.Status == Queued {
+		t.QueuePosition = row.QueuePosition
+	}
+	if row.Claim.Reason != nil {
+		t.Refusal = refusalOf(*row.Claim.Reason, row.Claim.ReasonMembers)
+	}
+	return t
 }
 
 func money(minor *int64, currency *string) *Money {

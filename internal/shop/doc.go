@@ -9,6 +9,7 @@
 //	receipt      units that came in            withdrawal   units that were taken out for good
 //	claim        a buyer's request for units; its public name is transaction
 //	hold         a claim that has its units, until expires_at
+//	queue        claims of a pool that were accepted and wait for their turn, each at its place: how many units had been asked for before
 //
 // A claim deletes stock tokens and writes a claim and, from the DELETE's RETURNING, a claim_unit per unit. A hold that ends marks its
 // claim_units as released and writes new tokens at new, higher positions. A unit's own row never changes; its life is read from the rows
@@ -20,6 +21,15 @@
 //	withdrawn   a withdrawal_unit
 //
 // A hold that has lapsed counts as available everywhere that anybody can see, whether or not it was swept.
+//
+// # One way to claim a unit
+//
+// A direct claim and a queued request are settled by the same batch (settlement): calls in an order, each of which gets all its units or
+// none. A direct claim comes from the lane. A request is accepted first: written down at the tail of its pool's queue, in a batch of its own,
+// before it is answered. From then on it stands before every direct claim that was sent later: a batch with claims for a pool that has a
+// queue takes the turn at its head and settles the requests that were there when the claims arrived before those claims. Which server does
+// it does not matter; one goroutine for each product (drains) sees to it where requests were accepted, a background loop where the
+// server that accepted them is gone.
 //
 // # States of a transaction
 //
@@ -38,12 +48,16 @@
 //  5. Purchase limits belong to sales.
 //  6. A lapsed hold's units can be claimed at once: a claim that is short of tokens expires lapsed holds itself. Expiry is decided by the
 //     database's clock, under the row's lock: claim_expired_not_early (audit: hold_expiry).
-//  7. No false refusal: settlement.refuse looks after the batch's own claims were written, in one snapshot, and puts claims back while tokens
-//     can be seen that somebody else has locked.
-//  8. Order of accepted requests belongs to the queue.
+//  7. No false refusal: settlement.reckon looks, in one snapshot, when the tokens that can be had are locked, and puts claims back while others
+//     can be seen that somebody else has locked. A request of the queue then keeps its place, and everything behind it.
+//  8. Accepted before another was sent, settled before it: places are given out under the lock of the queue's tail, which is kept until the
+//     commit, so that their order is the order of the commits and a snapshot that shows one place shows all before it; requests are settled in
+//     the order of their places under the lock of its head (audit: queue_order).
 //
 // # Locks, in this order
 //
-// Keys (the unique index, in order of buyer and key), then claims (in order of expiry, skipping locked ones, or one by one), then tokens (by
-// product, pool and position, skipping locked ones). Nobody waits for a token.
+// To accept: tails (in product order), then keys. To settle: heads (in product order, skipping locked ones), then queued claims (in the order
+// of their places: it waits for who cancels one), tokens (by product, pool and position, skipping locked ones), lapsed holds (in order of
+// expiry, skipping locked ones), and last the keys of direct claims. Keys are the unique index, written in the order of buyer and key. To
+// end a transaction: its claim, alone. Nobody waits for a token, and nobody who holds a key waits for anything but keys.
 package shop

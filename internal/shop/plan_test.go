@@ -47,9 +47,11 @@ func (p plan) String() string {
 }
 
 var (
-	settings  = regexp.MustCompile("(?s)const settleSettings = `(.*?)`")
-	parameter = regexp.MustCompile(`@(\w+)(::[\w\[\]]+)?`)
-	nullable  = regexp.MustCompile(`sqlc\.narg\('now'\)`)
+	settings   = regexp.MustCompile("(?s)const settleSettings = `(.*?)`")
+	parameter  = regexp.MustCompile(`@(\w+)(::[\w\[\]]+)?`)
+	nullable   = regexp.MustCompile(`sqlc\.narg\('now'\)`)
+	embedded   = regexp.MustCompile(`sqlc\.embed\((\w+)\)`)
+	spelledOut = regexp.MustCompile(`sqlc\.n?arg\('(\w+)'\)`)
 )
 
 // settleSettings cuts the settings that claims run under out of the source.
@@ -77,6 +79,7 @@ func statement(t *testing.T, file, name string) (sql string, types []string) {
 	}
 	sql, _, _ = strings.Cut(after, "\n\n-- ")
 	sql = nullable.ReplaceAllString(strings.TrimSuffix(strings.TrimSpace(sql), ";"), "NULL")
+	sql = embedded.ReplaceAllString(spelledOut.ReplaceAllString(sql, "@$1"), "$1.*")
 	var names []string
 	sql = parameter.ReplaceAllStringFunc(sql, func(found string) string {
 		m := parameter.FindStringSubmatch(found)
@@ -98,33 +101,38 @@ type pick struct {
 
 const generic, custom = "force_generic_plan", "force_custom_plan"
 
-// explain runs the statement in a transaction that is rolled back.
-func (k pick) explain(t *testing.T, db interface {
+type beginner interface {
 	Begin(ctx context.Context) (pgx.Tx, error)
-}, mode string) plan {
+}
+
+// explain picks in a transaction that is rolled back.
+func (k pick) explain(t *testing.T, db beginner, mode string) plan {
 	t.Helper()
-	sql, types := statement(t, "stock_token.sql", "StockTokenPick")
-	tx, err := db.Begin(background)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = tx.Rollback(background) }()
 	each := func(value int64) string {
 		return fmt.Sprintf("'{%s}'", strings.TrimSuffix(strings.Repeat(fmt.Sprint(value)+",", len(k.products)), ","))
 	}
 	products := strings.ReplaceAll(strings.Trim(fmt.Sprint(k.products), "[]"), " ", ",")
 	args := fmt.Sprintf("'{%s}', %s, %s, %s, %s", products, each(0), each(k.from), each(1<<62), each(int64(k.units)))
-	for _, s := range []string{
-		settleSettings(t) + `; SET LOCAL plan_cache_mode = ` + mode,
-		fmt.Sprintf(`PREPARE pick (%s) AS %s`, strings.Join(types, ", "), sql),
-	} {
+	return explain(t, db, settleSettings(t)+`; SET LOCAL plan_cache_mode = `+mode, "stock_token.sql", "StockTokenPick", args)
+}
+
+// explain runs a query in a transaction that is rolled back.
+func explain(t *testing.T, db beginner, settings, file, name, args string) plan {
+	t.Helper()
+	sql, types := statement(t, file, name)
+	tx, err := db.Begin(background)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = tx.Rollback(background) }()
+	for _, s := range []string{settings, fmt.Sprintf(`PREPARE explained (%s) AS %s`, strings.Join(types, ", "), sql)} {
 		if _, err := tx.Exec(background, s, pgx.QueryExecModeSimpleProtocol); err != nil {
 			t.Fatalf("%s: %v", s, err)
 		}
 	}
-	defer func() { _, _ = tx.Exec(background, `DEALLOCATE pick`) }()
+	defer func() { _, _ = tx.Exec(background, `DEALLOCATE explained`) }()
 	var text []byte
-	if err := tx.QueryRow(background, `EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE pick (`+args+`)`, pgx.QueryExecModeSimpleProtocol).Scan(&text); err != nil {
+	if err := tx.QueryRow(background, `EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE explained (`+args+`)`, pgx.QueryExecModeSimpleProtocol).Scan(&text); err != nil {
 		t.Fatal(err)
 	}
 	var explained []struct{ Plan plan }
@@ -254,4 +262,44 @@ func TestThePickPassesByDeadRows(t *testing.T) {
 			t.Errorf("only %d buffers from the beginning: there are no dead rows in the way, so this test shows nothing", naive.buffers())
 		}
 	}
+}
+
+// TestAQueueIsReadFromItsHead: neither a turn nor a look at a position costs more for what was settled before, or waits behind.
+func TestAQueueIsReadFromItsHead(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, shop.Options{})
+	w.exec(`ALTER TABLE claim SET (autovacuum_enabled = off)`)
+	w.exec(`ANALYZE claim`)
+	w.product(shop.Product{SKU: "A", Selling: true})
+	product := w.count(`SELECT product_id FROM product`)
+	w.exec(`INSERT INTO claim (claim_id, buyer, product_id, pool_id, quantity, status, queue_place, created_at, expires_at)
+		SELECT gen_random_uuid(), 'b' || n, $1, 0, 1, CASE WHEN n < 50000 THEN 'held' ELSE 'queued' END, n, now(), CASE WHEN n < 50000 THEN now() END
+		FROM generate_series(0, 99999) AS n`, product)
+	w.exec(`INSERT INTO queue_head VALUES ($1, 0, 50000)`, product)
+	var last shop.ID
+	if err := w.db.QueryRow(background, `SELECT claim_id FROM claim WHERE queue_place = 99999`).Scan(&last); err != nil {
+		t.Fatal(err)
+	}
+	one := fmt.Sprintf("'{%d}', '{0}', ", product)
+	look := func(statistics string) {
+		for _, mode := range []string{generic, custom} {
+			mode = `SET LOCAL plan_cache_mode = ` + mode
+			turn := explain(t, w.db, settleSettings(t)+`; `+mode, "claim.sql", "ClaimLockQueued", one+"'{50000}', 512")
+			position := explain(t, w.db, mode, "claim.sql", "ClaimByIDs", fmt.Sprintf("'{%s}', 'b99999'", last))
+			progress := explain(t, w.db, mode, "queue.sql", "QueueProgress", one+"'{100000}'")
+			t.Logf("%s statistics, %s: %d buffers for a turn of 512, %d for a position, %d for the progress", statistics, mode, turn.buffers(), position.buffers(), progress.buffers())
+			if turn.Rows != 512 || turn.buffers() > 20+6*512 {
+				t.Errorf("a turn of %g requests reads %d buffers:\n%v", turn.Rows, turn.buffers(), turn)
+			}
+			if position.Rows != 1 || position.buffers() > 60 {
+				t.Errorf("a position reads %d buffers:\n%v", position.buffers(), position)
+			}
+			if progress.Rows != 1 || progress.buffers() > 40 {
+				t.Errorf("the progress reads %d buffers:\n%v", progress.buffers(), progress)
+			}
+		}
+	}
+	look("stale")
+	w.exec(`ANALYZE claim`)
+	look("fresh")
 }

@@ -151,8 +151,11 @@ func (s *Shop) DeleteRehearsalProduct(ctx context.Context, sku string) error {
 				Detail: "Only products that a rehearsal has made can be deleted: units have a history. Take this one off sale with selling false.",
 			}
 		}
-		// Tokens first: that waits for claims under way, and leaves nothing to claim. Then the holds: that waits for those who end them,
+		// The queue first, so that nothing more is accepted or settled. Then the tokens: that waits for claims under way, and leaves nothing to claim. Then the holds: that waits for those who end them,
 		// and their units' new tokens go as well.
+		if err := s.q.QueueDeleteByProduct(ctx, tx, id); err != nil {
+			return err
+		}
 		for range 2 {
 			if err := s.q.StockTokenDeleteByProduct(ctx, tx, id); err != nil {
 				return err

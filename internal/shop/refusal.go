@@ -36,6 +36,8 @@ const (
 	Forbidden Code = "forbidden"
 	// Busy: nothing happened, and the same call may succeed a moment later. RetryAfter.
 	Busy Code = "busy"
+	// TooManyRequests: this caller has as much under way as anybody may have. RetryAfter.
+	TooManyRequests Code = "too-many-requests"
 	// OutcomeUnknown: the database was lost while it committed; the same call with the same key tells what became of it. RetryAfter.
 	OutcomeUnknown Code = "outcome-unknown"
 )
@@ -44,7 +46,7 @@ const (
 func Codes() []Code {
 	return []Code{
 		SoldOut, AllHeld, NotEnoughUnits, NotSelling, Conflict, NotFound, Validation, KeyReused,
-		Unauthenticated, Forbidden, Busy, OutcomeUnknown,
+		Unauthenticated, Forbidden, Busy, TooManyRequests, OutcomeUnknown,
 	}
 }
 
@@ -86,10 +88,52 @@ func keyReused() *Refusal {
 	}
 }
 
+func notSelling() *Refusal {
+	return &Refusal{Code: NotSelling, Detail: "This product is off sale at the moment. Look again later."}
+}
+
+func soldOut() *Refusal {
+	return &Refusal{Code: SoldOut, Detail: "Every unit is sold. None will come back by itself."}
+}
+
+func notEnoughUnits(left int64) *Refusal {
+	return &Refusal{
+		Code:      NotEnoughUnits,
+		Available: &left,
+		Detail:    fmt.Sprintf("Only %d can be had right now. Ask for fewer.", left),
+	}
+}
+
+// allHeld says when the next unit may come back, if that is known.
+func allHeld(next *time.Time, after time.Duration) *Refusal {
+	return &Refusal{
+		Code:          AllHeld,
+		Detail:        "Every unit is in somebody's cart or in an order that is not yet paid. Some may come back: ask again.",
+		NextReleaseAt: next,
+		RetryAfter:    max(after, time.Second),
+	}
+}
+
 func busy() *Refusal {
 	return &Refusal{
 		Code:       Busy,
 		Detail:     "The store could not get to it in time, and nothing happened. Send it again in a moment.",
+		RetryAfter: time.Second,
+	}
+}
+
+func queueFull() *Refusal {
+	return &Refusal{
+		Code:       Busy,
+		Detail:     "So many units of this product are asked for already that no more requests are taken, and nothing happened. Send it again in a moment.",
+		RetryAfter: 2 * time.Second,
+	}
+}
+
+func tooManyQueued(limit int) *Refusal {
+	return &Refusal{
+		Code:       TooManyRequests,
+		Detail:     fmt.Sprintf("You have %d requests waiting for their turn, which is as many as anybody may have. Wait for their answers, or cancel some.", limit),
 		RetryAfter: time.Second,
 	}
 }

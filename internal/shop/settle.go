@@ -15,10 +15,26 @@ import (
 	"github.com/lastunit/lastunit/internal/pgdb"
 )
 
+// A claimKind is what a call through a lane is about.
+type claimKind int
+
+const (
+	directClaim   claimKind = iota // to be decided now, behind what was accepted before it
+	newRequest                     // to be accepted into the queue
+	queuedRequest                  // accepted, and in the batch because its turn has come
+	drainQueue                     // asks for nothing but that the queue of its product is settled
+)
+
 // claimCall is a claim on its way through a lane. It is the lane's while it waits, the settlement's while it is in a batch.
 type claimCall struct {
 	ClaimRequest
-	id ID
+	kind claimKind
+	id   ID
+	// place is where a queued request stands.
+	place     int64
+	createdAt time.Time
+	// behind is the place up to which the queue must be settled before this call, 0 while that is not known.
+	behind int64
 	// unknown: a commit that may hold this claim was lost. It is looked for by its id before anything is done for it again.
 	unknown bool
 }
@@ -28,6 +44,7 @@ type claimOutcome struct {
 	replayed    bool
 	lapsed      bool // a replay shows a hold that has lapsed and was not yet expired
 	refusal     *Refusal
+	more        bool // of drainQueue: the queue goes on
 }
 
 type claimAnswer = lane.Answer[claimOutcome]
@@ -37,32 +54,49 @@ type claimAnswer = lane.Answer[claimOutcome]
 const settleSettings = `SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off;
 	SET LOCAL lock_timeout = '2s'; SET LOCAL statement_timeout = '4s'`
 
-// settle decides a batch of claims in one transaction. What was decided in a transaction that did not commit is put back and
-// decided anew: also when the commit's outcome is unknown, since keys and ids make it safe to ask again.
-func (s *Shop) settle(ctx context.Context, batch []lane.Call[string, *claimCall]) []claimAnswer {
-	ctx, cancel := context.WithTimeout(ctx, 4*time.Second)
+// settle decides a batch of claims in one transaction, behind as much of their products' queues as there is room for.
+func (s *Shop) settle(_ context.Context, batch []lane.Call[string, *claimCall]) []claimAnswer {
+	b, answers := s.inBatch(batch, (*settlement).run)
+	if b != nil {
+		b.rememberPositions()
+		b.tellWaiters()
+	}
+	return answers
+}
+
+// inBatch does a batch of claims in one transaction. What was done in a transaction that did not commit is put back and done anew: also when
+// the commit's outcome is unknown, since keys and ids make it safe to ask again. The settlement is nil when it did not commit.
+func (s *Shop) inBatch(batch []lane.Call[string, *claimCall], run func(*settlement, context.Context, pgx.Tx) error) (*settlement, []claimAnswer) {
+	ctx, cancel := context.WithTimeout(context.Background(), 4*time.Second)
 	defer cancel()
 	b := &settlement{s: s, calls: make([]*claimCall, len(batch)), answers: make([]claimAnswer, len(batch))}
 	for i, c := range batch {
 		b.calls[i] = c.In
 	}
-	err := pgdb.InTxWith(ctx, s.pool, settleSettings, func(tx pgx.Tx) error { return b.run(ctx, tx) })
+	err := pgdb.InTxWith(ctx, s.pool, settleSettings, func(tx pgx.Tx) error { return run(b, ctx, tx) })
 	switch {
 	case err == nil:
-		b.rememberPositions()
-		return b.answers
+		return b, b.answers[:len(batch)]
 	case errors.Is(err, pgdb.ErrOutcomeUnknown):
-		for _, c := range b.calls {
-			c.unknown = true
+		for _, c := range batch {
+			c.In.unknown = true
 		}
-		return b.all(claimAnswer{Again: true})
+		return nil, all(batch, claimAnswer{Again: true})
 	case pgdb.Retryable(err):
-		return b.all(claimAnswer{Again: true})
+		return nil, all(batch, claimAnswer{Again: true})
 	}
-	return b.all(claimAnswer{Err: fmt.Errorf("settle %d claims: %w", len(batch), err)})
+	return nil, all(batch, claimAnswer{Err: fmt.Errorf("settle %d claims: %w", len(batch), err)})
 }
 
-// settlement is one batch while it is being settled.
+func all(batch []lane.Call[string, *claimCall], a claimAnswer) []claimAnswer {
+	answers := make([]claimAnswer, len(batch))
+	for i := range answers {
+		answers[i] = a
+	}
+	return answers
+}
+
+// settlement is one batch while it is being settled. Queued requests whose turn has come stand in calls behind those of the lane.
 type settlement struct {
 	s       *Shop
 	calls   []*claimCall
@@ -73,21 +107,19 @@ type settlement struct {
 // poolShare is what a batch wants and gets of one pool.
 type poolShare struct {
 	poolKey
-	sku    string
-	price  *Money
-	calls  []int   // of the batch, in order of arrival
-	tokens []int64 // positions that were picked, rising
-	spent  map[int64]bool
-	short  []int // calls that found too little
+	sku     string
+	price   *Money
+	refusal *Refusal // for everybody, whatever there is
+	calls   []int    // of the batch, in the order in which they are to be settled: queued requests, then direct claims as they arrived
+	tokens  []int64  // positions that were picked, rising
+	spent   map[int64]bool
+	short   []int // calls that found too little
 	// again: there may be more than was seen, so nobody is refused yet.
 	again bool
-}
-
-func (b *settlement) all(a claimAnswer) []claimAnswer {
-	for i := range b.answers {
-		b.answers[i] = a
-	}
-	return b.answers
+	// lost: a direct claim that had tokens was not written, so that those behind it may find more.
+	lost     bool
+	reckoned dbsqlc.StockTokenReckonRow
+	queue    queueShare
 }
 
 func (b *settlement) run(ctx context.Context, tx pgx.Tx) error {
@@ -98,13 +130,12 @@ func (b *settlement) run(ctx context.Context, tx pgx.Tx) error {
 	if err := b.share(ctx, tx, open); err != nil {
 		return err
 	}
-	if err := b.pick(ctx, tx); err != nil {
-		return err
+	for _, step := range []func(context.Context, pgx.Tx) error{b.lineUp, b.pick, b.reckon, b.hold, b.refuse, b.moveHeads} {
+		if err := step(ctx, tx); err != nil {
+			return err
+		}
 	}
-	if err := b.hold(ctx, tx); err != nil {
-		return err
-	}
-	return b.refuse(ctx, tx)
+	return nil
 }
 
 // boundKey is an idempotency key and whose it is.
@@ -150,7 +181,7 @@ func (b *settlement) bound(ctx context.Context, tx pgx.Tx) (func(*claimCall) (db
 	asked := map[boundKey]bool{}
 	var unknown []ID
 	for _, c := range b.calls {
-		if c.unknown {
+		if c.unknown && c.kind != drainQueue {
 			unknown = append(unknown, c.id)
 		}
 		if k := (boundKey{c.Buyer, c.Key}); c.Key != "" && !asked[k] {
@@ -212,24 +243,30 @@ func (b *settlement) share(ctx context.Context, tx pgx.Tx, open []int) error {
 			sku:     row.SKU,
 			price:   money(row.PriceMinor, row.Currency),
 			spent:   map[int64]bool{},
+			queue:   queueShare{head: row.QueueHeadPlace, tail: row.QueueTailPlace},
 		}
-		if row.Selling {
-			b.pools = append(b.pools, p)
+		if !row.Selling {
+			p.refusal = notSelling()
 		}
 		bySKU[row.SKU] = p
+		b.pools = append(b.pools, p)
 	}
 	slices.SortFunc(b.pools, func(p, q *poolShare) int { return cmp.Compare(p.productID, q.productID) })
 	for _, i := range open {
-		p := bySKU[b.calls[i].SKU]
+		c, p := b.calls[i], bySKU[b.calls[i].SKU]
 		switch {
+		case p == nil && c.kind == drainQueue:
+			// The product is gone, and its queue with it.
 		case p == nil:
 			b.answers[i].Out.refusal = notFound("product")
-		case !slices.Contains(b.pools, p):
-			b.answers[i].Out.refusal = &Refusal{Code: NotSelling, Detail: "This product is off sale at the moment. Look again later."}
+		case c.kind == drainQueue:
+			p.queue.drains = append(p.queue.drains, i)
+		case p.refusal != nil:
+			b.answers[i].Out.refusal = p.refusal
 		default:
 			p.calls = append(p.calls, i)
 		}
 	}
-	b.pools = slices.DeleteFunc(b.pools, func(p *poolShare) bool { return len(p.calls) == 0 })
+	b.pools = slices.DeleteFunc(b.pools, func(p *poolShare) bool { return len(p.calls)+len(p.queue.drains) == 0 })
 	return nil
 }

@@ -34,11 +34,17 @@ type Options struct {
 	MaxQuantity int
 	// ShowStock is the number up to which the units of a product are shown exactly. 1000 when negative.
 	ShowStock int
-	// Waiting is how many direct claims may wait at once; more are refused as busy. 20000.
+	// Waiting is how many claims may wait at once to be settled, and how many to be accepted; more are refused as busy. 20000.
 	Waiting int
+	// QueueUnits is how many units may be asked for in the queue of a product; requests for more are refused as busy. 100000.
+	QueueUnits int
+	// QueuePerBuyer is how many requests a buyer may have queued, of all products. 50.
+	QueuePerBuyer int
+	// KeepRefused is how long transactions are kept that never had units. 7 days.
+	KeepRefused time.Duration
 	// Workers is how many batches of claims may be in transactions at once. 4.
 	Workers int
-	// ClaimWait is how long a direct claim waits to be settled before it is refused as busy. 5 s.
+	// ClaimWait is how long a claim waits to be settled, or to be accepted, before it is refused as busy. 5 s.
 	ClaimWait time.Duration
 	// Now moves the clock in tests. Nil, or a function that returns nil: the database's clock.
 	Now func() *time.Time
@@ -57,6 +63,15 @@ func (o Options) withDefaults() Options {
 	if o.Waiting == 0 {
 		o.Waiting = 20000
 	}
+	if o.QueueUnits == 0 {
+		o.QueueUnits = 100_000
+	}
+	if o.QueuePerBuyer == 0 {
+		o.QueuePerBuyer = 50
+	}
+	if o.KeepRefused == 0 {
+		o.KeepRefused = 7 * 24 * time.Hour
+	}
 	if o.Workers == 0 {
 		o.Workers = 4
 	}
@@ -74,29 +89,42 @@ type Shop struct {
 	pool    *pgxpool.Pool
 	q       *dbsqlc.Queries
 	o       Options
-	lanes   *lane.Lanes[string, *claimCall, claimOutcome]
+	lanes   *claimLanes // of claims that are decided
+	accepts *claimLanes // of requests that are accepted
+	drains  *drains
+	waiters *waiters
 	cursors cursors
 	keys    keyCache
 	// clockOffset is how far the database's clock is ahead of ours, in nanoseconds.
 	clockOffset atomic.Int64
 }
 
+// claimLanes gather calls by SKU.
+type claimLanes = lane.Lanes[string, *claimCall, claimOutcome]
+
 // New makes a shop on a migrated database. The pool stays the caller's, to be closed after Close.
 func New(pool *pgxpool.Pool, o Options) *Shop {
 	s := &Shop{pool: pool, q: dbsqlc.New(), o: o.withDefaults()}
 	s.cursors.at = map[poolKey]int64{}
 	s.keys.entries = map[[32]byte]keyCacheEntry{}
-	s.lanes = lane.New(lane.Config{
-		Workers:    s.o.Workers,
-		BatchCalls: 512,
-		BatchKeys:  128,
-		Waiting:    s.o.Waiting,
-	}, s.settle)
+	c := lane.Config{Workers: s.o.Workers, BatchCalls: 512, BatchKeys: 128, Waiting: s.o.Waiting}
+	s.lanes = lane.New(c, s.settle)
+	s.accepts = lane.New(c, s.accept)
+	s.drains = newDrains(s.lanes)
+	s.waiters = newWaiters(s)
 	return s
 }
 
-// Close refuses new claims and returns when those under way have their answers.
-func (s *Shop) Close() { s.lanes.Close() }
+// StopWaiting lets everybody who waits for a turn in a queue go, with the transaction as it then is. Those who come later do not wait.
+func (s *Shop) StopWaiting() { s.waiters.stop() }
+
+// Close refuses new claims and returns when those under way have their answers. What is queued stays so.
+func (s *Shop) Close() {
+	s.waiters.stop()
+	s.accepts.Close()
+	s.drains.stop()
+	s.lanes.Close()
+}
 
 // Ready returns nil when the database can be written to and would not lose an answer: fsync, full_page_writes and
 // synchronous_commit are on. Otherwise a Busy refusal that says in plain words what is wrong.
