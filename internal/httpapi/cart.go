@@ -3,6 +3,7 @@ package httpapi
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/http"
 	"strconv"
 	"strings"
@@ -63,7 +64,7 @@ func (in *claimQueuedInput) Resolve(hc huma.Context) []error {
 type ClaimOutput struct {
 	Status     int
 	Location   string `header:"Location" doc:"The transaction's address."`
-	RetryAfter *int   `header:"Retry-After" doc:"While it is queued: seconds to wait before asking for it."`
+	RetryAfter string `header:"Retry-After" doc:"While it is queued: seconds to wait before asking for it."`
 	Replayed   string `header:"Idempotency-Replayed" doc:"true when an earlier request with this key made it."`
 	Body       Transaction
 }
@@ -72,7 +73,7 @@ type ClaimOutput struct {
 type claimQueuedOutput struct {
 	Status            int
 	Location          string `header:"Location" doc:"The transaction's address."`
-	RetryAfter        *int   `header:"Retry-After" doc:"While it is queued: seconds to wait before asking for it."`
+	RetryAfter        string `header:"Retry-After" doc:"While it is queued: seconds to wait before asking for it."`
 	Replayed          string `header:"Idempotency-Replayed" doc:"true when an earlier request with this key made it."`
 	PreferenceApplied string `header:"Preference-Applied" doc:"wait=N, as it was applied."`
 	Body              Transaction
@@ -119,12 +120,22 @@ func claimOut(c shop.Claimed) (*ClaimOutput, error) {
 	}
 	switch c.Transaction.Status {
 	case shop.Queued:
-		out.Status, out.RetryAfter = http.StatusAccepted, ptr(1)
+		out.Status, out.RetryAfter = http.StatusAccepted, "1"
 	case shop.Refused:
 		err := withHeader(problemOf(c.Transaction.Refusal), "Location", out.Location)
 		return nil, withHeader(err, "Idempotency-Replayed", out.Replayed)
 	}
 	return out, nil
+}
+
+// describeQueued completes the document of an operation that may answer 202.
+func describeQueued(o *huma.Operation) {
+	held, queued, refused := o.Responses["201"], o.Responses["202"], o.Responses["409"]
+	held.Description = "Decided: the transaction holds its units. A replay shows what has become of it since."
+	queued.Description = "Accepted: the transaction is queued."
+	delete(held.Headers, "Retry-After")
+	queued.Headers["Retry-After"] = retryAfter("Seconds to wait before asking for the transaction.")
+	maps.Copy(refused.Headers, held.Headers) // of the transaction, when it was refused in its turn
 }
 
 // withHeader adds a header to a problem, if it has a value.

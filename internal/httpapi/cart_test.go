@@ -231,6 +231,7 @@ func TestBadTransactions(t *testing.T) {
 	tx := w.hold(t, "ann", "mug", 1)
 	for _, id := range []string{"019b1234-5678-7abc-8def-0123456789ab", tx.UnitIDs[0], canary, "%00", "%ff", "..%2f", tx.ID + "0", strings.Repeat("0", 300), "{" + tx.ID + "}"} {
 		w.send(t, as("ann", "GET", "/api/v1/transaction/"+id, nil)).refused(t, 404, "not-found")
+		w.send(t, as("ann", "GET", "/api/v1/transaction/"+id+"/events", nil)).refused(t, 404, "not-found")
 		w.send(t, as("ann", "DELETE", "/api/v1/cart/"+id, nil)).refused(t, 404, "not-found")
 	}
 	for _, wait := range []string{"-1", "61", "x", "1.5", "99999999999999999999"} {

@@ -16,14 +16,14 @@ func TestCORS(t *testing.T) {
 	w.stocked(t, "mug", 5)
 	preflight := func(origin, method string) http.Header {
 		r := request{method: "OPTIONS", path: claimPaths[0]}.with("Origin", origin).with("Access-Control-Request-Method", method)
-		return w.send(t, r.with("Access-Control-Request-Headers", "authorization,content-type,idempotency-key,prefer")).header
+		return w.send(t, r.with("Access-Control-Request-Headers", "authorization,content-type,idempotency-key,last-event-id,prefer")).header
 	}
 	for _, method := range []string{"GET", "POST", "PUT", "DELETE"} {
 		h := preflight(ours, method)
 		if h.Get("Access-Control-Allow-Origin") != ours || !strings.Contains(h.Get("Access-Control-Allow-Methods"), method) {
 			t.Errorf("preflight for %s: %v", method, h)
 		}
-		for _, name := range []string{"authorization", "content-type", "idempotency-key", "prefer"} {
+		for _, name := range []string{"authorization", "content-type", "idempotency-key", "last-event-id", "prefer"} {
 			if !strings.Contains(strings.ToLower(h.Get("Access-Control-Allow-Headers")), name) {
 				t.Errorf("preflight for %s does not allow the header %s: %v", method, name, h)
 			}

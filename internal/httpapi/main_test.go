@@ -50,8 +50,26 @@ func newWorld(t testing.TB) *world { return newWorldWith(t, httpapi.Options{}) }
 // newWorldWith makes a world whose API has options; without Buyers, those of buyerSecret are trusted.
 func newWorldWith(t testing.TB, o httpapi.Options) *world {
 	t.Helper()
-	w := &world{db: dbtest.Pool(t), log: &logbook{}}
-	w.Shop = shop.New(w.db, shop.Options{Now: w.now, ShowStock: -1})
+	return newServer(t, dbtest.Pool(t), shop.Options{}, o)
+}
+
+// newShop makes a world whose shop has options.
+func newShop(t testing.TB, o shop.Options) *world {
+	t.Helper()
+	return newServer(t, dbtest.Pool(t), o, httpapi.Options{})
+}
+
+// beside makes another server on the world's database, with a clock of its own.
+func (w *world) beside(t testing.TB, o shop.Options) *world {
+	t.Helper()
+	return newServer(t, w.db, o, httpapi.Options{})
+}
+
+func newServer(t testing.TB, db *pgxpool.Pool, s shop.Options, o httpapi.Options) *world {
+	t.Helper()
+	w := &world{db: db, log: &logbook{}}
+	s.Now, s.ShowStock = w.now, -1
+	w.Shop = shop.New(w.db, s)
 	t.Cleanup(w.Close)
 	if o.Buyers.JWKSURL == "" && o.Buyers.Secret == nil {
 		o.Buyers.Secret = []byte(buyerSecret)

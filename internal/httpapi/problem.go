@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -218,7 +219,7 @@ func humaProblem(status int, message string, errs []error) *Problem {
 }
 
 // example is a problem as it may look, for the document.
-func example(code shop.Code) *Problem {
+func example(code shop.Code, who access) *Problem {
 	at := time.Date(2026, 12, 12, 12, 4, 0, 0, time.UTC)
 	one := int64(1)
 	r := &shop.Refusal{Code: code}
@@ -232,7 +233,7 @@ func example(code shop.Code) *Problem {
 	case shop.Validation:
 		r.Problems = []shop.Problem{{Location: "body.quantity", Message: "expected number >= 1"}}
 	case shop.Forbidden:
-		r.Detail = fmt.Sprintf("This needs an API key with the scope %s.", shop.ScopeStock)
+		r.Detail = fmt.Sprintf("This needs an API key with the scope %s.", cmp.Or(who.scope, shop.ScopeClaim))
 	}
 	return problemOf(r)
 }

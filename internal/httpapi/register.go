@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
@@ -84,7 +85,7 @@ func register[I, O any](a *api, op operation, handler func(context.Context, *I) 
 		})
 	}
 	a.huma.OpenAPI().Components.Schemas.Schema(problemType, true, "Problem")
-	describeRefusals(&o, refuses)
+	describeRefusals(&o, op.who, refuses)
 	if op.events {
 		a.describeEvents(&o)
 	}
@@ -97,8 +98,11 @@ func register[I, O any](a *api, op operation, handler func(context.Context, *I) 
 	})
 	if op.also != 0 {
 		other := *o.Responses[strconv.Itoa(max(op.status, http.StatusOK))]
-		other.Description = http.StatusText(op.also)
+		other.Description, other.Headers = http.StatusText(op.also), maps.Clone(other.Headers)
 		o.Responses[strconv.Itoa(op.also)] = &other
+	}
+	if o.Responses["202"] != nil {
+		describeQueued(&o)
 	}
 }
 
@@ -112,7 +116,7 @@ func security(who access) []map[string][]string {
 }
 
 // describeRefusals writes every problem that an operation can answer, with an example each, into the document.
-func describeRefusals(o *huma.Operation, refuses []shop.Code) {
+func describeRefusals(o *huma.Operation, who access, refuses []shop.Code) {
 	slices.Sort(refuses)
 	for _, code := range slices.Compact(refuses) {
 		status := strconv.Itoa(kinds[code].status)
@@ -127,14 +131,18 @@ func describeRefusals(o *huma.Operation, refuses []shop.Code) {
 			}
 			o.Responses[status] = r
 		}
-		r.Content["application/problem+json"].Examples[string(code)] = &huma.Example{Summary: kinds[code].title, Value: example(code)}
+		r.Content["application/problem+json"].Examples[string(code)] = &huma.Example{Summary: kinds[code].title, Value: example(code, who)}
 		if status == "503" || code == shop.AllHeld || code == shop.TooManyRequests {
 			if r.Headers == nil {
 				r.Headers = map[string]*huma.Param{}
 			}
-			r.Headers["Retry-After"] = &huma.Param{Description: "Seconds to wait before asking again.", Schema: &huma.Schema{Type: "integer"}}
+			r.Headers["Retry-After"] = retryAfter("Seconds to wait before asking again.")
 		}
 	}
+}
+
+func retryAfter(description string) *huma.Param {
+	return &huma.Param{Description: description, Schema: &huma.Schema{Type: huma.TypeInteger}}
 }
 
 // problem turns an error of a handler into what the caller is told. A fault is logged here, once.

@@ -30,10 +30,20 @@ type waiters struct {
 // waitedQueue is what is known of a queue, and who waits in it.
 type waitedQueue struct {
 	head      int64
-	places    []int64 // that were cancelled since, rising
-	quantity  []int32 // of those
+	cancelled []int64 // places behind the head, rising
+	units     []int64 // asked for by the cancelled requests before each of those places; the last is of all
 	waiters   map[*waiter]bool
 	lastPlace int64 // of all who ever waited
+}
+
+// ahead is how many units are asked for before a place.
+func (q *waitedQueue) ahead(place int64) int64 {
+	passed, _ := slices.BinarySearch(q.cancelled, q.head)
+	before, _ := slices.BinarySearch(q.cancelled, place)
+	if before <= passed {
+		return place - q.head
+	}
+	return place - q.head - (q.units[before] - q.units[passed])
 }
 
 // A waiter waits for one transaction to be no longer queued.
@@ -103,14 +113,8 @@ func (ws *waiters) remove(w *waiter) {
 func (ws *waiters) position(w *waiter) int64 {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
-	if q := w.queue; q != nil && q.head > 0 {
-		ahead := w.place - q.head
-		for i, place := range q.places {
-			if place >= q.head && place < w.place {
-				ahead -= int64(q.quantity[i])
-			}
-		}
-		w.least = max(min(w.least, ahead), 0)
+	if w.queue != nil && w.queue.head > 0 {
+		w.least = max(min(w.least, w.queue.ahead(w.place)), 0)
 	}
 	return w.least
 }
@@ -198,10 +202,13 @@ func (ws *waiters) passed(rows []dbsqlc.QueueProgressRow) []ID {
 		if q == nil {
 			continue
 		}
-		q.places, q.quantity = row.CancelledPlaces, row.CancelledQuantities
+		q.cancelled, q.units = row.CancelledPlaces, []int64{0}
+		for i, quantity := range row.CancelledQuantities {
+			q.units = append(q.units, q.units[i]+int64(quantity))
+		}
 		q.head = max(q.head, row.QueueHead.Place)
 		for w := range q.waiters {
-			_, cancelled := slices.BinarySearch(q.places, w.place)
+			_, cancelled := slices.BinarySearch(q.cancelled, w.place)
 			if !w.told && (w.place < q.head || cancelled) {
 				ids[w.id] = true
 			}
