@@ -14,11 +14,12 @@ import (
 )
 
 type rehearseFlags struct {
-	urls                   *[]string
-	key, quantity          *string
-	buyers, stock          *int
-	rate                   *float64
-	naive, keep, writeJSON *bool
+	urls                *[]string
+	key, quantity, mode *string
+	buyers, stock       *int
+	rate                *float64
+	naive, poll, keep   *bool
+	writeJSON           *bool
 }
 
 func rehearse(ctx context.Context, e *environment) error {
@@ -28,6 +29,8 @@ func rehearse(ctx context.Context, e *environment) error {
 		buyers:    e.flags.Int("buyers", 0, "how many buyers; 0: the cases of 10, 100, 200, 300, 500, 1000 and 5000"),
 		stock:     e.flags.Int("stock", 0, "how many units; 0: half of what is asked for"),
 		quantity:  e.flags.String("quantity", "1", "how many units each buyer asks for, such as 1, or 1-4 for a mixture"),
+		mode:      e.flags.String("mode", "direct", "how buyers ask: direct, queued, or both: half of them each way, at the same product at once"),
+		poll:      e.flags.Bool("poll", false, "queued buyers know two calls only: to post a request, without a key, and to poll it at the pace of Retry-After; others send a key, and wait at the server"),
 		rate:      e.flags.Float64("rate", 0, "requests per second, sent whether or not earlier ones were answered; 0: all at once"),
 		naive:     e.flags.Bool("naive", false, "send the same buyers to a read-then-write shop first"),
 		keep:      e.flags.Bool("keep", false, "leave the products of the rehearsal"),
@@ -62,6 +65,13 @@ func (f rehearseFlags) options(e *environment) (rehearsal.Options, error) {
 	o := rehearsal.Options{URLs: *f.urls, Key: *f.key, Rate: *f.rate, Keep: *f.keep, Progress: e.stderr}
 	if len(o.URLs) > 0 && o.Key == "" {
 		return o, errors.New("--url needs --key: make one with lastunit key create --name rehearsal --scope catalog --scope stock --scope claim --scope audit")
+	}
+	var err error
+	if o.Mode, err = rehearsal.ParseMode(*f.mode); err != nil {
+		return o, fmt.Errorf("--mode: %w", err)
+	}
+	if o.Poll = *f.poll; o.Poll && o.Mode == rehearsal.Direct {
+		return o, errors.New("--poll needs --mode queued or --mode both")
 	}
 	least, most, err := quantityRange(*f.quantity)
 	if err != nil {

@@ -14,11 +14,13 @@ import (
 )
 
 type transaction struct {
-	ID        string    `json:"id"`
-	Status    string    `json:"status"`
-	Quantity  int       `json:"quantity"`
-	UnitIDs   []string  `json:"unit_ids"`
-	ExpiresAt time.Time `json:"expires_at"`
+	ID            string    `json:"id"`
+	Status        string    `json:"status"`
+	Quantity      int       `json:"quantity"`
+	UnitIDs       []string  `json:"unit_ids"`
+	QueuePosition *int      `json:"queue_position"`
+	Reason        string    `json:"reason"`
+	ExpiresAt     time.Time `json:"expires_at"`
 }
 
 type problem struct {
@@ -56,11 +58,20 @@ func (p *problem) passing() bool {
 	return p.Code == "" && (p.Status == http.StatusBadGateway || p.Status == http.StatusServiceUnavailable || p.Status == http.StatusGatewayTimeout)
 }
 
+// name is the code, or the status of what has none.
+func (p *problem) name() string {
+	if p.Code == "" {
+		return strconv.Itoa(p.Status)
+	}
+	return p.Code
+}
+
 // answer is what came of one buyer's request: exactly one of held, refused and fault is set.
 type answer struct {
 	buyer    string
-	home     int // index of the server that it was sent to first
-	quantity int // asked for
+	home     int  // index of the server that it was sent to first
+	quantity int  // asked for
+	queued   bool // asked through the queue
 	held     *transaction
 	refused  *problem
 	fault    string
@@ -68,30 +79,43 @@ type answer struct {
 	unanswered bool // the fault is that no final answer came
 	sent       bool
 	late       bool
+	replayed   bool // the outcome came as the replay of a request that was answered before
 	retries    int
-	latency    time.Duration // from the instant of release to the final answer
+	watched
+
+	// From the instant of release, retries included: to the first answer that says more than to come again, and to the
+	// outcome. For a direct request they are one.
+	acceptLatency, latency time.Duration
+	// The first attempt begins, the 202 is there, the outcome is there.
+	sentAt, acceptedAt, answeredAt time.Time
 }
 
-// take reads a response, and reports whether it is final.
-func (a *answer) take(r response) (final bool) {
+// take reads a response to the request, and reports whether it need not be sent again. A 202 is not the outcome yet: then
+// waits is true.
+func (a *answer) take(r response, sentAt, at time.Time) (done bool) {
 	a.fault, a.unanswered = "", false
-	if r.status == http.StatusCreated {
+	a.replayed = r.header.Get("Idempotency-Replayed") == "true"
+	switch {
+	case r.status == http.StatusAccepted && a.queued:
+		a.accept(r, sentAt, at)
+		return true
+	case r.status == http.StatusCreated:
 		var t transaction
-		if err := json.Unmarshal(r.body, &t); err != nil {
+		switch err := json.Unmarshal(r.body, &t); {
+		case err != nil:
 			a.fault = "201 that cannot be read"
-		} else if t.ID == "" || t.Status != "held" {
+		case t.ID == "" || t.Status != "held":
 			a.fault = fmt.Sprintf("201 with status %q", t.Status)
-		} else {
+		case a.queued && !a.replayed:
+			a.fault = "201 where a 202 was due"
+		default:
 			a.held = &t
 		}
 		return true
 	}
 	p := readProblem(r)
 	if p.passing() {
-		a.fault, a.unanswered = p.Code, true
-		if p.Code == "" {
-			a.fault = strconv.Itoa(p.Status)
-		}
+		a.fault, a.unanswered = p.name(), true
 		return false
 	}
 	if r.status == http.StatusConflict && p.Code != "" {
@@ -120,6 +144,9 @@ func (a *answer) lost(err error, timeout time.Duration) {
 		a.fault = "connection lost"
 	}
 }
+
+// interrupted notes that the rehearsal ended first.
+func (a *answer) interrupted() { a.fault, a.unanswered = "interrupted", true }
 
 // wait is the pause before the next attempt: what Retry-After asks for, or a growing one, both with a spread so that a
 // crowd that was sent away does not come back as one. It ends early with the context.

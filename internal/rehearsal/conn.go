@@ -62,8 +62,10 @@ func parseServers(urls []string, trust *tls.Config) ([]*server, error) {
 }
 
 // wire is the request as bytes. Making it beforehand leaves one write to do when the buyers are released.
-func (s *server) wire(method, path string, header http.Header, body []byte) ([]byte, error) {
-	request, err := http.NewRequest(method, s.base.JoinPath(path).String(), bytes.NewReader(body))
+func (s *server) wire(method, path string, query url.Values, header http.Header, body []byte) ([]byte, error) {
+	address := s.base.JoinPath(path)
+	address.RawQuery = query.Encode()
+	request, err := http.NewRequest(method, address.String(), bytes.NewReader(body))
 	if err != nil {
 		return nil, err
 	}

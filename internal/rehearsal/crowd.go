@@ -12,20 +12,20 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-const (
-	connectAtOnce = 64
-	claimPath     = "/order/addToCart"
-)
+const connectAtOnce = 64
 
 // buyer has a connection of its own and one request to send.
 type buyer struct {
 	id       string
 	home     int // index of its server
 	quantity int
+	queued   bool
+	path     string
 	header   http.Header
 	body     []byte
-	wire     []byte // for the server that conn leads to
-	conn     *conn  // nil: to be dialled
+	wire     []byte  // for the server that conn leads to
+	conn     *conn   // nil: to be dialled
+	server   *server // that conn leads to
 }
 
 // crowd is all buyers of a case.
@@ -33,27 +33,43 @@ type crowd struct {
 	manners
 	servers []*server
 	buyers  []*buyer
-	rate    float64
-	bar     *progress
+	errand
+	bar *progress
 }
 
-// newCrowd makes the buyers and their requests. An empty key sends no credentials.
-func newCrowd(c Case, m manners, servers []*server, sku, key string, rate float64, bar *progress) (*crowd, error) {
-	all := &crowd{manners: m, servers: servers, rate: rate, bar: bar}
+// errand is what a crowd is sent for, and how.
+type errand struct {
+	sku  string
+	key  string // an operator's; empty sends no credentials
+	rate float64
+	mode Mode
+	poll bool // queued buyers know two calls only: to post, without a key, and to poll
+}
+
+// newCrowd makes the buyers and their requests.
+func newCrowd(c Case, m manners, servers []*server, e errand, bar *progress) (*crowd, error) {
+	all := &crowd{manners: m, servers: servers, errand: e, bar: bar}
+	queued := e.mode.queues(c.Buyers)
 	for i := range c.Buyers {
-		b := &buyer{id: fmt.Sprintf("%s-%d", sku, i), home: i % len(servers), quantity: c.quantity(i)}
+		b := &buyer{id: fmt.Sprintf("%s-%d", e.sku, i), home: i % len(servers), quantity: c.quantity(i), queued: queued[i], path: claimPath}
+		b.server = servers[b.home]
+		if b.queued {
+			b.path = queuePath
+		}
 		b.header = http.Header{}
-		if key != "" {
-			b.header.Set("Authorization", "Bearer "+key)
+		if e.key != "" {
+			b.header.Set("Authorization", "Bearer "+e.key)
 		}
 		b.header.Set("Buyer-Id", b.id)
-		b.header.Set("Idempotency-Key", uuid.NewString())
 		b.header.Set("Content-Type", "application/json")
+		if !e.poll || !b.queued {
+			b.header.Set("Idempotency-Key", uuid.NewString())
+		}
 		var err error
-		if b.body, err = json.Marshal(map[string]any{"sku": sku, "quantity": b.quantity}); err != nil {
+		if b.body, err = json.Marshal(map[string]any{"sku": e.sku, "quantity": b.quantity}); err != nil {
 			return nil, err
 		}
-		if b.wire, err = servers[b.home].wire(http.MethodPost, claimPath, b.header, b.body); err != nil {
+		if b.wire, err = b.server.wire(http.MethodPost, b.path, nil, b.header, b.body); err != nil {
 			return nil, err
 		}
 		all.buyers = append(all.buyers, b)
@@ -79,7 +95,7 @@ func (c *crowd) connect(ctx context.Context) error {
 }
 
 func (c *crowd) warm(ctx context.Context, b *buyer) error {
-	s := c.servers[b.home]
+	s := b.server
 	connection, err := s.dial(ctx, c.timeout)
 	if isFileLimit(err) {
 		limit, _ := openFileLimit()
@@ -89,7 +105,7 @@ func (c *crowd) warm(ctx context.Context, b *buyer) error {
 		return fmt.Errorf("connect buyer %s: %w", b.id, err)
 	}
 	b.conn = connection
-	wire, err := s.wire(http.MethodGet, "/livez", nil, nil)
+	wire, err := s.wire(http.MethodGet, "/livez", nil, nil, nil)
 	if err != nil {
 		return err
 	}
@@ -130,52 +146,6 @@ func (c *crowd) fire(ctx context.Context) []answer {
 	close(barrier)
 	done.Wait()
 	return answers
-}
-
-// buy sends the buyer's one request at its instant, and again with the same key while the answer is not final.
-func (c *crowd) buy(ctx context.Context, b *buyer, due time.Time) answer {
-	a := answer{buyer: b.id, home: b.home, quantity: b.quantity}
-	if c.rate > 0 {
-		if err := waitUntil(ctx, due); err != nil {
-			a.fault, a.unanswered = "interrupted", true
-			return a
-		}
-		a.late = time.Since(due) > c.lateAfter
-	}
-	for attempt := 1; ; attempt++ {
-		got, written, err := c.attempt(ctx, b, attempt)
-		a.sent = a.sent || written
-		final := false
-		if err != nil {
-			a.lost(err, c.timeout)
-		} else {
-			final = a.take(got)
-		}
-		a.latency = time.Since(due)
-		if final || attempt == c.attempts || c.wait(ctx, attempt, got.header) != nil {
-			return a
-		}
-		a.retries++
-	}
-}
-
-// attempt sends the request once. After a lost connection it dials anew, the next server if there are several.
-func (c *crowd) attempt(ctx context.Context, b *buyer, attempt int) (got response, written bool, err error) {
-	if b.conn == nil {
-		s := c.servers[(b.home+attempt-1)%len(c.servers)]
-		if b.wire, err = s.wire(http.MethodPost, claimPath, b.header, b.body); err != nil {
-			return got, false, err
-		}
-		if b.conn, err = s.dial(ctx, c.timeout); err != nil {
-			return got, false, err
-		}
-	}
-	got, written, reusable, err := b.conn.exchange(ctx, http.MethodPost, b.wire, c.timeout)
-	if !reusable {
-		b.conn.close()
-		b.conn = nil
-	}
-	return got, written, err
 }
 
 func (c *crowd) close() {

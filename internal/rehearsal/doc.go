@@ -7,4 +7,9 @@
 //
 // A case runs in five steps: stock a product that is marked as a rehearsal, connect every buyer, release all of them at
 // once (or at a rate), judge, remove the product.
+//
+// Buyers ask directly, through the queue, or half of them each way (Mode). What a queued buyer sees, from the 202 to the
+// outcome, is kept with the instants at which it asked and was answered, by one clock. From that the judge concludes what
+// the database alone can't tell: that everything accepted was answered, once, by a transaction that never went back, and
+// that what was accepted before somebody else asked was settled before (judge_queue.go says when that can be concluded).
 package rehearsal

@@ -39,6 +39,7 @@ type seed struct {
 	auditFails     bool
 	auditEmpty     bool
 	keepsProduct   bool // cannot delete
+	queueSeed
 }
 
 // fake is the service as a client sees it, in memory.
@@ -53,17 +54,23 @@ type fake struct {
 	hosts    map[string]int // claims by address
 	created  int
 	onClaim  func()
+	queueSeen
 }
 
 type fakeProduct struct {
 	received int
 	tokens   []string
 	held     int
+	holds    int
+	queue    []*fakeTransaction
 }
 
 type fakeTransaction struct {
 	transaction
 	buyer string
+	sku   string
+	first bool // of the first key that asked
+	shown int
 }
 
 func newFake(s seed) *fake {
@@ -87,7 +94,8 @@ func (f *fake) handler() http.Handler {
 	mux.HandleFunc("DELETE /api/v1/products/{sku}", f.locked(f.remove))
 	mux.HandleFunc("GET /api/v1/transaction/{id}", f.locked(f.show))
 	mux.HandleFunc("POST /api/v1/audit", f.locked(f.audit))
-	mux.HandleFunc("POST /order/addToCart", f.claim)
+	mux.HandleFunc("POST "+claimPath, f.claim)
+	mux.HandleFunc("POST "+queuePath, f.claim)
 	return mux
 }
 
@@ -106,7 +114,7 @@ func permitted(w http.ResponseWriter, r *http.Request) bool {
 		refuse(w, http.StatusForbidden, "forbidden", nil)
 		return false
 	}
-	if r.Method == http.MethodPost && r.Header.Get("Idempotency-Key") == "" {
+	if r.Method == http.MethodPost && r.Header.Get("Idempotency-Key") == "" && r.URL.Path != queuePath {
 		refuse(w, http.StatusUnprocessableEntity, "validation", nil)
 		return false
 	}
@@ -187,15 +195,6 @@ func (f *fake) remove(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
-func (f *fake) show(w http.ResponseWriter, r *http.Request) {
-	t := f.stored[r.PathValue("id")]
-	if t == nil || t.buyer != r.Header.Get("Buyer-Id") {
-		refuse(w, http.StatusNotFound, "not-found", nil)
-		return
-	}
-	reply(w, http.StatusOK, t.transaction)
-}
-
 func (f *fake) audit(w http.ResponseWriter, r *http.Request) {
 	var in struct{ SKU string }
 	if json.NewDecoder(r.Body).Decode(&in) != nil || f.products[in.SKU] == nil {
@@ -243,7 +242,15 @@ func (f *fake) claim(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusServiceUnavailable, "busy", nil)
 		return
 	}
-	status, body := f.settle(key, buyer, in.SKU, in.Quantity, isFirst)
+	way := f.settle
+	if r.URL.Path == queuePath {
+		f.noteAsked(r)
+		way = f.enqueue
+	}
+	status, body := f.replay(key, w.Header())
+	if status == 0 {
+		status, body = way(key, &fakeTransaction{buyer: buyer, sku: in.SKU, first: isFirst, transaction: transaction{Quantity: in.Quantity}})
+	}
 	if f.forgetsKey && nth == 1 {
 		delete(f.byKey, key)
 	}
@@ -254,6 +261,9 @@ func (f *fake) claim(w http.ResponseWriter, r *http.Request) {
 		<-r.Context().Done()
 	case f.closesAlways && isFirst, f.forgetsKey && nth == 1, nth <= f.closesOnce:
 		panic(http.ErrAbortHandler)
+	case status == http.StatusAccepted:
+		f.sayWhere(w.Header(), body.(transaction).ID)
+		reply(w, status, body)
 	case status == http.StatusCreated:
 		reply(w, status, body)
 	default:
@@ -262,26 +272,72 @@ func (f *fake) claim(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// settle decides a claim. The caller holds the mutex.
-func (f *fake) settle(key, buyer, sku string, quantity int, isFirst bool) (int, any) {
-	if id, known := f.byKey[key]; known {
-		return http.StatusCreated, f.stored[id].transaction
+// replay is what a key that has made a transaction is answered; status 0 for any other. The caller holds the mutex, here
+// and below.
+func (f *fake) replay(key string, header http.Header) (int, any) {
+	id, known := f.byKey[key]
+	if !known || strings.HasSuffix(key, " ") { // no key at all
+		return 0, nil
 	}
-	p := f.products[sku]
+	header.Set("Idempotency-Replayed", "true")
+	switch t := f.stored[id]; t.Status {
+	case "queued":
+		return http.StatusAccepted, f.queuedView(t)
+	case "refused":
+		return http.StatusConflict, map[string]any{"code": t.Reason}
+	default:
+		return http.StatusCreated, t.transaction
+	}
+}
+
+// settle decides a direct claim.
+func (f *fake) settle(key string, t *fakeTransaction) (int, any) {
+	if f.shares && len(f.stored) == 1 {
+		f.shares = false
+		for _, other := range f.stored {
+			return http.StatusCreated, other.transaction
+		}
+	}
+	for p := f.products[t.sku]; p != nil && !f.pushesIn && f.settleNext(p); {
+	}
+	status, refusal := f.decide(t)
+	if refusal != nil {
+		return status, refusal
+	}
+	f.store(key, t)
+	answer := t.transaction
+	switch {
+	case f.short && t.first:
+		answer.UnitIDs = []string{}
+	case f.swapsUnits && t.first:
+		t.UnitIDs = []string{"unit-other"}
+	case f.releases && t.first:
+		t.Status = "released"
+	case f.lapses && t.first:
+		t.Status = "expired"
+	case f.forgetsHold && t.first:
+		delete(f.stored, t.ID)
+		f.stored["gone"] = t
+	}
+	return status, answer
+}
+
+func (f *fake) store(key string, t *fakeTransaction) {
+	t.ID = fmt.Sprintf("tx-%s-%d", t.sku, len(f.stored))
+	f.byKey[key], f.stored[t.ID] = t.ID, t
+}
+
+// decide gives a claim its units, or says why not.
+func (f *fake) decide(t *fakeTransaction) (int, map[string]any) {
+	p := f.products[t.sku]
 	if p == nil {
 		return http.StatusNotFound, map[string]any{"code": "not-found"}
 	}
-	if f.limits && isFirst {
+	if f.limits && t.first {
 		return http.StatusConflict, map[string]any{"code": "purchase-limit"}
 	}
-	if f.faults && isFirst {
+	if f.faults && t.first {
 		return http.StatusInternalServerError, map[string]any{"code": "internal"}
-	}
-	if f.shares && len(f.stored) == 1 {
-		f.shares = false
-		for _, t := range f.stored {
-			return http.StatusCreated, t.transaction
-		}
 	}
 	if f.oversells && p.received == p.held {
 		p.tokens, f.oversells = append(p.tokens, "unit-from-nowhere"), false
@@ -292,32 +348,15 @@ func (f *fake) settle(key, buyer, sku string, quantity int, isFirst bool) (int, 
 	if f.leavesOne {
 		there--
 	}
-	if there < quantity {
-		return http.StatusConflict, f.refusal(there, quantity)
+	if there < t.Quantity {
+		return http.StatusConflict, f.refusal(there, t.Quantity)
 	}
-	t := &fakeTransaction{buyer: buyer, transaction: transaction{ID: fmt.Sprintf("tx-%s-%d", sku, len(f.stored)), Status: "held", Quantity: quantity}}
-	t.UnitIDs = slices.Clone(p.tokens[:quantity])
-	p.tokens, p.held = p.tokens[quantity:], p.held+quantity
-	answer := t.transaction
-	switch {
-	case f.doubles && len(f.stored) == 1:
-		answer.UnitIDs = []string{"unit-1"}
-		t.transaction = answer
-	case f.short && isFirst:
-		answer.UnitIDs = []string{}
-	case f.swapsUnits && isFirst:
-		t.UnitIDs = []string{"unit-other"}
-	case f.releases && isFirst:
-		t.Status = "released"
-	case f.lapses && isFirst:
-		t.Status = "expired"
+	t.Status, t.UnitIDs = "held", slices.Clone(p.tokens[:t.Quantity])
+	if p.holds++; f.doubles && p.holds == 2 {
+		t.UnitIDs = []string{"unit-1"}
 	}
-	f.byKey[key], f.stored[t.ID] = t.ID, t
-	if f.forgetsHold && isFirst {
-		delete(f.stored, t.ID)
-		f.stored["gone"] = t
-	}
-	return http.StatusCreated, answer
+	p.tokens, p.held = p.tokens[t.Quantity:], p.held+t.Quantity
+	return http.StatusCreated, nil
 }
 
 func (f *fake) refusal(there, quantity int) map[string]any {

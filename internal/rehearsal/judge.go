@@ -18,6 +18,10 @@ func judge(c Case, seen evidence) []string {
 	broken = append(broken, judgeUnits(seen.answers)...)
 	broken = append(broken, judgeNumbers(c, seen)...)
 	broken = append(broken, judgeRefusals(seen.answers)...)
+	broken = append(broken, judgeAcceptance(seen.answers)...)
+	broken = append(broken, judgeMoves(seen)...)
+	broken = append(broken, judgeTurns(seen.answers)...)
+	broken = append(broken, judgeOrder(seen)...)
 	broken = append(broken, judgeStored(seen.stored)...)
 	broken = append(broken, judgePlaces(c, seen)...)
 	broken = append(broken, judgeAudit(seen.audit)...)
@@ -26,9 +30,11 @@ func judge(c Case, seen evidence) []string {
 
 // judgeDelivery: everybody got a final answer that is an answer, in time.
 func judgeDelivery(answers []answer) []string {
-	silent, faulty, late := map[string]int{}, map[string]int{}, 0
+	silent, stuck, faulty, late := map[string]int{}, map[string]int{}, map[string]int{}, 0
 	for _, a := range answers {
 		switch {
+		case a.unanswered && a.id() != "":
+			stuck[a.fault]++
 		case a.unanswered:
 			silent[a.fault]++
 		case a.fault != "":
@@ -41,6 +47,9 @@ func judgeDelivery(answers []answer) []string {
 	var broken []string
 	if n := total(silent); n > 0 {
 		broken = append(broken, fmt.Sprintf("%s never answered (%s)", were(n, "request"), tally(silent)))
+	}
+	if n := total(stuck); n > 0 {
+		broken = append(broken, fmt.Sprintf("%s accepted and never answered (%s)", were(n, "request"), tally(stuck)))
 	}
 	if n := total(faulty); n > 0 {
 		broken = append(broken, fmt.Sprintf("%s answered with what is neither a hold nor a refusal (%s)", were(n, "request"), tally(faulty)))
@@ -113,7 +122,11 @@ func judgeRefusals(answers []answer) []string {
 		case "sold-out":
 			gone++
 		case "not-enough-units":
-			if p.Available == nil {
+			if a.id() != "" { // a transaction says why, and no more
+				if a.quantity == 1 {
+					untrue = append(untrue, fmt.Sprintf("%s asked for 1, of which there is never a part", a.buyer))
+				}
+			} else if p.Available == nil {
 				untrue = append(untrue, fmt.Sprintf("%s asked for %d and was not told how many there are", a.buyer, a.quantity))
 			} else if *p.Available < 1 || *p.Available >= a.quantity {
 				untrue = append(untrue, fmt.Sprintf("%s asked for %d and was told that %d are available", a.buyer, a.quantity, *p.Available))
@@ -133,19 +146,23 @@ func judgeRefusals(answers []answer) []string {
 	return broken
 }
 
-// judgeStored: the database has every hold that was answered, as it was answered.
+// judgeStored: the database has every hold that was answered, as it was answered, and everything that was accepted. What
+// became of a transaction in between is for judgeMoves.
 func judgeStored(stored []lookup) []string {
-	var missing, unread, lapsed, moved, differ []string
+	var missing, unread, lapsed, moved, differ, lost []string
 	for _, l := range stored {
 		var p *problem
-		id := l.answer.held.ID
+		id, held := l.answer.transactionID(), l.answer.held
 		switch {
-		case errors.As(l.err, &p) && p.Status == http.StatusNotFound:
+		case errors.As(l.err, &p) && p.Status == http.StatusNotFound && held != nil:
 			missing = append(missing, id)
+		case errors.As(l.err, &p) && p.Status == http.StatusNotFound:
+			lost = append(lost, id)
 		case l.err != nil:
 			unread = append(unread, l.err.Error())
-		case l.found.ID != id || l.found.Quantity != l.answer.held.Quantity || !sameUnits(l.found.UnitIDs, l.answer.held.UnitIDs):
-			differ = append(differ, fmt.Sprintf("%s was answered with %v and is stored with %v", id, l.answer.held.UnitIDs, l.found.UnitIDs))
+		case held == nil:
+		case l.found.ID != id || l.found.Quantity != held.Quantity || !sameUnits(l.found.UnitIDs, held.UnitIDs):
+			differ = append(differ, fmt.Sprintf("%s was answered with %v and is stored with %v", id, held.UnitIDs, l.found.UnitIDs))
 		case l.found.Status == "expired":
 			lapsed = append(lapsed, id)
 		case l.found.Status != "held":
@@ -154,10 +171,11 @@ func judgeStored(stored []lookup) []string {
 	}
 	return slices.Concat(
 		examples(missing, "%s answered and not in the database", "hold"),
+		examples(lost, "%s accepted and not in the database", "request"),
 		examples(differ, "%s stored otherwise than answered", "hold"),
 		examples(moved, "%s not held any more, though nobody released anything", "hold"),
 		examples(lapsed, "%s found lapsed, so this shows nothing (rehearse with longer holds)", "hold"),
-		examples(unread, "%s not readable", "hold"))
+		examples(unread, "%s not readable", "transaction"))
 }
 
 // judgePlaces: the database counts what the answers add up to.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -15,7 +16,8 @@ func TestTheNaiveShopOversells(t *testing.T) {
 	noLeaks(t)
 	url := dbtest.URL(t)
 	cases := []Case{{Buyers: 100, Stock: 50}, {Buyers: 300, Stock: 150}, {Buyers: 100, Stock: 120, QuantityMin: 1, QuantityMax: 4}}
-	report := play(t, Options{URLs: []string{newFake(seed{}).start(t)}, Cases: cases, Naive: url})
+	// The naive shop has one way only, so its buyers go that way, whatever the others do.
+	report := play(t, Options{URLs: []string{newFake(seed{}).start(t)}, Cases: cases, Naive: url, Mode: Both})
 	if !report.OK() {
 		t.Fatal(written(t, report))
 	}
@@ -46,7 +48,7 @@ func TestTheNaiveShopIsRightWithOneBuyerAtATime(t *testing.T) {
 	if _, err := shop.pool.Exec(t.Context(), `INSERT INTO stock (sku, quantity) VALUES ('one', 5)`); err != nil {
 		t.Fatal(err)
 	}
-	all, err := newCrowd(Case{Buyers: 10, QuantityMin: 1, QuantityMax: 1}, hasty, shop.servers, "one", "", 0, newProgress(nil))
+	all, err := newCrowd(Case{Buyers: 10, QuantityMin: 1, QuantityMax: 1}, hasty, shop.servers, errand{sku: "one", mode: Direct}, newProgress(nil))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,7 +57,7 @@ func TestTheNaiveShopIsRightWithOneBuyerAtATime(t *testing.T) {
 	for _, b := range all.buyers {
 		got, _, err := all.attempt(t.Context(), b, 1)
 		var a answer
-		if err != nil || !a.take(got) || a.fault != "" {
+		if err != nil || !a.take(got, time.Time{}, time.Time{}) || a.fault != "" {
 			t.Fatalf("%v, %+v", err, a)
 		}
 		if a.held != nil {

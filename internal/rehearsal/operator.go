@@ -185,7 +185,7 @@ func (o *operator) transaction(ctx context.Context, asked int, a answer) (*trans
 	s := o.servers[(asked+1)%len(o.servers)]
 	var t transaction
 	header := http.Header{"Buyer-Id": {a.buyer}}
-	if err := o.call(ctx, s, http.MethodGet, "/api/v1/transaction/"+url.PathEscape(a.held.ID), header, nil, &t); err != nil {
+	if err := o.call(ctx, s, http.MethodGet, transactionPath(a.transactionID()), header, nil, &t); err != nil {
 		return nil, err
 	}
 	return &t, nil

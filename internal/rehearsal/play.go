@@ -49,7 +49,8 @@ func (p *player) play(ctx context.Context, naive *naiveShop) (played *CaseReport
 	if err := p.operator.stockProduct(ctx, sku, p.Stock); err != nil {
 		return nil, err
 	}
-	answers, err := p.send(ctx, p.servers, sku, p.options.Key)
+	o := p.options
+	answers, err := p.send(ctx, p.servers, errand{sku: sku, key: o.Key, rate: o.Rate, mode: o.Mode, poll: o.Poll})
 	if err != nil {
 		return nil, err
 	}
@@ -64,8 +65,8 @@ func (p *player) play(ctx context.Context, naive *naiveShop) (played *CaseReport
 }
 
 // send connects a crowd, releases it and returns its answers.
-func (p *player) send(ctx context.Context, servers []*server, sku, key string) ([]answer, error) {
-	all, err := newCrowd(p.Case, p.manners, servers, sku, key, p.options.Rate, p.bar)
+func (p *player) send(ctx context.Context, servers []*server, e errand) ([]answer, error) {
+	all, err := newCrowd(p.Case, p.manners, servers, e, p.bar)
 	if err != nil {
 		return nil, err
 	}
@@ -84,7 +85,7 @@ func (p *player) send(ctx context.Context, servers []*server, sku, key string) (
 type evidence struct {
 	answers []answer
 	places  *Places
-	stored  []lookup // for each answer that is held, in the same order
+	stored  []lookup // for each answer that has a transaction, in the same order
 	audit   *audit
 	faults  []string // what could not be looked at
 }
@@ -100,7 +101,7 @@ type lookup struct {
 func (p *player) verify(ctx context.Context, sku string, answers []answer) evidence {
 	seen := evidence{answers: answers}
 	for _, a := range answers {
-		if a.held != nil {
+		if a.transactionID() != "" {
 			seen.stored = append(seen.stored, lookup{answer: a})
 		}
 	}

@@ -26,6 +26,14 @@ type Options struct {
 	// fixed beforehand, whether or not earlier ones were answered.
 	Rate float64
 
+	// Mode is the way by which buyers ask; empty means Direct.
+	Mode Mode
+
+	// Poll makes the queued buyers clients that know two calls only: to post a request, without a key, and to poll its
+	// transaction at the pace of Retry-After. Otherwise they send a key, and their looks wait at the server. It needs a
+	// mode that queues.
+	Poll bool
+
 	// Keep leaves the products of the rehearsal, and everything that was sold of them, where they are.
 	Keep bool
 
@@ -94,6 +102,7 @@ type manners struct {
 	attempts     int
 	pause        time.Duration // before the second attempt; doubled each time
 	pauseMax     time.Duration
+	patience     time.Duration // with a queued request that does not move
 	cleanupLimit time.Duration
 }
 
@@ -103,6 +112,7 @@ var careful = manners{
 	attempts:     8,
 	pause:        100 * time.Millisecond,
 	pauseMax:     2 * time.Second,
+	patience:     time.Minute,
 	cleanupLimit: time.Minute,
 }
 
@@ -117,6 +127,9 @@ func Run(ctx context.Context, options Options) (*Report, error) {
 }
 
 func run(ctx context.Context, options Options, m manners) (report *Report, err error) {
+	if options.Mode == "" {
+		options.Mode = Direct
+	}
 	cases, err := options.check()
 	if err != nil {
 		return nil, err
@@ -147,7 +160,8 @@ func run(ctx context.Context, options Options, m manners) (report *Report, err e
 		}()
 	}
 
-	report = &Report{StartedAt: time.Now().UTC(), Servers: options.URLs, Rate: options.Rate, Kept: options.Keep, Cases: []CaseReport{}}
+	report = &Report{StartedAt: time.Now().UTC(), Servers: options.URLs, Rate: options.Rate, Mode: options.Mode, Poll: options.Poll,
+		Kept: options.Keep, Cases: []CaseReport{}}
 	defer func() {
 		report.FinishedAt = time.Now().UTC()
 		report.Incomplete = len(report.Cases) < len(cases)
@@ -176,6 +190,12 @@ func (o Options) check() ([]Case, error) {
 	}
 	if o.Rate < 0 || math.IsNaN(o.Rate) || math.IsInf(o.Rate, 0) {
 		problems = append(problems, fmt.Errorf("rate %v is not a number of requests per second", o.Rate))
+	}
+	if _, err := ParseMode(string(o.Mode)); err != nil && o.Mode != "" {
+		problems = append(problems, err)
+	}
+	if o.Poll && o.Mode != Queued && o.Mode != Both {
+		problems = append(problems, errors.New("there is nothing to poll: no buyer is queued"))
 	}
 	cases := o.Cases
 	if cases == nil {

@@ -37,6 +37,7 @@ var hasty = manners{
 	attempts:     4,
 	pause:        time.Millisecond,
 	pauseMax:     time.Millisecond,
+	patience:     10 * time.Second,
 	cleanupLimit: 10 * time.Second,
 }
 

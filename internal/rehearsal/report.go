@@ -14,6 +14,8 @@ type Report struct {
 	FinishedAt time.Time    `json:"finished_at"`
 	Servers    []string     `json:"servers"`
 	Rate       float64      `json:"rate"` // requests per second; 0: all at once
+	Mode       Mode         `json:"mode"`
+	Poll       bool         `json:"poll"` // queued buyers knew two calls only, see Options
 	Kept       bool         `json:"kept"` // the products were left
 	Incomplete bool         `json:"incomplete"`
 	Cases      []CaseReport `json:"cases"` // that were played to the end
@@ -30,13 +32,25 @@ type CaseReport struct {
 	FaultReasons map[string]int `json:"fault_reasons"` // the same by reason
 	Late         int            `json:"late"`          // sent too long after their instant; only under a rate
 	Retries      int            `json:"retries"`       // times that a request was sent again with its key
-	Latency      *Latency       `json:"latency_ms"`    // null when nothing was answered
+	Latency      *Latency       `json:"latency_ms"`    // to the outcome; null when there was none
+	Ways         []WayReport    `json:"ways"`          // the same by the way that buyers asked: direct, queued, or both
 	UnitsHeld    int            `json:"units_held"`    // in the answers
 	UnitsLeft    int            `json:"units_left"`    // available, by the database; by the answers when it could not be asked
 	Places       *Places        `json:"places"`        // null when they could not be read
 	AuditOK      bool           `json:"audit_ok"`
 	Broken       []string       `json:"broken"` // each broken promise, a sentence; empty when all were kept
 	Naive        *NaiveReport   `json:"naive"`  // null without the naive shop
+}
+
+// WayReport is what came of the requests that went one way.
+type WayReport struct {
+	Way           Mode     `json:"way"` // direct or queued
+	Buyers        int      `json:"buyers"`
+	Held          int      `json:"held"`
+	Refused       int      `json:"refused"`
+	Faults        int      `json:"faults"`
+	AcceptLatency *Latency `json:"accept_latency_ms"` // to the 202, or to the outcome if that came at once; null when nothing came
+	Latency       *Latency `json:"latency_ms"`        // to the outcome; null when there was none
 }
 
 // Latency is in milliseconds, from the release of a request to its final answer, retries included.
@@ -109,6 +123,11 @@ func (p *player) report(sku string, seen evidence) *CaseReport {
 		r.Retries += a.retries
 	}
 	r.Latency = latencyOf(seen.answers)
+	for _, way := range []Mode{Direct, Queued} {
+		if w := wayReport(way, seen.answers); w.Buyers > 0 {
+			r.Ways = append(r.Ways, w)
+		}
+	}
 	r.UnitsHeld = unitsHeld(seen.answers)
 	r.UnitsLeft = p.Stock - r.UnitsHeld
 	if seen.places != nil {
@@ -117,20 +136,52 @@ func (p *player) report(sku string, seen evidence) *CaseReport {
 	return r
 }
 
-// latencyOf is over the requests that got a final answer; nil when none did.
-func latencyOf(answers []answer) *Latency {
-	var all []float64
+func wayReport(way Mode, answers []answer) WayReport {
+	r := WayReport{Way: way}
+	var own []answer
+	var accepts []time.Duration
 	for _, a := range answers {
-		if !a.unanswered {
-			all = append(all, float64(a.latency.Microseconds())/1000)
+		if a.queued != (way == Queued) {
+			continue
+		}
+		own = append(own, a)
+		switch {
+		case a.held != nil:
+			r.Held++
+		case a.refused != nil:
+			r.Refused++
+		default:
+			r.Faults++
+		}
+		if !a.unanswered || a.id() != "" {
+			accepts = append(accepts, a.acceptLatency)
 		}
 	}
+	r.Buyers = len(own)
+	r.AcceptLatency, r.Latency = percentiles(accepts), latencyOf(own)
+	return r
+}
+
+// latencyOf is over the requests that got a final answer; nil when none did.
+func latencyOf(answers []answer) *Latency {
+	var all []time.Duration
+	for _, a := range answers {
+		if !a.unanswered {
+			all = append(all, a.latency)
+		}
+	}
+	return percentiles(all)
+}
+
+func percentiles(all []time.Duration) *Latency {
 	if len(all) == 0 {
 		return nil
 	}
 	slices.Sort(all)
-	nearest := func(share float64) float64 { return all[max(int(math.Ceil(share*float64(len(all)))), 1)-1] }
-	return &Latency{P50: nearest(0.50), P95: nearest(0.95), P99: nearest(0.99), Max: all[len(all)-1]}
+	nearest := func(share float64) float64 {
+		return float64(all[max(int(math.Ceil(share*float64(len(all)))), 1)-1].Microseconds()) / 1000
+	}
+	return &Latency{P50: nearest(0.50), P95: nearest(0.95), P99: nearest(0.99), Max: nearest(1)}
 }
 
 // summary is the verdict on a case in one line.

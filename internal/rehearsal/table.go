@@ -24,20 +24,52 @@ func (r *Report) WriteTable(w io.Writer, plain bool) error {
 		r.naiveTable(ink).write(&b, ink)
 		fmt.Fprintln(&b)
 	}
-	heading := "lastunit: all buyers at once"
-	if r.Rate > 0 {
-		heading = fmt.Sprintf("lastunit: %s requests a second", strconv.FormatFloat(r.Rate, 'f', -1, 64))
-	}
-	if len(r.Servers) > 1 {
-		heading += fmt.Sprintf(", over %d servers", len(r.Servers))
-	}
-	fmt.Fprintln(&b, ink.bold(heading))
+	fmt.Fprintln(&b, ink.bold(r.heading()))
 	fmt.Fprintln(&b)
 	r.table(ink).write(&b, ink)
 	fmt.Fprintln(&b)
+	if r.Mode == Queued || r.Mode == Both {
+		fmt.Fprintln(&b, ink.bold("time to accept (until the 202) and time to answer (until the outcome is known), in ms"))
+		fmt.Fprintln(&b)
+		r.timesTable().write(&b, ink)
+		fmt.Fprintln(&b)
+	}
 	r.verdict(&b, ink)
 	_, err := w.Write(b.Bytes())
 	return err
+}
+
+func (r *Report) heading() string {
+	text := "lastunit: all buyers at once"
+	if r.Rate > 0 {
+		text = fmt.Sprintf("lastunit: %s requests a second", strconv.FormatFloat(r.Rate, 'f', -1, 64))
+	}
+	switch {
+	case r.Mode == Queued && r.Poll:
+		text += ", queued, polling"
+	case r.Mode == Queued:
+		text += ", queued"
+	case r.Mode == Both && r.Poll:
+		text += ", half of them queued, polling"
+	case r.Mode == Both:
+		text += ", half of them queued"
+	}
+	if len(r.Servers) > 1 {
+		text += fmt.Sprintf(", over %d servers", len(r.Servers))
+	}
+	return text
+}
+
+// timesTable has a line for each way of each case.
+func (r *Report) timesTable() table {
+	t := table{{"buyers", "way", "held", "accept p50", "p95", "p99", "answer p50", "p95", "p99"}}
+	for _, c := range r.Cases {
+		for _, w := range c.Ways {
+			row := []string{strconv.Itoa(w.Buyers), string(w.Way), strconv.Itoa(w.Held)}
+			t = append(t, slices.Concat(row, w.AcceptLatency.cells(), w.Latency.cells()))
+		}
+	}
+	return t
 }
 
 func (r *Report) table(ink ink) table {
@@ -118,7 +150,11 @@ func (r *Report) verdict(b *bytes.Buffer, ink ink) {
 			writeWrapped(b, "    - ", sentence)
 		}
 		if c.Retries > 0 {
-			fmt.Fprintf(b, "            (requests were sent again with the same key %s)\n", plural(c.Retries, "time"))
+			key := " with the same key"
+			if r.Poll {
+				key = ""
+			}
+			fmt.Fprintf(b, "            (requests were sent again%s %s)\n", key, plural(c.Retries, "time"))
 		}
 		if r.Kept {
 			fmt.Fprintf(b, "            (kept as %s)\n", c.SKU)

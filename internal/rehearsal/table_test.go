@@ -16,7 +16,11 @@ func fullReport() *Report {
 		Broken: []string{"the database disagrees: it counts 2500 units held, and buyers were told of 2499, " + strings.Repeat("which is one less ", 8)},
 		Naive:  &NaiveReport{Orders: 2531, UnitsSold: 2531, StockNow: -31, Refused: 2469},
 	}
-	return &Report{Servers: []string{"http://a", "http://b"}, Rate: 2500, Cases: []CaseReport{c}}
+	c.Ways = []WayReport{
+		{Way: Direct, Buyers: 2500, Held: 656, Latency: c.Latency, AcceptLatency: c.Latency},
+		{Way: Queued, Buyers: 2500, Held: 656, Latency: &Latency{P50: 112345, P95: 123456, P99: 123456.7, Max: 130000}, AcceptLatency: c.Latency},
+	}
+	return &Report{Servers: []string{"http://a", "http://b"}, Rate: 2500, Mode: Both, Poll: true, Cases: []CaseReport{c}}
 }
 
 func TestTheTableFitsATerminal(t *testing.T) {
@@ -29,7 +33,7 @@ func TestTheTableFitsATerminal(t *testing.T) {
 			t.Errorf("%d columns: %s", width, line)
 		}
 	}
-	for _, want := range []string{"not-enough", "812.3", "1204", "BROKEN", "late", "naive:    5000 buyers of 1 to 4, 2500 units: sold 2531, stock is -31: 31 units too many"} {
+	for _, want := range []string{"not-enough", "half of them queued, polling, over 2 servers", "answer p50", "112345", "812.3", "1204", "BROKEN", "late", "naive:    5000 buyers of 1 to 4, 2500 units: sold 2531, stock is -31: 31 units too many"} {
 		mustContain(t, text, want)
 	}
 }
