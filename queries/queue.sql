@@ -109,32 +109,24 @@ WITH asked AS (
 )
 SELECT
     sqlc.embed(queue_head),
-    ARRAY(
-        SELECT claim.queue_place
-        FROM claim
-        WHERE claim.product_id = asked.product_id
-            AND claim.pool_id = asked.pool_id
-            AND claim.queue_place >= queue_head.place
-            AND claim.queue_place < asked.below_place
-            AND claim.status = 'released'
-            AND claim.expires_at IS NULL
-        ORDER BY claim.queue_place
-    )::bigint[] AS cancelled_places,
-    ARRAY(
-        SELECT claim.quantity
-        FROM claim
-        WHERE claim.product_id = asked.product_id
-            AND claim.pool_id = asked.pool_id
-            AND claim.queue_place >= queue_head.place
-            AND claim.queue_place < asked.below_place
-            AND claim.status = 'released'
-            AND claim.expires_at IS NULL
-        ORDER BY claim.queue_place
-    )::integer[] AS cancelled_quantities
+    cancelled.places::bigint[] AS cancelled_places,
+    cancelled.quantities::integer[] AS cancelled_quantities
 FROM asked
 JOIN queue_head
     ON queue_head.product_id = asked.product_id
-    AND queue_head.pool_id = asked.pool_id;
+    AND queue_head.pool_id = asked.pool_id
+CROSS JOIN LATERAL (
+    SELECT
+        coalesce(array_agg(claim.queue_place ORDER BY claim.queue_place), '{}') AS places,
+        coalesce(array_agg(claim.quantity ORDER BY claim.queue_place), '{}') AS quantities
+    FROM claim
+    WHERE claim.product_id = asked.product_id
+        AND claim.pool_id = asked.pool_id
+        AND claim.queue_place >= queue_head.place
+        AND claim.queue_place < asked.below_place
+        AND claim.status = 'released'
+        AND claim.expires_at IS NULL
+) AS cancelled;
 
 -- QueueUnsettled names the products that have a queue which is not settled to its end.
 -- name: QueueUnsettled :many
