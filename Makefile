@@ -4,10 +4,10 @@ GO_LINT = go tool -modfile=$(CURDIR)/tools/golangci-lint/go.mod golangci-lint
 need = @tools/prerequisites.sh
 node_modules = tools/node_modules/.package-lock.json
 
-.PHONY: help demo test rehearse pgbench build lint lint-code lint-document sizes generate postman check
+.PHONY: help demo test rehearse pgbench bench-queue build lint lint-code lint-document sizes generate postman check
 
 help: ## list these commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 demo: ## run a shop with a small catalogue, on a PostgreSQL of its own; it prints how to buy
 	$(need) go postgresql
@@ -27,6 +27,11 @@ rehearse: ## play the 12.12 event against a service that it starts; ARGS="--buye
 pgbench: ## run the statements without the service against a scratch database; URL=postgres://... (it deletes everything in it)
 	$(need) postgresql
 	@bench/pgbench.sh "$(URL)" $(ARGS)
+
+bench-queue: ## run the queue from outside and check what clients saw; ARGS="order", "faults", "retries", "latency" or "events" with their flags
+	$(need) go postgresql
+	@go build -o bin/bench-queue ./bench/queue
+	@exec bin/bench-queue $(ARGS)
 
 build: ## build bin/lastunit
 	$(need) go

@@ -1,5 +1,10 @@
--- ClaimByIDs reads transactions by their ids, of one buyer or (buyer null) of all, with their units.
+-- ClaimByIDs reads transactions by their ids, with their units, ids and the buyers whose they must be go in pairs.
 -- name: ClaimByIDs :many
+WITH asked AS (
+    SELECT
+        unnest(@claim_ids::uuid[]) AS claim_id,
+        unnest(@buyers::text[]) AS buyer
+)
 SELECT
     sqlc.embed(claim),
     product.sku,
@@ -15,10 +20,9 @@ SELECT
         FROM queue_position
         WHERE queue_position.claim_id = claim.claim_id
     ), 0)::bigint AS queue_position
-FROM claim
-JOIN product ON product.product_id = claim.product_id
-WHERE claim.claim_id = ANY(@claim_ids::uuid[])
-    AND (sqlc.narg('buyer')::text IS NULL OR claim.buyer = sqlc.narg('buyer')::text);
+FROM asked
+JOIN claim ON claim.claim_id = asked.claim_id AND claim.buyer = asked.buyer
+JOIN product ON product.product_id = claim.product_id;
 
 -- ClaimByKeys reads the transactions that idempotency keys are bound to, with their units, buyers and keys go in pairs.
 -- name: ClaimByKeys :many
@@ -69,13 +73,21 @@ WHERE claim.claim_id IN (SELECT gone.claim_id FROM gone)
     OR (claim.product_id = @product_id AND claim.queue_place IS NOT NULL);
 
 -- ClaimDeleteWithoutUnits removes transactions that never had units and ended before a time: refused ones, and requests that were
--- cancelled while they were queued. At most row_limit, the oldest first.
+-- cancelled while they were queued, except where somebody behind them still waits: they count in the positions. At most row_limit, the
+-- oldest first.
 -- name: ClaimDeleteWithoutUnits :execrows
 WITH ended AS MATERIALIZED (
     SELECT claim.claim_id
     FROM claim
     WHERE (claim.status = 'refused' OR (claim.status = 'released' AND claim.expires_at IS NULL))
         AND claim.ended_at < coalesce(sqlc.narg('now')::timestamptz, now()) - sqlc.arg('keep_seconds')::float8 * interval '1 second'
+        AND NOT EXISTS (
+            SELECT 1
+            FROM queue_head
+            WHERE queue_head.product_id = claim.product_id
+                AND queue_head.pool_id = claim.pool_id
+                AND queue_head.place <= claim.queue_place
+        )
     ORDER BY claim.ended_at
     LIMIT @row_limit
     FOR UPDATE SKIP LOCKED

@@ -96,7 +96,7 @@ func table(dataDir string) []setting {
 			accepts: number(func(c *Config) *int { return &c.MaxQuantity }, 1, 1000)},
 		{name: "show-stock", initial: "1000", about: "The largest number of available units shown to buyers; more than that is shown as this number.",
 			accepts: number(func(c *Config) *int { return &c.ShowStock }, 0, 100_000)},
-		{name: "max-waiting", initial: "20000", about: "How many direct claims may wait at once in this process, and how many requests to be accepted into a queue; further ones are answered busy.",
+		{name: "max-waiting", initial: "20000", about: "How many direct claims may wait at once in this process, how many requests to be accepted into a queue, and how many transactions may be watched; further ones are answered busy.",
 			accepts: number(func(c *Config) *int { return &c.MaxWaiting }, 1, 1_000_000)},
 		{name: "max-queued", initial: "100000", about: "How many units may be asked for in the queue of a product; requests for more are answered busy.",
 			accepts: number(func(c *Config) *int { return &c.MaxQueued }, 1, 100_000_000)},

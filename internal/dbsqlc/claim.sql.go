@@ -13,6 +13,11 @@ import (
 )
 
 const claimByIDs = `-- name: ClaimByIDs :many
+WITH asked AS (
+    SELECT
+        unnest($2::uuid[]) AS claim_id,
+        unnest($3::text[]) AS buyer
+)
 SELECT
     claim.claim_id, claim.buyer, claim.product_id, claim.pool_id, claim.quantity, claim.status, claim.idempotency_key, claim.price_minor, claim.currency, claim.created_at, claim.expires_at, claim.ended_at, claim.queue_place, claim.reason, claim.reason_members,
     product.sku,
@@ -28,16 +33,15 @@ SELECT
         FROM queue_position
         WHERE queue_position.claim_id = claim.claim_id
     ), 0)::bigint AS queue_position
-FROM claim
+FROM asked
+JOIN claim ON claim.claim_id = asked.claim_id AND claim.buyer = asked.buyer
 JOIN product ON product.product_id = claim.product_id
-WHERE claim.claim_id = ANY($2::uuid[])
-    AND ($3::text IS NULL OR claim.buyer = $3::text)
 `
 
 type ClaimByIDsParams struct {
 	Now      *time.Time
 	ClaimIds []pgdb.ID
-	Buyer    *string
+	Buyers   []string
 }
 
 type ClaimByIDsRow struct {
@@ -48,9 +52,9 @@ type ClaimByIDsRow struct {
 	QueuePosition int64
 }
 
-// ClaimByIDs reads transactions by their ids, of one buyer or (buyer null) of all, with their units.
+// ClaimByIDs reads transactions by their ids, with their units, ids and the buyers whose they must be go in pairs.
 func (q *Queries) ClaimByIDs(ctx context.Context, db DBTX, arg ClaimByIDsParams) ([]ClaimByIDsRow, error) {
-	rows, err := db.Query(ctx, claimByIDs, arg.Now, arg.ClaimIds, arg.Buyer)
+	rows, err := db.Query(ctx, claimByIDs, arg.Now, arg.ClaimIds, arg.Buyers)
 	if err != nil {
 		return nil, err
 	}
@@ -215,6 +219,13 @@ WITH ended AS MATERIALIZED (
     FROM claim
     WHERE (claim.status = 'refused' OR (claim.status = 'released' AND claim.expires_at IS NULL))
         AND claim.ended_at < coalesce($1::timestamptz, now()) - $2::float8 * interval '1 second'
+        AND NOT EXISTS (
+            SELECT 1
+            FROM queue_head
+            WHERE queue_head.product_id = claim.product_id
+                AND queue_head.pool_id = claim.pool_id
+                AND queue_head.place <= claim.queue_place
+        )
     ORDER BY claim.ended_at
     LIMIT $3
     FOR UPDATE SKIP LOCKED
@@ -231,7 +242,8 @@ type ClaimDeleteWithoutUnitsParams struct {
 }
 
 // ClaimDeleteWithoutUnits removes transactions that never had units and ended before a time: refused ones, and requests that were
-// cancelled while they were queued. At most row_limit, the oldest first.
+// cancelled while they were queued, except where somebody behind them still waits: they count in the positions. At most row_limit, the
+// oldest first.
 func (q *Queries) ClaimDeleteWithoutUnits(ctx context.Context, db DBTX, arg ClaimDeleteWithoutUnitsParams) (int64, error) {
 	result, err := db.Exec(ctx, claimDeleteWithoutUnits, arg.Now, arg.KeepSeconds, arg.RowLimit)
 	if err != nil {

@@ -155,7 +155,10 @@ func preferredWait(header string) (seconds int, ok bool) {
 		name, value, _ := strings.Cut(preference, "=")
 		if strings.EqualFold(strings.TrimSpace(name), "wait") {
 			n, err := strconv.ParseUint(strings.Trim(strings.TrimSpace(value), `"`), 10, 63)
-			return int(min(n, 30)), err == nil
+			if err != nil {
+				return 0, false
+			}
+			return int(min(n, 30)), true
 		}
 	}
 	return 0, false

@@ -103,7 +103,7 @@ func TestPrefer(t *testing.T) {
 	w.stocked(t, "mug", 50)
 	for prefer, applied := range map[string]string{
 		"wait=5": "wait=5", "wait=0": "wait=0", "wait=31": "wait=30", "wait=100": "wait=30", "respond-async, wait=7": "wait=7", `Wait="9"`: "wait=9",
-		"wait=8; unit=s": "wait=8", "wait = 6": "wait=6", "wait=3, wait=4": "wait=3",
+		"wait=8; unit=s": "wait=8", "wait = 6": "wait=6", "wait=3, wait=4": "wait=3", "wait=x, wait=4": "", "wait=+4": "",
 		"wait": "", "wait=": "", "wait=-1": "", "wait=" + canary: "", "wait=1.5": "", "return=minimal": "", "wait=99999999999999999999": "", "": "", absent: "",
 	} {
 		status := 201

@@ -39,6 +39,9 @@ type documentedOperation struct {
 }
 
 type documentedResponse struct {
+	Headers map[string]struct {
+		Schema map[string]any `json:"schema"`
+	} `json:"headers"`
 	Content map[string]struct {
 		Schema   map[string]any `json:"schema"`
 		Examples map[string]struct {
@@ -175,6 +178,41 @@ func TestDocumentIsWhole(t *testing.T) {
 				t.Errorf("%s has no success", name)
 			}
 		}
+	}
+}
+
+// TestDocumentOfTheQueue: what is queued, decided and refused in its turn has its status, its headers and its body.
+func TestDocumentOfTheQueue(t *testing.T) {
+	t.Parallel()
+	for i, path := range claimPaths {
+		o, _ := operationAt("POST", path)
+		always := []string{"Idempotency-Replayed", "Location"}
+		if i == 1 {
+			always = append(always, "Preference-Applied")
+		}
+		for status, want := range map[string][]string{"201": always, "202": append([]string{"Retry-After"}, always...), "409": append([]string{"Retry-After"}, always...)} {
+			got := slices.Sorted(maps.Keys(o.Responses[status].Headers))
+			if slices.Sort(want); !slices.Equal(got, want) {
+				t.Errorf("%s: %s has the headers %v, want %v", path, status, got, want)
+			}
+			if status < "400" && o.Responses[status].Content["application/json"].Schema["$ref"] != "#/components/schemas/Transaction" {
+				t.Errorf("%s: %s is no transaction", path, status)
+			}
+			if after, has := o.Responses[status].Headers["Retry-After"]; has && after.Schema["type"] != "integer" {
+				t.Errorf("%s: %s has the Retry-After %v", path, status, after)
+			}
+		}
+		if got := o.problems("429"); slices.Equal(got, []string{"too-many-requests"}) != (i == 1) {
+			t.Errorf("%s: 429 is %v", path, got)
+		}
+	}
+	watch, _ := operationAt("GET", "/api/v1/transaction/a/events")
+	events, none := watch.Responses["200"], watch.Responses["204"]
+	if schema := events.Content["text/event-stream"].Schema; len(events.Content) != 1 || schema["type"] != "array" {
+		t.Errorf("events are %+v", events)
+	}
+	if _, has := watch.Responses["204"]; !has || len(none.Content) != 0 {
+		t.Errorf("204 is %+v", none)
 	}
 }
 

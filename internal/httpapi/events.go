@@ -1,10 +1,15 @@
 package httpapi
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
+	"log/slog"
+	"net"
 	"net/http"
+	"runtime/debug"
 	"strconv"
 	"time"
 
@@ -14,12 +19,13 @@ import (
 	"github.com/lastunit/lastunit/internal/shop"
 )
 
-// How often a stream of server-sent events says something: at most, and at least if Options do not say; and for how long it waits for a
-// reader who does not read.
+// How often a stream of server-sent events says something: at most, and at least if Options do not say; for how long it waits for a
+// reader who does not read; and how long it lasts: who is still there connects again, and shows a token that is still good.
 const (
 	positionEvery  = time.Second
 	heartbeatEvery = 15 * time.Second
 	eventWrittenIn = 10 * time.Second
+	streamLasts    = 15 * time.Minute
 )
 
 type watchTransactionInput struct {
@@ -37,16 +43,13 @@ func (a *api) watchTransaction(ctx context.Context, in *watchTransactionInput) (
 		return nil, err
 	}
 	return &huma.StreamResponse{Body: func(hc huma.Context) {
-		defer w.Close()
 		if w.First.Status != shop.Queued && in.LastEventID == eventID(w.First) {
+			w.Close()
 			hc.SetStatus(http.StatusNoContent) // tells a browser not to connect again
 			return
 		}
 		_, rw := humachi.Unwrap(hc)
-		s := stream{w: rw, connection: http.NewResponseController(rw), last: in.LastEventID, heartbeat: a.heartbeat}
-		defer func() { _ = s.connection.SetWriteDeadline(time.Time{}) }() // the connection may serve other requests
-		s.begin()
-		s.follow(hc.Context(), w)
+		a.stream(rw, w, in.LastEventID)
 	}}, nil
 }
 
@@ -58,37 +61,78 @@ func eventID(t shop.Transaction) string {
 	return string(t.Status)
 }
 
-// stream writes server-sent events (WHATWG HTML, section 9.2).
-type stream struct {
-	w          http.ResponseWriter
-	connection *http.ResponseController
-	heartbeat  time.Duration
-	last       string // the id that the reader has seen last
-	wrote      time.Time
-}
-
-func (s *stream) begin() {
-	h := s.w.Header()
+// stream answers with server-sent events (WHATWG HTML, section 9.2). It takes the connection over from net/http and leaves it to a goroutine of its
+// own, which needs a quarter of the memory: thousands wait at once. What follows the head is the body, up to the end of the connection.
+func (a *api) stream(rw http.ResponseWriter, w *shop.Watch, last string) {
+	h := rw.Header()
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Accel-Buffering", "no") // or nginx keeps events back
-	s.w.WriteHeader(http.StatusOK)
-	_ = s.write("retry: 1000\n\n")
+	h.Set("Date", time.Now().UTC().Format(http.TimeFormat))
+	h.Set("Connection", "close")
+	conn, _, err := http.NewResponseController(rw).Hijack()
+	if err != nil { // not over HTTP/1: nothing of ours listens for that
+		w.Close()
+		a.log.Error("a stream of events can't be sent over this connection", slog.Any("error", err))
+		rw.WriteHeader(http.StatusInternalServerError)
+		return
+	}
+	head := bytes.NewBufferString("HTTP/1.1 200 OK\r\n")
+	_ = h.Write(head) // to memory
+	head.WriteString("\r\nretry: 1000\n\n")
+	s := &stream{conn: conn, heartbeat: a.heartbeat, last: last}
+	go func() {
+		defer func() {
+			if p := recover(); p != nil {
+				a.log.Error("panic", "panic", p, "stack", string(debug.Stack()))
+			}
+			w.Close()
+			_ = conn.Close()
+		}()
+		if s.write(head.String()) == nil {
+			s.follow(w)
+		}
+	}()
+}
+
+type stream struct {
+	conn      net.Conn
+	heartbeat time.Duration
+	last      string // the id that the reader has seen last
+	wrote     time.Time
 }
 
 // follow tells how a transaction goes on until it is settled, the reader goes, or the shop stops waiting: then a reader connects again.
-func (s *stream) follow(ctx context.Context, w *shop.Watch) {
+func (s *stream) follow(w *shop.Watch) {
+	gone := make(chan struct{})
+	go s.untilGone(gone)
 	t := w.First
 	tick := time.NewTicker(positionEvery)
 	defer tick.Stop()
+	over := time.NewTimer(streamLasts)
+	defer over.Stop()
 	for s.tell(t) == nil && t.Status == shop.Queued {
 		select {
 		case t = <-w.Settled():
 		case <-tick.C:
 			t.QueuePosition = w.Position()
-		case <-ctx.Done():
+		case <-gone:
+			return
+		case <-over.C:
 			return
 		case <-w.Stopped():
+			return
+		}
+	}
+}
+
+// untilGone reads what nobody sends, until the reader hangs up.
+func (s *stream) untilGone(gone chan<- struct{}) {
+	defer close(gone)
+	_ = s.conn.SetReadDeadline(time.Time{})
+	nothing := make([]byte, 16)
+	for {
+		if _, err := s.conn.Read(nothing); err != nil {
 			return
 		}
 	}
@@ -113,11 +157,11 @@ func (s *stream) tell(t shop.Transaction) error {
 
 func (s *stream) write(text string) error {
 	s.wrote = time.Now()
-	_ = s.connection.SetWriteDeadline(s.wrote.Add(eventWrittenIn)) // can't be set where a test has no connection
-	if _, err := s.w.Write([]byte(text)); err != nil {
+	if err := s.conn.SetWriteDeadline(s.wrote.Add(eventWrittenIn)); err != nil {
 		return err
 	}
-	return s.connection.Flush()
+	_, err := io.WriteString(s.conn, text)
+	return err
 }
 
 // describeEvents writes the answers of an operation that streams transactions into the document.

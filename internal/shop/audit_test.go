@@ -278,7 +278,9 @@ func TestTheAuditNamesWhatIsBroken(t *testing.T) {
 			func(h *history) []offender { return []offender{{queueOrder, "Q", shop.ID{}, h.last.ID}} },
 		},
 		"a place that was never given out": {
-			func(h *history) { h.exec(`UPDATE claim SET queue_place = queue_place + 1 WHERE claim_id = $1`, h.last.ID) },
+			func(h *history) {
+				h.exec(`UPDATE claim SET queue_place = queue_place + 1 WHERE claim_id = $1`, h.last.ID)
+			},
 			func(h *history) []offender { return []offender{{queueOrder, "Q", shop.ID{}, h.last.ID}} },
 		},
 		"a place given to two": {

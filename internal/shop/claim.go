@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/lastunit/lastunit/internal/dbsqlc"
+	"github.com/lastunit/lastunit/internal/lane"
 	"github.com/lastunit/lastunit/internal/pgdb"
 )
 
@@ -183,7 +184,7 @@ func (s *Shop) Release(ctx context.Context, buyer string, id ID) (Status, error)
 		return "", explain("release transaction", err)
 	}
 	if status == Released {
-		s.waiters.wake(ctx, id)
+		s.waiters.wake(ctx, ownedID{id, buyer})
 	}
 	if status == Ordered {
 		return status, &Refusal{
@@ -275,15 +276,62 @@ func (s *Shop) RemoveWithoutUnits(ctx context.Context) error {
 	return nil
 }
 
+// ownedID is the id of a transaction and the buyer whose it must be.
+type ownedID struct {
+	id    ID
+	buyer string
+}
+
+// readClaim reads a buyer's transaction. Reads that come together are one query: those who poll are many when there is most to do.
 func (s *Shop) readClaim(ctx context.Context, buyer string, id ID) (dbsqlc.ClaimByIDsRow, error) {
-	rows, err := s.q.ClaimByIDs(ctx, s.pool, dbsqlc.ClaimByIDsParams{Now: s.o.Now(), ClaimIds: []ID{id}, Buyer: &buyer})
+	row, err := s.reads.Do(ctx, id[len(id)-1]%readLanes, ownedID{id, buyer})
+	if err == nil && row == nil {
+		err = notFound("transaction")
+	}
 	if err != nil {
 		return dbsqlc.ClaimByIDsRow{}, err
 	}
-	if len(rows) == 0 {
-		return dbsqlc.ClaimByIDsRow{}, notFound("transaction")
+	return *row, nil
+}
+
+// readLanes is how many queries for transactions may be under way at once.
+const readLanes = 2
+
+// read answers each call with its transaction, or nil.
+func (s *Shop) read(ctx context.Context, batch []lane.Call[byte, ownedID]) []lane.Answer[*dbsqlc.ClaimByIDsRow] {
+	ctx, cancel := context.WithTimeout(ctx, 4*time.Second)
+	defer cancel()
+	answers := make([]lane.Answer[*dbsqlc.ClaimByIDsRow], len(batch))
+	ids := make([]ownedID, len(batch))
+	for i, c := range batch {
+		ids[i] = c.In
 	}
-	return rows[0], nil
+	found, err := s.claimsByIDs(ctx, s.pool, ids)
+	for i, id := range ids {
+		answers[i].Out, answers[i].Err = found[id], err
+	}
+	return answers
+}
+
+func (s *Shop) claimsByIDs(ctx context.Context, db dbsqlc.DBTX, ids []ownedID) (map[ownedID]*dbsqlc.ClaimByIDsRow, error) {
+	arg := dbsqlc.ClaimByIDsParams{Now: s.o.Now()}
+	asked := make(map[ownedID]bool, len(ids))
+	for _, id := range ids {
+		if !asked[id] {
+			asked[id] = true
+			arg.ClaimIds = append(arg.ClaimIds, id.id)
+			arg.Buyers = append(arg.Buyers, id.buyer)
+		}
+	}
+	rows, err := s.q.ClaimByIDs(ctx, db, arg)
+	if err != nil {
+		return nil, err
+	}
+	found := make(map[ownedID]*dbsqlc.ClaimByIDsRow, len(rows))
+	for i := range rows {
+		found[ownedID{rows[i].Claim.ClaimID, rows[i].Claim.Buyer}] = &rows[i]
+	}
+	return found, nil
 }
 
 func transaction(row dbsqlc.ClaimByIDsRow) Transaction {

@@ -429,3 +429,42 @@ func TestManyProductsInOneBatch(t *testing.T) {
 	}
 	w.audited()
 }
+
+// TestACallIsNotRefusedForWantOfWhatItHas: the same call, sent twice, gets its transaction also when the other copy was settled between the
+// look for its key and the look for units.
+func TestACallIsNotRefusedForWantOfWhatItHas(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, shop.Options{})
+	w.stocked("A", 1)
+	tx, err := w.db.Begin(background)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.Exec(background, `LOCK TABLE queue_tail IN ACCESS EXCLUSIVE MODE`); err != nil { // products are read with it
+		t.Fatal(err)
+	}
+	type answer struct {
+		shop.Claimed
+		err error
+	}
+	answered := make(chan answer, 1)
+	go func() {
+		c, err := w.Claim(background, shop.ClaimRequest{Buyer: "b", SKU: "A", Quantity: 1, Key: "k"})
+		answered <- answer{c, err}
+	}()
+	waitFor(t, "the batch to have looked for the key", func() bool {
+		return w.count(`SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'queue_tail'::regclass`) == 1
+	})
+	other := pgdb.NewID()
+	w.exec(`WITH taken AS (DELETE FROM stock_token RETURNING unit_id, product_id),
+		made AS (INSERT INTO claim (claim_id, buyer, product_id, pool_id, quantity, status, idempotency_key, created_at, expires_at)
+			SELECT $1, 'b', product_id, 0, 1, 'held', 'k', now(), now() + interval '1 hour' FROM taken)
+		INSERT INTO claim_unit SELECT $1, unit_id FROM taken`, other)
+	if err := tx.Rollback(background); err != nil {
+		t.Fatal(err)
+	}
+	if got := <-answered; got.err != nil || got.Transaction.ID != other || !got.Replayed {
+		t.Errorf("got %+v, %v", got.Claimed, got.err)
+	}
+	w.audited()
+}

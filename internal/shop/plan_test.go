@@ -285,7 +285,7 @@ func TestAQueueIsReadFromItsHead(t *testing.T) {
 		for _, mode := range []string{generic, custom} {
 			mode = `SET LOCAL plan_cache_mode = ` + mode
 			turn := explain(t, w.db, settleSettings(t)+`; `+mode, "claim.sql", "ClaimLockQueued", one+"'{50000}', 512")
-			position := explain(t, w.db, mode, "claim.sql", "ClaimByIDs", fmt.Sprintf("'{%s}', 'b99999'", last))
+			position := explain(t, w.db, mode, "claim.sql", "ClaimByIDs", fmt.Sprintf("'{%s}', '{b99999}'", last))
 			progress := explain(t, w.db, mode, "queue.sql", "QueueProgress", one+"'{100000}'")
 			t.Logf("%s statistics, %s: %d buffers for a turn of 512, %d for a position, %d for the progress", statistics, mode, turn.buffers(), position.buffers(), progress.buffers())
 			if turn.Rows != 512 || turn.buffers() > 20+6*512 {

@@ -38,7 +38,7 @@ func (s *Shop) Enqueue(ctx context.Context, r ClaimRequest, wait time.Duration) 
 		return s.through(ctx, s.accepts, call)
 	}
 	// Before it is accepted, so that its turn can't be missed.
-	w := s.waiters.add(call.id)
+	w := s.waiters.add(ownedID{call.id, r.Buyer})
 	defer s.waiters.remove(w)
 	c, err := s.through(ctx, s.accepts, call)
 	if err != nil || c.Transaction.Status != Queued {

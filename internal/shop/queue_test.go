@@ -706,9 +706,13 @@ func TestOnlyOldTransactionsWithoutUnitsAreRemoved(t *testing.T) {
 	w.moveTo(time.Now().Add(7*24*time.Hour - time.Minute))
 	remain(held, refused, released, cancelled, waiting)
 	w.moveTo(time.Now().Add(7*24*time.Hour + time.Minute))
-	remain(held, released, waiting)
+	remain(held, released, cancelled, waiting) // who waits behind the cancelled one must not fall back
+	if read, err := w.Transaction(background, "e", waiting.ID); err != nil || read.QueuePosition != 0 {
+		t.Errorf("behind the cancelled request: %+v, %v", read, err)
+	}
 	goOn()
 	w.settled(w.Shop, waiting)
+	remain(held, released, waiting)
 	w.audited()
 }
 

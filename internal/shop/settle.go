@@ -144,7 +144,7 @@ type boundKey struct{ buyer, key string }
 // replay answers the calls whose key, or own id, is bound to a transaction, and returns the others. Of several new calls with one key
 // it returns the first; the others are put back until it is known what becomes of that one.
 func (b *settlement) replay(ctx context.Context, tx pgx.Tx) ([]int, error) {
-	bound, err := b.bound(ctx, tx)
+	bound, err := b.bound(ctx, tx, b.calls)
 	if err != nil {
 		return nil, err
 	}
@@ -173,16 +173,15 @@ func (b *settlement) replay(ctx context.Context, tx pgx.Tx) ([]int, error) {
 	return open, nil
 }
 
-// bound reads the transactions that the batch's keys, and the ids whose outcome is unknown, are bound to.
-func (b *settlement) bound(ctx context.Context, tx pgx.Tx) (func(*claimCall) (dbsqlc.ClaimByIDsRow, bool), error) {
+// bound reads the transactions that the keys of calls, and the ids whose outcome is unknown, are bound to.
+func (b *settlement) bound(ctx context.Context, tx pgx.Tx, calls []*claimCall) (func(*claimCall) (dbsqlc.ClaimByIDsRow, bool), error) {
 	byKey := map[boundKey]dbsqlc.ClaimByIDsRow{}
-	byID := map[ID]dbsqlc.ClaimByIDsRow{}
 	keyed := dbsqlc.ClaimByKeysParams{Now: b.s.o.Now()}
 	asked := map[boundKey]bool{}
-	var unknown []ID
-	for _, c := range b.calls {
+	var unknown []ownedID
+	for _, c := range calls {
 		if c.unknown && c.kind != drainQueue {
-			unknown = append(unknown, c.id)
+			unknown = append(unknown, ownedID{c.id, c.Buyer})
 		}
 		if k := (boundKey{c.Buyer, c.Key}); c.Key != "" && !asked[k] {
 			asked[k] = true
@@ -199,21 +198,21 @@ func (b *settlement) bound(ctx context.Context, tx pgx.Tx) (func(*claimCall) (db
 			byKey[boundKey{row.Claim.Buyer, *row.Claim.IdempotencyKey}] = dbsqlc.ClaimByIDsRow(row)
 		}
 	}
+	var byID map[ownedID]*dbsqlc.ClaimByIDsRow
 	if len(unknown) > 0 {
-		rows, err := b.s.q.ClaimByIDs(ctx, tx, dbsqlc.ClaimByIDsParams{Now: b.s.o.Now(), ClaimIds: unknown})
-		if err != nil {
+		var err error
+		if byID, err = b.s.claimsByIDs(ctx, tx, unknown); err != nil {
 			return nil, fmt.Errorf("look up ids: %w", err)
-		}
-		for _, row := range rows {
-			byID[row.Claim.ClaimID] = row
 		}
 	}
 	return func(c *claimCall) (dbsqlc.ClaimByIDsRow, bool) {
 		if row, found := byKey[boundKey{c.Buyer, c.Key}]; found && c.Key != "" {
 			return row, true
 		}
-		row, found := byID[c.id]
-		return row, found
+		if row := byID[ownedID{c.id, c.Buyer}]; row != nil {
+			return *row, true
+		}
+		return dbsqlc.ClaimByIDsRow{}, false
 	}, nil
 }
 

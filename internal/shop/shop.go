@@ -34,7 +34,8 @@ type Options struct {
 	MaxQuantity int
 	// ShowStock is the number up to which the units of a product are shown exactly. 1000 when negative.
 	ShowStock int
-	// Waiting is how many claims may wait at once to be settled, and how many to be accepted; more are refused as busy. 20000.
+	// Waiting is how many claims may wait at once to be settled, how many to be accepted, and how many transactions may be waited for; more are
+	// refused as busy. 20000.
 	Waiting int
 	// QueueUnits is how many units may be asked for in the queue of a product; requests for more are refused as busy. 100000.
 	QueueUnits int
@@ -91,6 +92,7 @@ type Shop struct {
 	o       Options
 	lanes   *claimLanes // of claims that are decided
 	accepts *claimLanes // of requests that are accepted
+	reads   *lane.Lanes[byte, ownedID, *dbsqlc.ClaimByIDsRow]
 	drains  *drains
 	waiters *waiters
 	cursors cursors
@@ -110,6 +112,7 @@ func New(pool *pgxpool.Pool, o Options) *Shop {
 	c := lane.Config{Workers: s.o.Workers, BatchCalls: 512, BatchKeys: 128, Waiting: s.o.Waiting}
 	s.lanes = lane.New(c, s.settle)
 	s.accepts = lane.New(c, s.accept)
+	s.reads = lane.New(lane.Config{Workers: readLanes, BatchCalls: 256, BatchKeys: 1, Waiting: 5 * s.o.Waiting}, s.read)
 	s.drains = newDrains(s.lanes)
 	s.waiters = newWaiters(s)
 	return s
@@ -124,6 +127,7 @@ func (s *Shop) Close() {
 	s.accepts.Close()
 	s.drains.stop()
 	s.lanes.Close()
+	s.reads.Close()
 }
 
 // Ready returns nil when the database can be written to and would not lose an answer: fsync, full_page_writes and

@@ -40,13 +40,17 @@ func (b *settlement) reckon(ctx context.Context, tx pgx.Tx) error {
 	return nil
 }
 
-// refuse answers those who found too little, as of when it was reckoned and as if the batch had been first.
+// refuse answers those who found too little, as of when it was reckoned.
 func (b *settlement) refuse(ctx context.Context, tx pgx.Tx) error {
+	bound, err := b.boundSince(ctx, tx)
+	if err != nil {
+		return err
+	}
 	arg := dbsqlc.ClaimRefuseManyParams{Now: b.s.o.Now()}
 	for _, p := range b.pools {
 		for _, i := range p.short {
 			c := b.calls[i]
-			if p.again || p.lost && c.kind == directClaim {
+			if _, found := bound(c); found || p.again || p.lost && c.kind == directClaim {
 				b.answers[i].Again = true
 				continue
 			}
@@ -75,6 +79,20 @@ func (b *settlement) refuse(ctx context.Context, tx pgx.Tx) error {
 		return fmt.Errorf("refuse queued requests: %w", err)
 	}
 	return nil
+}
+
+// boundSince looks once more for the keys of those who are to be refused. Whoever has the units may be the same call, sent twice: it was bound
+// after the batch had looked for it, and before the batch looked for units.
+func (b *settlement) boundSince(ctx context.Context, tx pgx.Tx) (func(*claimCall) (dbsqlc.ClaimByIDsRow, bool), error) {
+	var keyed []*claimCall
+	for _, p := range b.pools {
+		for _, i := range p.short {
+			if c := b.calls[i]; c.Key != "" && !p.again {
+				keyed = append(keyed, c)
+			}
+		}
+	}
+	return b.bound(ctx, tx, keyed)
 }
 
 // shortage is the truthful reason for a claim that found too little: in the pool, or among what the batch has left of it.

@@ -21,7 +21,7 @@ type waiters struct {
 	ctx  context.Context
 	end  context.CancelFunc
 	mu   sync.Mutex
-	byID map[ID][]*waiter
+	byID map[ownedID][]*waiter
 	// queues are the pools that somebody with a known place waits in.
 	queues map[poolKey]*waitedQueue
 	looks  bool // the goroutine that looks is there
@@ -48,7 +48,7 @@ func (q *waitedQueue) ahead(place int64) int64 {
 
 // A waiter waits for one transaction to be no longer queued.
 type waiter struct {
-	id      ID
+	id      ownedID
 	settled chan Transaction // gets one
 	told    bool
 	// Once known:
@@ -59,7 +59,7 @@ type waiter struct {
 }
 
 func newWaiters(s *Shop) *waiters {
-	w := &waiters{s: s, byID: map[ID][]*waiter{}, queues: map[poolKey]*waitedQueue{}}
+	w := &waiters{s: s, byID: map[ownedID][]*waiter{}, queues: map[poolKey]*waitedQueue{}}
 	w.ctx, w.end = context.WithCancel(context.Background())
 	return w
 }
@@ -67,12 +67,19 @@ func newWaiters(s *Shop) *waiters {
 func (ws *waiters) stop() { ws.end() }
 
 // add makes a waiter for a transaction, of which the place is not yet known.
-func (ws *waiters) add(id ID) *waiter {
+func (ws *waiters) add(id ownedID) *waiter {
 	w := &waiter{id: id, settled: make(chan Transaction, 1)}
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
 	ws.byID[id] = append(ws.byID[id], w)
 	return w
+}
+
+// full tells whether as many wait for different transactions as may.
+func (ws *waiters) full() bool {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	return len(ws.byID) >= ws.s.o.Waiting
 }
 
 // place tells where a waiter's transaction stands in the queue, as it was read.
@@ -113,7 +120,7 @@ func (ws *waiters) remove(w *waiter) {
 func (ws *waiters) position(w *waiter) int64 {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
-	if w.queue != nil && w.queue.head > 0 {
+	if w.queue != nil {
 		w.least = max(min(w.least, w.queue.ahead(w.place)), 0)
 	}
 	return w.least
@@ -132,7 +139,7 @@ func (ws *waiters) settled(k poolKey, head int64, done []Transaction) {
 }
 
 func (ws *waiters) tell(t Transaction) {
-	for _, w := range ws.byID[t.ID] {
+	for _, w := range ws.byID[ownedID{t.ID, t.Buyer}] {
 		if !w.told {
 			w.told = true
 			w.settled <- t
@@ -141,12 +148,12 @@ func (ws *waiters) tell(t Transaction) {
 }
 
 // wake tells those who wait for a transaction that was cancelled here.
-func (ws *waiters) wake(ctx context.Context, id ID) {
+func (ws *waiters) wake(ctx context.Context, id ownedID) {
 	ws.mu.Lock()
 	waited := len(ws.byID[id]) > 0
 	ws.mu.Unlock()
 	if waited {
-		_ = ws.fetch(ctx, []ID{id}) // if it can't be read now, the next look finds it
+		_ = ws.fetch(ctx, []ownedID{id}) // if it can't be read now, the next look finds it
 	}
 }
 
@@ -193,10 +200,10 @@ func (ws *waiters) lookOnce(arg dbsqlc.QueueProgressParams) {
 }
 
 // passed notes how far queues are, and names the transactions that somebody waits for and that are no longer queued.
-func (ws *waiters) passed(rows []dbsqlc.QueueProgressRow) []ID {
+func (ws *waiters) passed(rows []dbsqlc.QueueProgressRow) []ownedID {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
-	ids := map[ID]bool{}
+	ids := map[ownedID]bool{}
 	for _, row := range rows {
 		q := ws.queues[poolKey{row.QueueHead.ProductID, row.QueueHead.PoolID}]
 		if q == nil {
@@ -218,15 +225,15 @@ func (ws *waiters) passed(rows []dbsqlc.QueueProgressRow) []ID {
 }
 
 // fetch reads transactions and tells those who wait for them, unless they are still queued.
-func (ws *waiters) fetch(ctx context.Context, ids []ID) error {
-	rows, err := ws.s.q.ClaimByIDs(ctx, ws.s.pool, dbsqlc.ClaimByIDsParams{Now: ws.s.o.Now(), ClaimIds: ids})
+func (ws *waiters) fetch(ctx context.Context, ids []ownedID) error {
+	rows, err := ws.s.claimsByIDs(ctx, ws.s.pool, ids)
 	if err != nil {
 		return err
 	}
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
 	for _, row := range rows {
-		if t := transaction(row); t.Status != Queued {
+		if t := transaction(*row); t.Status != Queued {
 			ws.tell(t)
 		}
 	}
@@ -234,14 +241,17 @@ func (ws *waiters) fetch(ctx context.Context, ids []ID) error {
 }
 
 // Await returns a buyer's transaction as soon as it is no longer queued, or as it is when so long has passed, ctx ends or the shop stops
-// waiting. Refusals: NotFound.
+// waiting. Refusals: NotFound; Busy when as many wait as may.
 func (s *Shop) Await(ctx context.Context, buyer string, id ID, atMost time.Duration) (Transaction, error) {
+	if atMost <= 0 {
+		return s.Transaction(ctx, buyer, id)
+	}
 	w, err := s.Watch(ctx, buyer, id)
 	if err != nil {
 		return Transaction{}, err
 	}
 	defer w.Close()
-	if w.First.Status != Queued || atMost <= 0 {
+	if w.First.Status != Queued {
 		return w.First, nil
 	}
 	return s.await(ctx, w.waiter, w.First, atMost), nil
@@ -258,8 +268,13 @@ func (s *Shop) await(ctx context.Context, w *waiter, first Transaction, atMost t
 	case <-s.waiters.ctx.Done():
 	case <-timer.C:
 	}
-	first.QueuePosition = s.waiters.position(w)
-	return first
+	select {
+	case t := <-w.settled: // at the same instant
+		return t
+	default:
+		first.QueuePosition = s.waiters.position(w)
+		return first
+	}
 }
 
 // Watch is a look at a transaction that goes on until it is no longer queued.
@@ -270,9 +285,12 @@ type Watch struct {
 	s *Shop
 }
 
-// Watch begins to watch a buyer's transaction. Close it. Refusals: NotFound.
+// Watch begins to watch a buyer's transaction. Close it. Refusals: NotFound; Busy when as many wait as may (Options.Waiting).
 func (s *Shop) Watch(ctx context.Context, buyer string, id ID) (*Watch, error) {
-	w := &Watch{s: s, waiter: s.waiters.add(id)}
+	if s.waiters.full() {
+		return nil, busy()
+	}
+	w := &Watch{s: s, waiter: s.waiters.add(ownedID{id, buyer})}
 	t, err := s.Transaction(ctx, buyer, id)
 	if err != nil {
 		w.Close()
