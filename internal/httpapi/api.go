@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"reflect"
 	"runtime/debug"
+	"sync/atomic"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -34,6 +35,7 @@ type api struct {
 	verifier  *verifier
 	log       *slog.Logger
 	heartbeat time.Duration
+	streams   atomic.Int64 // that were opened
 }
 
 var problemType = reflect.TypeFor[Problem]()

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"runtime"
 	"runtime/debug"
 	"strconv"
 	"time"
@@ -27,6 +28,10 @@ const (
 	eventWrittenIn = 10 * time.Second
 	streamLasts    = 15 * time.Minute
 )
+
+// collectEvery is after how many streams the garbage of opening them is collected: a crowd leaves much of it, and is then so quiet that the
+// collector would not come by for minutes.
+const collectEvery = 250
 
 type watchTransactionInput struct {
 	ID          string `path:"id" doc:"The transaction." example:"019b1234-5678-7abc-8def-0123456789ab"`
@@ -62,7 +67,7 @@ func eventID(t shop.Transaction) string {
 }
 
 // stream answers with server-sent events (WHATWG HTML, section 9.2). It takes the connection over from net/http and leaves it to a goroutine of its
-// own, which needs a quarter of the memory: thousands wait at once. What follows the head is the body, up to the end of the connection.
+// own, which needs far less memory: thousands wait at once. What follows the head is the body, up to the end of the connection.
 func (a *api) stream(rw http.ResponseWriter, w *shop.Watch, last string) {
 	h := rw.Header()
 	h.Set("Content-Type", "text/event-stream")
@@ -77,21 +82,30 @@ func (a *api) stream(rw http.ResponseWriter, w *shop.Watch, last string) {
 		rw.WriteHeader(http.StatusInternalServerError)
 		return
 	}
+	s := &stream{conn: conn, heartbeat: a.heartbeat, last: last}
+	end := func() {
+		w.Close()
+		_ = conn.Close()
+	}
 	head := bytes.NewBufferString("HTTP/1.1 200 OK\r\n")
 	_ = h.Write(head) // to memory
 	head.WriteString("\r\nretry: 1000\n\n")
-	s := &stream{conn: conn, heartbeat: a.heartbeat, last: last}
+	// Said here, so that the goroutine that waits keeps its small stack.
+	if s.write(head.String()+s.news(w.First)) != nil || w.First.Status != shop.Queued {
+		end()
+		return
+	}
+	if a.streams.Add(1)%collectEvery == 0 {
+		go runtime.GC()
+	}
 	go func() {
+		defer end()
 		defer func() {
 			if p := recover(); p != nil {
 				a.log.Error("panic", "panic", p, "stack", string(debug.Stack()))
 			}
-			w.Close()
-			_ = conn.Close()
 		}()
-		if s.write(head.String()) == nil {
-			s.follow(w)
-		}
+		s.follow(w)
 	}()
 }
 
@@ -106,12 +120,11 @@ type stream struct {
 func (s *stream) follow(w *shop.Watch) {
 	gone := make(chan struct{})
 	go s.untilGone(gone)
-	t := w.First
 	tick := time.NewTicker(positionEvery)
 	defer tick.Stop()
 	over := time.NewTimer(streamLasts)
 	defer over.Stop()
-	for s.tell(t) == nil && t.Status == shop.Queued {
+	for t := w.First; t.Status == shop.Queued; {
 		select {
 		case t = <-w.Settled():
 		case <-tick.C:
@@ -121,6 +134,9 @@ func (s *stream) follow(w *shop.Watch) {
 		case <-over.C:
 			return
 		case <-w.Stopped():
+			return
+		}
+		if s.tell(t) != nil {
 			return
 		}
 	}
@@ -138,21 +154,27 @@ func (s *stream) untilGone(gone chan<- struct{}) {
 	}
 }
 
-// tell writes an event, unless the reader has seen it; now and then a comment in its place.
+// tell writes what is new; now and then, when nothing is, a comment.
 func (s *stream) tell(t shop.Transaction) error {
+	text := s.news(t)
+	if text == "" && time.Since(s.wrote) >= s.heartbeat {
+		text = ": still here\n\n"
+	}
+	if text == "" {
+		return nil
+	}
+	return s.write(text)
+}
+
+// news is an event, unless the reader has seen it.
+func (s *stream) news(t shop.Transaction) string {
 	id := eventID(t)
 	if id == s.last {
-		if time.Since(s.wrote) < s.heartbeat {
-			return nil
-		}
-		return s.write(": still here\n\n")
+		return ""
 	}
 	s.last = id
-	data, err := json.Marshal(transactionOut(t))
-	if err != nil {
-		return err
-	}
-	return s.write(fmt.Sprintf("id: %s\nevent: transaction\ndata: %s\n\n", id, data))
+	data, _ := json.Marshal(transactionOut(t)) // of plain values: it can't fail
+	return fmt.Sprintf("id: %s\nevent: transaction\ndata: %s\n\n", id, data)
 }
 
 func (s *stream) write(text string) error {
