@@ -26,6 +26,7 @@ const exampleFile = "../../config.example.yml"
 
 var defaults = Config{
 	Listen: "127.0.0.1:8080", DataDir: exampleDataDir, Hold: 10 * time.Minute, MaxQuantity: 10, ShowStock: 1000, MaxWaiting: 20000,
+	MaxQueued: 100_000, MaxQueuedPerBuyer: 50, KeepRefused: 168 * time.Hour,
 	DBConnections: 16, QueryMode: pgx.QueryExecModeCacheStatement, SweepEvery: time.Second, LogLevel: slog.LevelInfo, LogFormat: "text",
 }
 
@@ -189,23 +190,26 @@ func TestSettingsAllProblemsAtOnce(t *testing.T) {
 func TestSettingsLimits(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ good, bad []string }{
-		"listen":         {[]string{":8080", "[::1]:0", "localhost:65535"}, []string{"", "8080", "localhost", "localhost:http", "localhost:65536"}},
-		"database-url":   {[]string{"postgresql://h/d", "host=h"}, []string{"", "db", "http://h/d", "postgres://u:a%zz@h/d"}},
-		"data-dir":       {[]string{"x"}, []string{"", " "}},
-		"migrate":        {[]string{"true", "false", "1"}, []string{"", "yes"}},
-		"buyer-secret":   {[]string{strings.Repeat("x", 32)}, []string{"", strings.Repeat("x", 31)}},
-		"jwks-url":       {[]string{"https://h/k"}, []string{"", "h/k", "https://"}},
-		"audience":       {[]string{"a"}, []string{""}},
-		"cors-origin":    {[]string{"*", "http://localhost:3000"}, []string{"", "shop", "https://h/", "https://u@h", "https://h?q"}},
-		"hold":           {[]string{"1s", "24h"}, []string{"", "999ms", "24h1s", "10"}},
-		"max-quantity":   {[]string{"1", "1000"}, []string{"", "0", "1001", "1.5", "-1"}},
-		"show-stock":     {[]string{"0", "100000"}, []string{"-1", "100001", "many"}},
-		"max-waiting":    {[]string{"1", "1000000"}, []string{"0", "1000001"}},
-		"db-connections": {[]string{"4", "1000"}, []string{"3", "1001"}},
-		"query-mode":     {[]string{"cache_statement", "cache_describe", "exec", "simple_protocol"}, []string{"", "EXEC"}},
-		"sweep-every":    {[]string{"10ms", "1h"}, []string{"0", "0s", "9ms", "61m"}},
-		"log-level":      {[]string{"debug", "info", "warn", "error"}, []string{"", "INFO"}},
-		"log-format":     {[]string{"text", "json"}, []string{"", "logfmt"}},
+		"listen":               {[]string{":8080", "[::1]:0", "localhost:65535"}, []string{"", "8080", "localhost", "localhost:http", "localhost:65536"}},
+		"database-url":         {[]string{"postgresql://h/d", "host=h"}, []string{"", "db", "http://h/d", "postgres://u:a%zz@h/d"}},
+		"data-dir":             {[]string{"x"}, []string{"", " "}},
+		"migrate":              {[]string{"true", "false", "1"}, []string{"", "yes"}},
+		"buyer-secret":         {[]string{strings.Repeat("x", 32)}, []string{"", strings.Repeat("x", 31)}},
+		"jwks-url":             {[]string{"https://h/k"}, []string{"", "h/k", "https://"}},
+		"audience":             {[]string{"a"}, []string{""}},
+		"cors-origin":          {[]string{"*", "http://localhost:3000"}, []string{"", "shop", "https://h/", "https://u@h", "https://h?q"}},
+		"hold":                 {[]string{"1s", "24h"}, []string{"", "999ms", "24h1s", "10"}},
+		"max-quantity":         {[]string{"1", "1000"}, []string{"", "0", "1001", "1.5", "-1"}},
+		"show-stock":           {[]string{"0", "100000"}, []string{"-1", "100001", "many"}},
+		"max-waiting":          {[]string{"1", "1000000"}, []string{"0", "1000001"}},
+		"max-queued":           {[]string{"1", "100000000"}, []string{"0", "100000001"}},
+		"max-queued-per-buyer": {[]string{"1", "1000000"}, []string{"0", "1000001"}},
+		"keep-refused":         {[]string{"24h", "87600h"}, []string{"23h", "87601h", "7"}},
+		"db-connections":       {[]string{"4", "1000"}, []string{"3", "1001"}},
+		"query-mode":           {[]string{"cache_statement", "cache_describe", "exec", "simple_protocol"}, []string{"", "EXEC"}},
+		"sweep-every":          {[]string{"10ms", "1h"}, []string{"0", "0s", "9ms", "61m"}},
+		"log-level":            {[]string{"debug", "info", "warn", "error"}, []string{"", "INFO"}},
+		"log-format":           {[]string{"text", "json"}, []string{"", "logfmt"}},
 	} {
 		for _, v := range c.good {
 			if _, err := load(t, nil, "--"+name+"="+v); err != nil {
