@@ -48,7 +48,13 @@ func Connect(ctx context.Context, url string, o Options) (*pgxpool.Pool, error) 
 	params["application_name"] = cmp.Or(o.ApplicationName, "lastunit")
 	params["timezone"] = "UTC"
 	params["idle_in_transaction_session_timeout"] = "30s"
-	cfg.AfterConnect = ensureSynchronousCommit
+	cfg.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
+		// For the query modes that do not ask the server for the types of parameters.
+		conn.TypeMap().RegisterDefaultPgType(ID{}, "uuid")
+		conn.TypeMap().RegisterDefaultPgType(&ID{}, "uuid")
+		conn.TypeMap().RegisterDefaultPgType([]ID{}, "_uuid")
+		return ensureSynchronousCommit(ctx, conn)
+	}
 	cfg.MaxConnLifetimeJitter = 5 * time.Minute
 	pool, err := pgxpool.NewWithConfig(ctx, cfg)
 	if err != nil {
