@@ -56,10 +56,12 @@ func (s *Shop) Enqueue(ctx context.Context, r ClaimRequest, wait time.Duration) 
 // accept writes a batch of requests into the queues of their products, in one transaction.
 func (s *Shop) accept(_ context.Context, batch []lane.Call[string, *claimCall]) []claimAnswer {
 	_, answers := s.inBatch(batch, (*settlement).append)
+	started := ""
 	for i, a := range answers {
 		// Also what was found to be queued already: the commit that accepted it may have been lost, and with it this call.
-		if sku := batch[i].In.SKU; a.Out.transaction.Status == Queued && (i == 0 || batch[i-1].In.SKU != sku) {
+		if sku := batch[i].In.SKU; a.Out.transaction.Status == Queued && sku != started {
 			s.drains.start(sku)
+			started = sku
 		}
 	}
 	return answers

@@ -740,3 +740,44 @@ func TestARequestWhoseCommitWasCutOffIsAcceptedAndSettledExactlyOnce(t *testing.
 		}
 	}
 }
+
+// TestARequestIsSettledAlsoWhenTheFirstOfItsBatchWasRefused: nothing else moves its queue here.
+func TestARequestIsSettledAlsoWhenTheFirstOfItsBatchWasRefused(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, shop.Options{QueuePerBuyer: 1, ClaimWait: longEnough})
+	w.stocked("A", 1)
+	w.stocked("B", 1)
+	w.stopped("B")
+	w.enqueue("full", "B", 1)
+	tx, err := w.db.Begin(background)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.Exec(background, `LOCK TABLE product IN ACCESS EXCLUSIVE MODE`); err != nil {
+		t.Fatal(err)
+	}
+	var all sync.WaitGroup
+	tooMany := func() {
+		_, err := w.Enqueue(background, shop.ClaimRequest{Buyer: "full", SKU: "A", Quantity: 1}, 0)
+		var r *shop.Refusal
+		if !errors.As(err, &r) || r.Code != shop.TooManyRequests {
+			t.Errorf("got %v", err)
+		}
+	}
+	all.Go(tooMany)
+	waitFor(t, "the first batch to be under way", func() bool {
+		return w.count(`SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'product'::regclass`) >= 1
+	})
+	all.Go(tooMany)
+	<-time.After(50 * time.Millisecond) // so that the refused one is before the other in the next batch
+	var queued shop.Transaction
+	all.Go(func() { queued = w.enqueue("ann", "A", 1) })
+	<-time.After(50 * time.Millisecond)
+	if err := tx.Rollback(background); err != nil {
+		t.Fatal(err)
+	}
+	all.Wait()
+	if got := w.settled(w.Shop, queued); got.Status != shop.Held {
+		t.Errorf("it is %s", got.Status)
+	}
+}
