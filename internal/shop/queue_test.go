@@ -753,7 +753,7 @@ func TestARequestIsSettledAlsoWhenTheFirstOfItsBatchWasRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := tx.Exec(background, `LOCK TABLE product IN ACCESS EXCLUSIVE MODE`); err != nil {
+	if _, err := tx.Exec(background, `LOCK TABLE queue_tail IN ACCESS EXCLUSIVE MODE`); err != nil { // products are read with it
 		t.Fatal(err)
 	}
 	var all sync.WaitGroup
@@ -765,8 +765,8 @@ func TestARequestIsSettledAlsoWhenTheFirstOfItsBatchWasRefused(t *testing.T) {
 		}
 	}
 	all.Go(tooMany)
-	waitFor(t, "the first batch to be under way", func() bool {
-		return w.count(`SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'product'::regclass`) >= 1
+	waitFor(t, "the first batch to be under way, beside the one that waits for its turn at B", func() bool {
+		return w.count(`SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'queue_tail'::regclass`) == 2
 	})
 	all.Go(tooMany)
 	<-time.After(50 * time.Millisecond) // so that the refused one is before the other in the next batch
