@@ -67,6 +67,71 @@ HAVING count(*) > 1
 ORDER BY of_product.buyer
 LIMIT @row_limit;
 
+-- AuditMoney finds orders with lines of a product whose money does not add up: paid orders without as much money as they cost, money that was taken for
+-- orders that have nothing for it and was not given back, and refunds that are more or less than what was counted.
+-- name: AuditMoney :many
+WITH of_product AS MATERIALIZED (
+    SELECT DISTINCT claim.order_id
+    FROM claim
+    WHERE claim.product_id = @product_id
+        AND claim.status = 'ordered'
+),
+book AS (
+    SELECT
+        shop_order.order_id,
+        shop_order.status,
+        shop_order.provider,
+        coalesce(shop_order.total_minor, 0) AS total_minor,
+        shop_order.refunded_minor,
+        coalesce((
+            SELECT sum(payment.amount_minor)
+            FROM payment
+            WHERE payment.order_id = shop_order.order_id
+                AND payment.status = 'succeeded'
+        ), 0) AS paid_minor,
+        coalesce((
+            SELECT sum(payment.refunded_minor)
+            FROM payment
+            WHERE payment.order_id = shop_order.order_id
+        ), 0) AS payment_refunded_minor,
+        coalesce((
+            SELECT sum(refund.amount_minor)
+            FROM refund
+            WHERE refund.order_id = shop_order.order_id
+        ), 0) AS refund_minor,
+        coalesce((
+            SELECT sum(claim.price_minor * claim.quantity)
+            FROM claim
+            WHERE claim.order_id = shop_order.order_id
+        ), 0) AS line_minor,
+        coalesce((
+            SELECT sum(claim.price_minor)
+            FROM claim
+            JOIN claim_unit ON claim_unit.claim_id = claim.claim_id
+            WHERE claim.order_id = shop_order.order_id
+                AND claim_unit.outcome IN ('returned', 'quarantined', 'written_off')
+        ), 0) AS returned_minor
+    FROM of_product
+    JOIN shop_order ON shop_order.order_id = of_product.order_id
+)
+SELECT
+    book.order_id,
+    book.status,
+    book.total_minor::bigint AS total_minor,
+    book.paid_minor::bigint AS paid_minor,
+    book.refunded_minor,
+    book.refund_minor::bigint AS refund_minor
+FROM book
+WHERE (book.total_minor <> 0 AND book.line_minor <> book.total_minor)
+    OR book.refunded_minor <> book.refund_minor
+    OR (book.provider <> 'external' AND book.payment_refunded_minor <> book.refunded_minor)
+    OR (book.provider <> 'external' AND book.status IN ('paid', 'refunded') AND book.paid_minor <> book.total_minor)
+    OR (book.status = 'cancelled' AND book.paid_minor <> book.refunded_minor)
+    OR (book.status = 'awaiting_payment' AND book.paid_minor <> 0)
+    OR (book.total_minor <> 0 AND book.status IN ('paid', 'refunded') AND book.returned_minor <> book.refunded_minor)
+ORDER BY book.order_id
+LIMIT @row_limit;
+
 -- AuditOnePlace finds a product's units that are in no place, or in more than one. It does not rest on the unique indexes that ought to keep a
 -- unit from being twice in the same table: rows_of_unit counts.
 -- name: AuditOnePlace :many
@@ -74,25 +139,74 @@ SELECT DISTINCT
     placed.unit_id,
     placed.has_token,
     placed.claim_id,
-    placed.is_withdrawn
+    placed.is_withdrawn,
+    placed.is_quarantined
 FROM (
     SELECT
         unit.unit_id,
         (stock_token.unit_id IS NOT NULL)::boolean AS has_token,
         claim_unit.claim_id,
         (withdrawal_unit.unit_id IS NOT NULL)::boolean AS is_withdrawn,
+        (quarantine_unit.unit_id IS NOT NULL)::boolean AS is_quarantined,
         count(*) OVER (PARTITION BY unit.unit_id) AS rows_of_unit
     FROM unit
     LEFT JOIN stock_token ON stock_token.unit_id = unit.unit_id
     LEFT JOIN claim_unit ON claim_unit.unit_id = unit.unit_id AND claim_unit.released_at IS NULL
     LEFT JOIN withdrawal_unit ON withdrawal_unit.unit_id = unit.unit_id
+    LEFT JOIN quarantine_unit ON quarantine_unit.unit_id = unit.unit_id AND quarantine_unit.left_at IS NULL
     WHERE unit.product_id = @product_id
 ) AS placed
 WHERE placed.rows_of_unit > 1
-    OR placed.has_token::integer + (placed.claim_id IS NOT NULL)::integer + placed.is_withdrawn::integer <> 1
+    OR placed.has_token::integer + (placed.claim_id IS NOT NULL)::integer + placed.is_withdrawn::integer + placed.is_quarantined::integer <> 1
 ORDER BY
     placed.unit_id,
     placed.claim_id
+LIMIT @row_limit;
+
+-- AuditOrderState finds lines of orders of a product that do not fit the state of their order: units that an ended order still has, ones that a live
+-- order has lost, and lines that are taken for unpaid though they are not, or the other way round.
+-- name: AuditOrderState :many
+SELECT
+    claim.claim_id,
+    claim.order_id::uuid AS order_id,
+    coalesce(shop_order.status, 'missing')::text AS order_status,
+    claim.unpaid,
+    live.unit_count::bigint AS unit_count
+FROM claim
+LEFT JOIN shop_order ON shop_order.order_id = claim.order_id
+CROSS JOIN LATERAL (
+    SELECT
+        count(*) FILTER (WHERE claim_unit.released_at IS NULL) AS unit_count,
+        count(*) FILTER (WHERE claim_unit.released_at IS NOT NULL AND claim_unit.outcome IS NULL) AS strange_count
+    FROM claim_unit
+    WHERE claim_unit.claim_id = claim.claim_id
+) AS live
+WHERE claim.product_id = @product_id
+    AND claim.status = 'ordered'
+    AND (
+        shop_order.order_id IS NULL
+        OR shop_order.buyer <> claim.buyer
+        OR claim.unpaid <> (shop_order.status = 'awaiting_payment')
+        OR (shop_order.status IN ('cancelled', 'refunded') AND live.unit_count > 0)
+        OR (shop_order.status = 'awaiting_payment' AND live.unit_count <> claim.quantity)
+        OR live.strange_count > 0
+    )
+ORDER BY claim.claim_id
+LIMIT @row_limit;
+
+-- AuditPools finds tokens of a product in a pool that is not theirs: of no sale, of one that is a draft or closed, or of one without an allotment.
+-- name: AuditPools :many
+SELECT
+    stock_token.unit_id,
+    stock_token.pool_id,
+    coalesce(sale.stage, 'missing')::text AS stage
+FROM stock_token
+LEFT JOIN sale ON sale.pool_id = stock_token.pool_id
+LEFT JOIN sale_item ON sale_item.sale_id = sale.sale_id AND sale_item.product_id = stock_token.product_id
+WHERE stock_token.product_id = @product_id
+    AND stock_token.pool_id <> 0
+    AND (sale.sale_id IS NULL OR sale.stage <> 'scheduled' OR sale_item.quantity IS NULL)
+ORDER BY stock_token.position
 LIMIT @row_limit;
 
 -- AuditProducts pages through the products by id.
@@ -105,6 +219,48 @@ WHERE product.product_id > @after_product_id
     AND (sqlc.narg('sku')::text IS NULL OR product.sku = sqlc.narg('sku')::text)
 ORDER BY product.product_id
 LIMIT 1000;
+
+-- AuditPurchaseLimit finds buyers who have units of a product through sales, and of whom it is not counted how many units they have of a sale, or who have more than
+-- they may.
+-- name: AuditPurchaseLimit :many
+WITH of_product AS MATERIALIZED (
+    SELECT DISTINCT
+        claim.sale_id,
+        claim.buyer
+    FROM claim
+    WHERE claim.product_id = @product_id
+        AND claim.sale_id IS NOT NULL
+        AND claim.status IN ('held', 'ordered')
+),
+has AS (
+    SELECT
+        of_product.sale_id,
+        of_product.buyer,
+        (
+            SELECT count(*)
+            FROM claim
+            JOIN claim_unit ON claim_unit.claim_id = claim.claim_id AND claim_unit.released_at IS NULL
+            WHERE claim.sale_id = of_product.sale_id
+                AND claim.buyer = of_product.buyer
+                AND claim.status IN ('held', 'ordered')
+        ) AS unit_count
+    FROM of_product
+)
+SELECT
+    has.sale_id::uuid AS sale_id,
+    has.buyer,
+    has.unit_count::bigint AS unit_count,
+    coalesce(sale_buyer.unit_count, -1)::bigint AS counted,
+    coalesce(sale.purchase_limit, 0)::bigint AS purchase_limit
+FROM has
+LEFT JOIN sale_buyer ON sale_buyer.sale_id = has.sale_id AND sale_buyer.buyer = has.buyer
+LEFT JOIN sale ON sale.sale_id = has.sale_id
+WHERE sale_buyer.unit_count IS DISTINCT FROM has.unit_count
+    OR has.unit_count > sale.purchase_limit
+ORDER BY
+    has.sale_id,
+    has.buyer
+LIMIT @row_limit;
 
 -- AuditQueueOrder finds requests of a product's queues that were passed by, were served before their turn, or have a place that was not given
 -- out or is another's as well. What was cancelled may lie anywhere.

@@ -96,9 +96,10 @@ DELETE FROM claim
 USING ended
 WHERE claim.claim_id = ended.claim_id;
 
--- ClaimEnd ends holds, of which the caller has the locks, and gives their units back to the pool that they came from, at new, higher
--- positions. It is decided by the clock at this instant, not at the transaction's start, which may lie before a long wait for
--- the lock: a hold that has lapsed becomes expired, another becomes released if that is asked for, and else stays.
+-- ClaimEnd ends holds, of which the caller has the locks, and those of their buyers' sale_buyer rows, and gives their units back to the pool
+-- that they came from, at new, higher positions; to the common pool when its sale is over. It is decided by the clock at this instant, not at the
+-- transaction's start, which may lie before a long wait for the lock: a hold that has lapsed becomes expired, another becomes released if
+-- that is asked for, and else stays.
 -- name: ClaimEnd :many
 WITH ended AS (
     UPDATE claim
@@ -113,9 +114,13 @@ WITH ended AS (
         AND (@release::boolean OR claim.expires_at <= coalesce(sqlc.narg('now')::timestamptz, clock_timestamp()))
     RETURNING
         claim.claim_id,
+        claim.buyer,
+        claim.sale_id,
         claim.product_id,
         claim.pool_id,
-        claim.status
+        claim.quantity,
+        claim.status,
+        claim.expires_at
 ),
 freed AS (
     UPDATE claim_unit
@@ -137,14 +142,37 @@ returned AS (
     )
     SELECT
         freed.product_id,
-        freed.pool_id,
+        return_pool(freed.pool_id, coalesce(sqlc.narg('now')::timestamptz, clock_timestamp())),
         nextval('stock_token_position'),
         freed.unit_id
     FROM freed
+),
+uncounted AS (
+    UPDATE sale_buyer
+    SET
+        unit_count = sale_buyer.unit_count - gone.unit_count,
+        cool_until = greatest(sale_buyer.cool_until, gone.cool_until)
+    FROM (
+        SELECT
+            ended.sale_id,
+            ended.buyer,
+            sum(ended.quantity) AS unit_count,
+            max(ended.expires_at + sale.cooldown_seconds * interval '1 second')
+                FILTER (WHERE ended.status = 'expired' AND sale.cooldown_seconds > 0) AS cool_until
+        FROM ended
+        JOIN sale ON sale.sale_id = ended.sale_id
+        GROUP BY
+            ended.sale_id,
+            ended.buyer
+    ) AS gone
+    WHERE sale_buyer.sale_id = gone.sale_id
+        AND sale_buyer.buyer = gone.buyer
 )
 SELECT
     ended.claim_id,
-    ended.status
+    ended.status,
+    ended.product_id,
+    ended.pool_id
 FROM ended;
 
 -- ClaimEnqueueMany records requests that are accepted, in the order of buyer and key as ClaimInsertMany does. A claim that does not come
@@ -158,7 +186,10 @@ WITH given AS (
         unnest(@pool_ids::bigint[]) AS pool_id,
         unnest(@quantities::integer[]) AS quantity,
         unnest(@idempotency_keys::text[]) AS idempotency_key,
-        unnest(@queue_places::bigint[]) AS queue_place
+        unnest(@queue_places::bigint[]) AS queue_place,
+        unnest(@sale_ids::uuid[]) AS sale_id,
+        unnest(@claim_references::text[]) AS reference,
+        unnest(@metadatas::text[]) AS metadata
 )
 INSERT INTO claim (
     claim_id,
@@ -169,6 +200,9 @@ INSERT INTO claim (
     status,
     idempotency_key,
     queue_place,
+    sale_id,
+    reference,
+    metadata,
     created_at
 )
 SELECT
@@ -180,6 +214,9 @@ SELECT
     'queued',
     nullif(given.idempotency_key, ''),
     given.queue_place,
+    nullif(given.sale_id, '00000000-0000-0000-0000-000000000000'),
+    nullif(given.reference, ''),
+    nullif(given.metadata, '')::jsonb,
     coalesce(sqlc.narg('now')::timestamptz, now())
 FROM given
 JOIN product ON product.product_id = given.product_id
@@ -192,20 +229,53 @@ RETURNING
     claim.claim_id,
     claim.created_at;
 
+-- ClaimExtend lets holds, of which the caller has the lock, last longer, unless they have lapsed.
+-- name: ClaimExtend :execrows
+UPDATE claim
+SET expires_at = @expires_at
+WHERE claim.claim_id = @claim_id
+    AND claim.status = 'held'
+    AND claim.expires_at > coalesce(sqlc.narg('now')::timestamptz, clock_timestamp());
+
+-- ClaimForOrder reads transactions, of which the caller has the locks, as of this instant and not of the transaction's start, with the length of
+-- their holds where a sale has set it.
+-- name: ClaimForOrder :many
+SELECT
+    sqlc.embed(claim),
+    product.sku,
+    (claim.status = 'held' AND claim.expires_at <= coalesce(sqlc.narg('now')::timestamptz, clock_timestamp()))::boolean AS lapsed,
+    coalesce(sale.hold_seconds, 0)::integer AS hold_seconds,
+    return_pool(claim.pool_id, coalesce(sqlc.narg('now')::timestamptz, clock_timestamp()))::bigint AS return_pool_id
+FROM claim
+JOIN product ON product.product_id = claim.product_id
+LEFT JOIN sale ON sale.sale_id = claim.sale_id
+WHERE claim.claim_id = ANY(@claim_ids::uuid[])
+ORDER BY claim.claim_id;
+
+-- ClaimHeldOfBuyer names a buyer's holds, lapsed ones as well, the oldest first.
+-- name: ClaimHeldOfBuyer :many
+SELECT claim.claim_id
+FROM claim
+WHERE claim.buyer = @buyer
+    AND claim.status = 'held'
+ORDER BY claim.claim_id
+LIMIT @row_limit;
+
 -- ClaimHoldMany turns queued requests, of which the caller has the locks, into holds.
 -- name: ClaimHoldMany :many
 WITH given AS (
     SELECT
         unnest(@claim_ids::uuid[]) AS claim_id,
         unnest(@price_minors::bigint[]) AS price_minor,
-        unnest(@currencies::text[]) AS currency
+        unnest(@currencies::text[]) AS currency,
+        unnest(@hold_seconds::float8[]) AS hold_seconds
 )
 UPDATE claim
 SET
     status = 'held',
     price_minor = nullif(given.price_minor, -1),
     currency = nullif(given.currency, ''),
-    expires_at = coalesce(sqlc.narg('now')::timestamptz, now()) + sqlc.arg('hold_seconds')::float8 * interval '1 second'
+    expires_at = coalesce(sqlc.narg('now')::timestamptz, now()) + given.hold_seconds * interval '1 second'
 FROM given
 WHERE claim.claim_id = given.claim_id
     AND claim.status = 'queued'
@@ -226,7 +296,11 @@ WITH given AS (
         unnest(@quantities::integer[]) AS quantity,
         unnest(@idempotency_keys::text[]) AS idempotency_key,
         unnest(@price_minors::bigint[]) AS price_minor,
-        unnest(@currencies::text[]) AS currency
+        unnest(@currencies::text[]) AS currency,
+        unnest(@hold_seconds::float8[]) AS hold_seconds,
+        unnest(@sale_ids::uuid[]) AS sale_id,
+        unnest(@claim_references::text[]) AS reference,
+        unnest(@metadatas::text[]) AS metadata
 )
 INSERT INTO claim (
     claim_id,
@@ -238,6 +312,9 @@ INSERT INTO claim (
     idempotency_key,
     price_minor,
     currency,
+    sale_id,
+    reference,
+    metadata,
     created_at,
     expires_at
 )
@@ -251,8 +328,11 @@ SELECT
     nullif(given.idempotency_key, ''),
     nullif(given.price_minor, -1),
     nullif(given.currency, ''),
+    nullif(given.sale_id, '00000000-0000-0000-0000-000000000000'),
+    nullif(given.reference, ''),
+    nullif(given.metadata, '')::jsonb,
     coalesce(sqlc.narg('now')::timestamptz, now()),
-    coalesce(sqlc.narg('now')::timestamptz, now()) + sqlc.arg('hold_seconds')::float8 * interval '1 second'
+    coalesce(sqlc.narg('now')::timestamptz, now()) + given.hold_seconds * interval '1 second'
 FROM given
 ORDER BY
     given.buyer,
@@ -263,6 +343,44 @@ RETURNING
     claim.claim_id,
     claim.created_at,
     claim.expires_at;
+
+-- ClaimInsertOrdered records a claim that is ordered from the beginning, in place of one that has lapsed.
+-- name: ClaimInsertOrdered :exec
+INSERT INTO claim (
+    claim_id,
+    buyer,
+    product_id,
+    pool_id,
+    quantity,
+    status,
+    price_minor,
+    currency,
+    sale_id,
+    reference,
+    metadata,
+    created_at,
+    ended_at,
+    order_id,
+    replaces_claim_id
+)
+SELECT
+    @claim_id,
+    claim.buyer,
+    claim.product_id,
+    @pool_id,
+    @quantity,
+    'ordered',
+    claim.price_minor,
+    claim.currency,
+    claim.sale_id,
+    claim.reference,
+    claim.metadata,
+    coalesce(sqlc.narg('now')::timestamptz, clock_timestamp()),
+    coalesce(sqlc.narg('now')::timestamptz, clock_timestamp()),
+    @order_id,
+    claim.claim_id
+FROM claim
+WHERE claim.claim_id = @replaces_claim_id;
 
 -- ClaimLapsedPools names the pools in which a hold has lapsed. It jumps from pool to pool in the index, so its cost does not
 -- grow with the number of holds.
@@ -330,7 +448,10 @@ FOR UPDATE;
 
 -- ClaimLockLapsed locks the holds of a pool that lapsed first, at most row_limit, leaving out those that somebody else has locked.
 -- name: ClaimLockLapsed :many
-SELECT claim.claim_id
+SELECT
+    claim.claim_id,
+    claim.buyer,
+    claim.sale_id
 FROM claim
 WHERE claim.product_id = @product_id
     AND claim.pool_id = @pool_id
@@ -341,6 +462,34 @@ ORDER BY
     claim.claim_id
 LIMIT @row_limit
 FOR UPDATE SKIP LOCKED;
+
+-- ClaimLockLapsedOfBuyers locks the lapsed holds that buyers have in sales, sale_ids and buyers go in pairs, leaving out those that somebody else
+-- has locked.
+-- name: ClaimLockLapsedOfBuyers :many
+WITH asked AS (
+    SELECT
+        unnest(@sale_ids::uuid[]) AS sale_id,
+        unnest(@buyers::text[]) AS buyer
+),
+lapsed AS MATERIALIZED (
+    SELECT claim.claim_id
+    FROM asked
+    JOIN claim ON claim.buyer = asked.buyer AND claim.sale_id = asked.sale_id
+    WHERE claim.status = 'held'
+        AND claim.expires_at <= coalesce(sqlc.narg('now')::timestamptz, now())
+    ORDER BY claim.claim_id
+    FOR UPDATE OF claim SKIP LOCKED
+)
+SELECT lapsed.claim_id
+FROM lapsed;
+
+-- ClaimLockMany waits for transactions and locks them, in the order of their ids.
+-- name: ClaimLockMany :many
+SELECT claim.claim_id
+FROM claim
+WHERE claim.claim_id = ANY(@claim_ids::uuid[])
+ORDER BY claim.claim_id
+FOR UPDATE;
 
 -- ClaimLockQueued locks the next requests of queues, of whose heads the caller has the locks: from from_place on, in order, at most row_limit of
 -- each. It waits for those who cancel one.
@@ -359,6 +508,7 @@ waiting AS MATERIALIZED (
         next.pool_id,
         next.quantity,
         next.queue_place,
+        next.sale_id,
         next.created_at
     FROM asked
     CROSS JOIN LATERAL (
@@ -369,6 +519,7 @@ waiting AS MATERIALIZED (
             claim.pool_id,
             claim.quantity,
             claim.queue_place,
+            claim.sale_id,
             claim.created_at
         FROM claim
         WHERE claim.product_id = asked.product_id
@@ -387,6 +538,7 @@ SELECT
     waiting.pool_id,
     waiting.quantity,
     waiting.queue_place::bigint AS queue_place,
+    waiting.sale_id,
     waiting.created_at
 FROM waiting
 ORDER BY
@@ -417,6 +569,64 @@ WHERE claim.buyer = @buyer
     AND claim.status IN ('queued', 'held')
 ORDER BY claim.claim_id
 LIMIT 1000;
+
+-- ClaimOfOrders reads the lines of orders, with the units that they have or had and those that have left them.
+-- name: ClaimOfOrders :many
+SELECT
+    sqlc.embed(claim),
+    product.sku,
+    ARRAY(
+        SELECT claim_unit.unit_id
+        FROM claim_unit
+        WHERE claim_unit.claim_id = claim.claim_id
+        ORDER BY claim_unit.unit_id
+    )::uuid[] AS unit_ids,
+    ARRAY(
+        SELECT claim_unit.unit_id
+        FROM claim_unit
+        WHERE claim_unit.claim_id = claim.claim_id
+            AND claim_unit.released_at IS NOT NULL
+        ORDER BY claim_unit.unit_id
+    )::uuid[] AS returned_unit_ids,
+    return_pool(claim.pool_id, coalesce(sqlc.narg('now')::timestamptz, clock_timestamp()))::bigint AS return_pool_id
+FROM claim
+JOIN product ON product.product_id = claim.product_id
+WHERE claim.order_id = ANY(@order_ids::uuid[])
+ORDER BY claim.claim_id;
+
+-- ClaimOrderMany makes lines of an order of holds, of which the caller has the locks, unless they have lapsed at this instant. Without pay_by
+-- the order is paid.
+-- name: ClaimOrderMany :execrows
+WITH instant AS MATERIALIZED (
+    SELECT coalesce(sqlc.narg('now')::timestamptz, clock_timestamp()) AS at
+)
+UPDATE claim
+SET
+    status = 'ordered',
+    ended_at = instant.at,
+    order_id = @order_id,
+    unpaid = sqlc.narg('pay_by')::timestamptz IS NOT NULL,
+    pay_by = sqlc.narg('pay_by')::timestamptz
+FROM instant
+WHERE claim.claim_id = ANY(@claim_ids::uuid[])
+    AND claim.status = 'held'
+    AND claim.expires_at > instant.at;
+
+-- ClaimPayBy says when the units of an unpaid order come back by themselves; without a time: not before the provider was asked.
+-- name: ClaimPayBy :exec
+UPDATE claim
+SET pay_by = sqlc.narg('pay_by')::timestamptz
+WHERE claim.order_id = @order_id
+    AND claim.unpaid;
+
+-- ClaimPaid marks the lines of an order as paid for.
+-- name: ClaimPaid :exec
+UPDATE claim
+SET
+    unpaid = false,
+    pay_by = NULL
+WHERE claim.order_id = @order_id
+    AND claim.unpaid;
 
 -- ClaimQueuedCount counts the requests that buyers have queued.
 -- name: ClaimQueuedCount :many

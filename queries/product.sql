@@ -11,13 +11,25 @@ FROM product
 WHERE product.sku = @sku
 FOR NO KEY UPDATE;
 
+-- ProductBySkusForUpdate locks products, in the order of their ids: whoever changes when they are sold.
+-- name: ProductBySkusForUpdate :many
+SELECT
+    product.product_id,
+    product.sku
+FROM product
+WHERE product.sku = ANY(@skus::text[])
+ORDER BY product.product_id
+FOR NO KEY UPDATE;
+
 -- ProductDeleteRehearsal deletes the product's row, if it is a rehearsal's.
 -- name: ProductDeleteRehearsal :execrows
 DELETE FROM product
 WHERE product.product_id = @product_id
     AND product.rehearsal;
 
--- ProductForClaim reads what a claim needs to know of each product, by SKU: also from where to where its queue is not settled.
+-- ProductForClaim reads what a claim needs to know of each product, by SKU: also from where to where the queue of its common pool is not
+-- settled, and whether it is in a sale that is not over, and
+-- whether it ever had an allotment.
 -- name: ProductForClaim :many
 SELECT
     product.product_id,
@@ -25,9 +37,24 @@ SELECT
     product.selling,
     product.price_minor,
     product.currency,
+    (selling.paused_at IS NOT NULL)::boolean AS paused,
+    EXISTS (
+        SELECT 1
+        FROM sale_item
+        JOIN sale ON sale.sale_id = sale_item.sale_id
+        WHERE sale_item.product_id = product.product_id
+            AND sale.stage = 'scheduled'
+    )::boolean AS in_sale,
+    EXISTS (
+        SELECT 1
+        FROM sale_item
+        WHERE sale_item.product_id = product.product_id
+            AND sale_item.quantity IS NOT NULL
+    )::boolean AS had_allotments,
     coalesce(queue_head.place, 0)::bigint AS queue_head_place,
     coalesce(queue_tail.place, 0)::bigint AS queue_tail_place
 FROM product
+CROSS JOIN selling
 LEFT JOIN queue_tail
     ON queue_tail.product_id = product.product_id
     AND queue_tail.pool_id = 0

@@ -1,41 +1,77 @@
--- StockTokenAvailability counts, for what buyers see: tokens up to cap + 1, units in lapsed holds, and when the first of the others may come back.
+-- StockTokenAvailability counts, for what buyers see: tokens of the common pool and of one more pool, up to cap + 1, units in lapsed holds and
+-- overdue orders, and when the first of the others may come back. product_ids and pool_ids go in pairs.
 -- name: StockTokenAvailability :many
+WITH asked AS (
+    SELECT
+        unnest(@product_ids::bigint[]) AS product_id,
+        unnest(@pool_ids::bigint[]) AS pool_id
+)
 SELECT
-    product.product_id,
+    asked.product_id::bigint AS product_id,
     (
         SELECT count(*)
         FROM (
             SELECT 1
             FROM stock_token
-            WHERE stock_token.product_id = product.product_id
+            WHERE stock_token.product_id = asked.product_id
+                AND stock_token.pool_id IN (0, asked.pool_id)
             LIMIT sqlc.arg('cap')::bigint + 1
         ) AS some_tokens
     )::bigint AS token_count,
-    coalesce((
-        SELECT sum(claim.quantity)
-        FROM claim
-        WHERE claim.product_id = product.product_id
-            AND claim.status = 'held'
-            AND claim.expires_at <= coalesce(sqlc.narg('now')::timestamptz, now())
-    ), 0)::bigint AS lapsed_units,
+    (
+        coalesce((
+            SELECT sum(claim.quantity)
+            FROM claim
+            WHERE claim.product_id = asked.product_id
+                AND claim.status = 'held'
+                AND claim.expires_at <= coalesce(sqlc.narg('now')::timestamptz, now())
+        ), 0)
+        + coalesce((
+            SELECT sum(claim.quantity)
+            FROM claim
+            WHERE claim.product_id = asked.product_id
+                AND claim.unpaid
+                AND claim.pay_by <= coalesce(sqlc.narg('now')::timestamptz, now())
+        ), 0)
+    )::bigint AS lapsed_units,
     (
         SELECT claim.expires_at
         FROM claim
-        WHERE claim.product_id = product.product_id
-            AND claim.pool_id = 0
+        WHERE claim.product_id = asked.product_id
             AND claim.status = 'held'
             AND claim.expires_at > coalesce(sqlc.narg('now')::timestamptz, now())
         ORDER BY claim.expires_at
         LIMIT 1
-    ) AS next_release_at,
-    EXISTS (
-        SELECT 1
+    ) AS next_expiry,
+    (
+        SELECT claim.pay_by
         FROM claim
-        WHERE claim.product_id = product.product_id
-            AND claim.status = 'ordered'
-    )::boolean AS any_ordered
-FROM product
-WHERE product.product_id = ANY(@product_ids::bigint[]);
+        WHERE claim.product_id = asked.product_id
+            AND claim.unpaid
+            AND claim.pay_by > coalesce(sqlc.narg('now')::timestamptz, now())
+        ORDER BY claim.pay_by
+        LIMIT 1
+    ) AS next_overdue,
+    (
+        EXISTS (
+            SELECT 1
+            FROM claim
+            WHERE claim.product_id = asked.product_id
+                AND claim.unpaid
+        )
+        OR EXISTS (
+            SELECT 1
+            FROM claim
+            WHERE claim.product_id = asked.product_id
+                AND claim.status = 'held'
+        )
+        OR EXISTS (
+            SELECT 1
+            FROM stock_token
+            WHERE stock_token.product_id = asked.product_id
+        )
+    )::boolean AS may_return
+FROM asked;
 
 -- StockTokenDeleteByProduct is for rehearsal products.
 -- name: StockTokenDeleteByProduct :exec
@@ -48,6 +84,7 @@ WHERE stock_token.product_id = @product_id;
 WITH asked AS (
     SELECT
         unnest(@product_ids::bigint[]) AS product_id,
+        unnest(@pool_ids::bigint[]) AS pool_id,
         unnest(@from_positions::bigint[]) AS from_position
 )
 SELECT asked.product_id::bigint AS product_id
@@ -56,7 +93,7 @@ WHERE EXISTS (
         SELECT 1
         FROM stock_token
         WHERE stock_token.product_id = asked.product_id
-            AND stock_token.pool_id = 0
+            AND stock_token.pool_id = asked.pool_id
             AND stock_token.position >= asked.from_position
     )
     OR EXISTS (
@@ -69,13 +106,66 @@ WHERE EXISTS (
         SELECT 1
         FROM claim
         WHERE claim.product_id = asked.product_id
-            AND claim.status = 'ordered'
+            AND claim.unpaid
     )
     OR EXISTS (
         SELECT 1
         FROM stock_token
         WHERE stock_token.product_id = asked.product_id
     );
+
+-- StockTokenLeft names the pools in which there is a token behind a position, locked or not.
+-- name: StockTokenLeft :many
+WITH asked AS (
+    SELECT
+        unnest(@product_ids::bigint[]) AS product_id,
+        unnest(@pool_ids::bigint[]) AS pool_id,
+        unnest(@positions::bigint[]) AS position
+)
+SELECT
+    asked.product_id::bigint AS product_id,
+    asked.pool_id::bigint AS pool_id
+FROM asked
+WHERE EXISTS (
+    SELECT 1
+    FROM stock_token
+    WHERE stock_token.product_id = asked.product_id
+        AND stock_token.pool_id = asked.pool_id
+        AND stock_token.position > asked.position
+);
+
+-- StockTokenMove moves tokens, the lowest positions first, from one pool of a product to another, at new, higher positions, and says how many. It
+-- passes by tokens that somebody has locked.
+-- name: StockTokenMove :execrows
+WITH picked AS MATERIALIZED (
+    SELECT stock_token.position
+    FROM stock_token
+    WHERE stock_token.product_id = @product_id
+        AND stock_token.pool_id = @from_pool_id
+    ORDER BY stock_token.position
+    LIMIT @quantity
+    FOR UPDATE SKIP LOCKED
+),
+taken AS (
+    DELETE FROM stock_token
+    USING picked
+    WHERE stock_token.product_id = @product_id
+        AND stock_token.pool_id = @from_pool_id
+        AND stock_token.position = picked.position
+    RETURNING stock_token.unit_id
+)
+INSERT INTO stock_token (
+    product_id,
+    pool_id,
+    position,
+    unit_id
+)
+SELECT
+    @product_id,
+    @to_pool_id::bigint,
+    nextval('stock_token_position'),
+    taken.unit_id
+FROM taken;
 
 -- StockTokenPick locks, for each wanted pool, up to so many tokens of the lowest positions from from_position (included) to
 -- below_position (excluded), passing by those that somebody else has locked. MATERIALIZED, and the LIMIT inside LATERAL: each
@@ -117,7 +207,7 @@ SELECT
 FROM picked;
 
 -- StockTokenReckon tells, from one snapshot, why a pool has nothing: how many tokens are to be seen in it (up to the limit, locked ones too),
--- when the first hold of the product ends, and whether any unit of the product can still come back.
+-- when the first hold of it ends or the first unpaid order is overdue, and whether any unit of the product can still come back.
 -- name: StockTokenReckon :many
 WITH asked AS (
     SELECT
@@ -146,7 +236,16 @@ SELECT
             AND claim.status = 'held'
         ORDER BY claim.expires_at
         LIMIT 1
-    ) AS next_release_at,
+    ) AS next_expiry,
+    (
+        SELECT claim.pay_by
+        FROM claim
+        WHERE claim.product_id = asked.product_id
+            AND claim.pool_id = asked.pool_id
+            AND claim.unpaid
+        ORDER BY claim.pay_by
+        LIMIT 1
+    ) AS next_overdue,
     (
         EXISTS (
             SELECT 1
@@ -163,13 +262,13 @@ SELECT
             SELECT 1
             FROM claim
             WHERE claim.product_id = asked.product_id
-                AND claim.status = 'ordered'
+                AND claim.unpaid
         )
     )::boolean AS may_return,
     coalesce(sqlc.narg('now')::timestamptz, now())::timestamptz AS reckoned_at
 FROM asked;
 
--- StockTokenStock counts the units of a product by place, from one snapshot. Units in lapsed holds count as available.
+-- StockTokenStock counts the units of a product by place, from one snapshot. Units in lapsed holds and overdue orders count as available.
 -- name: StockTokenStock :one
 SELECT
     coalesce((
@@ -196,14 +295,34 @@ SELECT
             AND claim.status = 'held'
             AND claim.expires_at > coalesce(sqlc.narg('now')::timestamptz, now())
     ), 0)::bigint AS held,
+    coalesce((
+        SELECT sum(claim.quantity)
+        FROM claim
+        WHERE claim.product_id = @product_id
+            AND claim.unpaid
+    ), 0)::bigint AS unpaid,
+    coalesce((
+        SELECT sum(claim.quantity)
+        FROM claim
+        WHERE claim.product_id = @product_id
+            AND claim.unpaid
+            AND claim.pay_by <= coalesce(sqlc.narg('now')::timestamptz, now())
+    ), 0)::bigint AS overdue,
     (
         SELECT count(*)
         FROM claim
         JOIN claim_unit ON claim_unit.claim_id = claim.claim_id
         WHERE claim.product_id = @product_id
             AND claim.status = 'ordered'
+            AND NOT claim.unpaid
             AND claim_unit.released_at IS NULL
-    )::bigint AS ordered,
+    )::bigint AS sold,
+    (
+        SELECT count(*)
+        FROM quarantine_unit
+        WHERE quarantine_unit.product_id = @product_id
+            AND quarantine_unit.left_at IS NULL
+    )::bigint AS quarantine,
     coalesce((
         SELECT sum(withdrawal.quantity)
         FROM withdrawal

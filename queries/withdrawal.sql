@@ -18,6 +18,7 @@ INSERT INTO withdrawal (
     product_id,
     quantity,
     reason,
+    place,
     api_key_id,
     idempotency_key,
     created_at
@@ -26,6 +27,7 @@ INSERT INTO withdrawal (
     @product_id,
     @quantity,
     @reason,
+    @place,
     @api_key_id,
     @idempotency_key,
     coalesce(sqlc.narg('now')::timestamptz, now())

@@ -23,6 +23,8 @@ type Config struct {
 	DataDir           string
 	Migrate           bool
 	Hold              time.Duration
+	HoldMax           time.Duration
+	Payment           string // test or none
 	MaxQuantity       int
 	ShowStock         int
 	BuyerSecret       Secret // empty: none was configured
@@ -92,6 +94,10 @@ func table(dataDir string) []setting {
 			accepts: texts(func(c *Config) *[]string { return &c.CORSOrigins }, "an origin, such as https://shop.example.com, or *", isOrigin)},
 		{name: "hold", initial: "10m", about: "How long a claim keeps its units outside a sale.",
 			accepts: duration(func(c *Config) *time.Duration { return &c.Hold }, time.Second, 24*time.Hour)},
+		{name: "hold-max", initial: "1h", about: "How long a hold can be made to last in all, by the shop that extends it.",
+			accepts: duration(func(c *Config) *time.Duration { return &c.HoldMax }, time.Second, 30*24*time.Hour)},
+		{name: "payment", initial: "test", about: "Who takes the money for orders: test moves none and takes pretended cards; none leaves payment to the shop beside us, which confirms.",
+			accepts: oneOf(func(c *Config) *string { return &c.Payment }, choice[string]{"test", "test"}, choice[string]{"none", "none"})},
 		{name: "max-quantity", initial: "10", about: "The most units that one claim may ask for outside a sale.",
 			accepts: number(func(c *Config) *int { return &c.MaxQuantity }, 1, 1000)},
 		{name: "show-stock", initial: "1000", about: "The largest number of available units shown to buyers; more than that is shown as this number.",

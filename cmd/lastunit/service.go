@@ -21,6 +21,7 @@ import (
 	"github.com/lastunit/lastunit/db/migrations"
 	"github.com/lastunit/lastunit/internal/background"
 	"github.com/lastunit/lastunit/internal/httpapi"
+	"github.com/lastunit/lastunit/internal/payment"
 	"github.com/lastunit/lastunit/internal/pgdb"
 	"github.com/lastunit/lastunit/internal/pgserver"
 	"github.com/lastunit/lastunit/internal/shop"
@@ -48,6 +49,7 @@ type service struct {
 	listener net.Listener
 	postgres *pgserver.Server // nil when the database is somebody else's
 	pool     *pgxpool.Pool
+	provider *payment.Test // nil when payments are somebody else's
 	server   *http.Server
 	loops    chan struct{} // closed when the background loops have ended
 	stop     context.CancelFunc
@@ -72,8 +74,15 @@ func startService(ctx context.Context, cfg Config, log *slog.Logger) (s *service
 	if s.secret, err = buyerSecret(cfg); err != nil {
 		return s, err
 	}
+	var provider payment.Provider
+	if cfg.Payment == "test" {
+		s.provider = payment.NewTest(s.pool, payment.TestOptions{Notify: s.paymentChanged})
+		provider = s.provider
+	}
 	s.Shop = shop.New(s.pool, shop.Options{
+		Provider:      provider,
 		Hold:          cfg.Hold,
+		HoldMax:       cfg.HoldMax,
 		MaxQuantity:   cfg.MaxQuantity,
 		ShowStock:     cfg.ShowStock,
 		Waiting:       cfg.MaxWaiting,
@@ -106,12 +115,30 @@ func startService(ctx context.Context, cfg Config, log *slog.Logger) (s *service
 		defer close(s.loops)
 		background.Run(running, log,
 			background.Loop{Name: "expire lapsed holds", Every: cfg.SweepEvery, Run: s.ExpireLapsed},
+			background.Loop{Name: "cancel overdue orders", Every: cfg.SweepEvery, Run: s.CancelOverdue},
+			background.Loop{Name: "ask for payments", Every: 250 * time.Millisecond, Run: s.TendPayments},
+			background.Loop{Name: "open and close sales", Every: 250 * time.Millisecond, Run: s.TendSales},
+			background.Loop{Name: "publish events", Every: 250 * time.Millisecond, Run: s.PublishEvents},
+			background.Loop{Name: "tell of stock that came back", Every: 5 * time.Second, Run: s.TellRefilled},
+			background.Loop{Name: "remove old idempotency keys", Every: time.Minute, Run: s.ForgetKeys},
 			background.Loop{Name: "settle queues that nobody settles", Every: 500 * time.Millisecond, Run: s.SettleQueues},
 			background.Loop{Name: "remove old transactions without units", Every: time.Minute, Run: s.RemoveWithoutUnits},
 			background.Loop{Name: "measure the database's clock", Every: 5 * time.Second, Run: s.SyncClock},
 		)
 	}()
 	return s, nil
+}
+
+// paymentChanged is told by the payment provider, which may do so before the shop is there or after it has gone: then the shop asks by itself.
+func (s *service) paymentChanged(id shop.ID) {
+	if s.Shop == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	if err := s.PaymentChanged(ctx, id); err != nil {
+		s.log.Debug("a payment that has changed could not be recorded, and is asked for later", "payment_id", id, "error", err)
+	}
 }
 
 func (s *service) openDatabase(ctx context.Context) (err error) {
@@ -176,6 +203,9 @@ func (s *service) close() {
 	}
 	if s.server != nil {
 		<-s.loops
+	}
+	if s.provider != nil {
+		s.provider.Close()
 	}
 	if s.Shop != nil {
 		s.Close()

@@ -165,27 +165,137 @@ func (q *Queries) AuditKeyOnce(ctx context.Context, db DBTX, arg AuditKeyOncePar
 	return items, nil
 }
 
+const auditMoney = `-- name: AuditMoney :many
+WITH of_product AS MATERIALIZED (
+    SELECT DISTINCT claim.order_id
+    FROM claim
+    WHERE claim.product_id = $2
+        AND claim.status = 'ordered'
+),
+book AS (
+    SELECT
+        shop_order.order_id,
+        shop_order.status,
+        shop_order.provider,
+        coalesce(shop_order.total_minor, 0) AS total_minor,
+        shop_order.refunded_minor,
+        coalesce((
+            SELECT sum(payment.amount_minor)
+            FROM payment
+            WHERE payment.order_id = shop_order.order_id
+                AND payment.status = 'succeeded'
+        ), 0) AS paid_minor,
+        coalesce((
+            SELECT sum(payment.refunded_minor)
+            FROM payment
+            WHERE payment.order_id = shop_order.order_id
+        ), 0) AS payment_refunded_minor,
+        coalesce((
+            SELECT sum(refund.amount_minor)
+            FROM refund
+            WHERE refund.order_id = shop_order.order_id
+        ), 0) AS refund_minor,
+        coalesce((
+            SELECT sum(claim.price_minor * claim.quantity)
+            FROM claim
+            WHERE claim.order_id = shop_order.order_id
+        ), 0) AS line_minor,
+        coalesce((
+            SELECT sum(claim.price_minor)
+            FROM claim
+            JOIN claim_unit ON claim_unit.claim_id = claim.claim_id
+            WHERE claim.order_id = shop_order.order_id
+                AND claim_unit.outcome IN ('returned', 'quarantined', 'written_off')
+        ), 0) AS returned_minor
+    FROM of_product
+    JOIN shop_order ON shop_order.order_id = of_product.order_id
+)
+SELECT
+    book.order_id,
+    book.status,
+    book.total_minor::bigint AS total_minor,
+    book.paid_minor::bigint AS paid_minor,
+    book.refunded_minor,
+    book.refund_minor::bigint AS refund_minor
+FROM book
+WHERE (book.total_minor <> 0 AND book.line_minor <> book.total_minor)
+    OR book.refunded_minor <> book.refund_minor
+    OR (book.provider <> 'external' AND book.payment_refunded_minor <> book.refunded_minor)
+    OR (book.provider <> 'external' AND book.status IN ('paid', 'refunded') AND book.paid_minor <> book.total_minor)
+    OR (book.status = 'cancelled' AND book.paid_minor <> book.refunded_minor)
+    OR (book.status = 'awaiting_payment' AND book.paid_minor <> 0)
+    OR (book.total_minor <> 0 AND book.status IN ('paid', 'refunded') AND book.returned_minor <> book.refunded_minor)
+ORDER BY book.order_id
+LIMIT $1
+`
+
+type AuditMoneyParams struct {
+	RowLimit  int32
+	ProductID int64
+}
+
+type AuditMoneyRow struct {
+	OrderID       pgdb.ID
+	Status        string
+	TotalMinor    int64
+	PaidMinor     int64
+	RefundedMinor int64
+	RefundMinor   int64
+}
+
+// AuditMoney finds orders with lines of a product whose money does not add up: paid orders without as much money as they cost, money that was taken for
+// orders that have nothing for it and was not given back, and refunds that are more or less than what was counted.
+func (q *Queries) AuditMoney(ctx context.Context, db DBTX, arg AuditMoneyParams) ([]AuditMoneyRow, error) {
+	rows, err := db.Query(ctx, auditMoney, arg.RowLimit, arg.ProductID)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []AuditMoneyRow
+	for rows.Next() {
+		var i AuditMoneyRow
+		if err := rows.Scan(
+			&i.OrderID,
+			&i.Status,
+			&i.TotalMinor,
+			&i.PaidMinor,
+			&i.RefundedMinor,
+			&i.RefundMinor,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const auditOnePlace = `-- name: AuditOnePlace :many
 SELECT DISTINCT
     placed.unit_id,
     placed.has_token,
     placed.claim_id,
-    placed.is_withdrawn
+    placed.is_withdrawn,
+    placed.is_quarantined
 FROM (
     SELECT
         unit.unit_id,
         (stock_token.unit_id IS NOT NULL)::boolean AS has_token,
         claim_unit.claim_id,
         (withdrawal_unit.unit_id IS NOT NULL)::boolean AS is_withdrawn,
+        (quarantine_unit.unit_id IS NOT NULL)::boolean AS is_quarantined,
         count(*) OVER (PARTITION BY unit.unit_id) AS rows_of_unit
     FROM unit
     LEFT JOIN stock_token ON stock_token.unit_id = unit.unit_id
     LEFT JOIN claim_unit ON claim_unit.unit_id = unit.unit_id AND claim_unit.released_at IS NULL
     LEFT JOIN withdrawal_unit ON withdrawal_unit.unit_id = unit.unit_id
+    LEFT JOIN quarantine_unit ON quarantine_unit.unit_id = unit.unit_id AND quarantine_unit.left_at IS NULL
     WHERE unit.product_id = $1
 ) AS placed
 WHERE placed.rows_of_unit > 1
-    OR placed.has_token::integer + (placed.claim_id IS NOT NULL)::integer + placed.is_withdrawn::integer <> 1
+    OR placed.has_token::integer + (placed.claim_id IS NOT NULL)::integer + placed.is_withdrawn::integer + placed.is_quarantined::integer <> 1
 ORDER BY
     placed.unit_id,
     placed.claim_id
@@ -198,10 +308,11 @@ type AuditOnePlaceParams struct {
 }
 
 type AuditOnePlaceRow struct {
-	UnitID      pgdb.ID
-	HasToken    bool
-	ClaimID     *pgdb.ID
-	IsWithdrawn bool
+	UnitID        pgdb.ID
+	HasToken      bool
+	ClaimID       *pgdb.ID
+	IsWithdrawn   bool
+	IsQuarantined bool
 }
 
 // AuditOnePlace finds a product's units that are in no place, or in more than one. It does not rest on the unique indexes that ought to keep a
@@ -220,7 +331,126 @@ func (q *Queries) AuditOnePlace(ctx context.Context, db DBTX, arg AuditOnePlaceP
 			&i.HasToken,
 			&i.ClaimID,
 			&i.IsWithdrawn,
+			&i.IsQuarantined,
 		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const auditOrderState = `-- name: AuditOrderState :many
+SELECT
+    claim.claim_id,
+    claim.order_id::uuid AS order_id,
+    coalesce(shop_order.status, 'missing')::text AS order_status,
+    claim.unpaid,
+    live.unit_count::bigint AS unit_count
+FROM claim
+LEFT JOIN shop_order ON shop_order.order_id = claim.order_id
+CROSS JOIN LATERAL (
+    SELECT
+        count(*) FILTER (WHERE claim_unit.released_at IS NULL) AS unit_count,
+        count(*) FILTER (WHERE claim_unit.released_at IS NOT NULL AND claim_unit.outcome IS NULL) AS strange_count
+    FROM claim_unit
+    WHERE claim_unit.claim_id = claim.claim_id
+) AS live
+WHERE claim.product_id = $1
+    AND claim.status = 'ordered'
+    AND (
+        shop_order.order_id IS NULL
+        OR shop_order.buyer <> claim.buyer
+        OR claim.unpaid <> (shop_order.status = 'awaiting_payment')
+        OR (shop_order.status IN ('cancelled', 'refunded') AND live.unit_count > 0)
+        OR (shop_order.status = 'awaiting_payment' AND live.unit_count <> claim.quantity)
+        OR live.strange_count > 0
+    )
+ORDER BY claim.claim_id
+LIMIT $2
+`
+
+type AuditOrderStateParams struct {
+	ProductID int64
+	RowLimit  int32
+}
+
+type AuditOrderStateRow struct {
+	ClaimID     pgdb.ID
+	OrderID     pgdb.ID
+	OrderStatus string
+	Unpaid      bool
+	UnitCount   int64
+}
+
+// AuditOrderState finds lines of orders of a product that do not fit the state of their order: units that an ended order still has, ones that a live
+// order has lost, and lines that are taken for unpaid though they are not, or the other way round.
+func (q *Queries) AuditOrderState(ctx context.Context, db DBTX, arg AuditOrderStateParams) ([]AuditOrderStateRow, error) {
+	rows, err := db.Query(ctx, auditOrderState, arg.ProductID, arg.RowLimit)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []AuditOrderStateRow
+	for rows.Next() {
+		var i AuditOrderStateRow
+		if err := rows.Scan(
+			&i.ClaimID,
+			&i.OrderID,
+			&i.OrderStatus,
+			&i.Unpaid,
+			&i.UnitCount,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const auditPools = `-- name: AuditPools :many
+SELECT
+    stock_token.unit_id,
+    stock_token.pool_id,
+    coalesce(sale.stage, 'missing')::text AS stage
+FROM stock_token
+LEFT JOIN sale ON sale.pool_id = stock_token.pool_id
+LEFT JOIN sale_item ON sale_item.sale_id = sale.sale_id AND sale_item.product_id = stock_token.product_id
+WHERE stock_token.product_id = $1
+    AND stock_token.pool_id <> 0
+    AND (sale.sale_id IS NULL OR sale.stage <> 'scheduled' OR sale_item.quantity IS NULL)
+ORDER BY stock_token.position
+LIMIT $2
+`
+
+type AuditPoolsParams struct {
+	ProductID int64
+	RowLimit  int32
+}
+
+type AuditPoolsRow struct {
+	UnitID pgdb.ID
+	PoolID int64
+	Stage  string
+}
+
+// AuditPools finds tokens of a product in a pool that is not theirs: of no sale, of one that is a draft or closed, or of one without an allotment.
+func (q *Queries) AuditPools(ctx context.Context, db DBTX, arg AuditPoolsParams) ([]AuditPoolsRow, error) {
+	rows, err := db.Query(ctx, auditPools, arg.ProductID, arg.RowLimit)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []AuditPoolsRow
+	for rows.Next() {
+		var i AuditPoolsRow
+		if err := rows.Scan(&i.UnitID, &i.PoolID, &i.Stage); err != nil {
 			return nil, err
 		}
 		items = append(items, i)
@@ -263,6 +493,88 @@ func (q *Queries) AuditProducts(ctx context.Context, db DBTX, arg AuditProductsP
 	for rows.Next() {
 		var i AuditProductsRow
 		if err := rows.Scan(&i.ProductID, &i.SKU); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const auditPurchaseLimit = `-- name: AuditPurchaseLimit :many
+WITH of_product AS MATERIALIZED (
+    SELECT DISTINCT
+        claim.sale_id,
+        claim.buyer
+    FROM claim
+    WHERE claim.product_id = $2
+        AND claim.sale_id IS NOT NULL
+        AND claim.status IN ('held', 'ordered')
+),
+has AS (
+    SELECT
+        of_product.sale_id,
+        of_product.buyer,
+        (
+            SELECT count(*)
+            FROM claim
+            JOIN claim_unit ON claim_unit.claim_id = claim.claim_id AND claim_unit.released_at IS NULL
+            WHERE claim.sale_id = of_product.sale_id
+                AND claim.buyer = of_product.buyer
+                AND claim.status IN ('held', 'ordered')
+        ) AS unit_count
+    FROM of_product
+)
+SELECT
+    has.sale_id::uuid AS sale_id,
+    has.buyer,
+    has.unit_count::bigint AS unit_count,
+    coalesce(sale_buyer.unit_count, -1)::bigint AS counted,
+    coalesce(sale.purchase_limit, 0)::bigint AS purchase_limit
+FROM has
+LEFT JOIN sale_buyer ON sale_buyer.sale_id = has.sale_id AND sale_buyer.buyer = has.buyer
+LEFT JOIN sale ON sale.sale_id = has.sale_id
+WHERE sale_buyer.unit_count IS DISTINCT FROM has.unit_count
+    OR has.unit_count > sale.purchase_limit
+ORDER BY
+    has.sale_id,
+    has.buyer
+LIMIT $1
+`
+
+type AuditPurchaseLimitParams struct {
+	RowLimit  int32
+	ProductID int64
+}
+
+type AuditPurchaseLimitRow struct {
+	SaleID        pgdb.ID
+	Buyer         string
+	UnitCount     int64
+	Counted       int64
+	PurchaseLimit int64
+}
+
+// AuditPurchaseLimit finds buyers who have units of a product through sales, and of whom it is not counted how many units they have of a sale, or who have more than
+// they may.
+func (q *Queries) AuditPurchaseLimit(ctx context.Context, db DBTX, arg AuditPurchaseLimitParams) ([]AuditPurchaseLimitRow, error) {
+	rows, err := db.Query(ctx, auditPurchaseLimit, arg.RowLimit, arg.ProductID)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []AuditPurchaseLimitRow
+	for rows.Next() {
+		var i AuditPurchaseLimitRow
+		if err := rows.Scan(
+			&i.SaleID,
+			&i.Buyer,
+			&i.UnitCount,
+			&i.Counted,
+			&i.PurchaseLimit,
+		); err != nil {
 			return nil, err
 		}
 		items = append(items, i)

@@ -19,7 +19,7 @@ WITH asked AS (
         unnest($3::text[]) AS buyer
 )
 SELECT
-    claim.claim_id, claim.buyer, claim.product_id, claim.pool_id, claim.quantity, claim.status, claim.idempotency_key, claim.price_minor, claim.currency, claim.created_at, claim.expires_at, claim.ended_at, claim.queue_place, claim.reason, claim.reason_members,
+    claim.claim_id, claim.buyer, claim.product_id, claim.pool_id, claim.quantity, claim.status, claim.idempotency_key, claim.price_minor, claim.currency, claim.created_at, claim.expires_at, claim.ended_at, claim.queue_place, claim.reason, claim.reason_members, claim.sale_id, claim.reference, claim.metadata, claim.order_id, claim.unpaid, claim.pay_by, claim.replaces_claim_id,
     product.sku,
     (claim.status = 'held' AND claim.expires_at <= coalesce($1::timestamptz, now()))::boolean AS lapsed,
     ARRAY(
@@ -78,6 +78,13 @@ func (q *Queries) ClaimByIDs(ctx context.Context, db DBTX, arg ClaimByIDsParams)
 			&i.Claim.QueuePlace,
 			&i.Claim.Reason,
 			&i.Claim.ReasonMembers,
+			&i.Claim.SaleID,
+			&i.Claim.Reference,
+			&i.Claim.Metadata,
+			&i.Claim.OrderID,
+			&i.Claim.Unpaid,
+			&i.Claim.PayBy,
+			&i.Claim.ReplacesClaimID,
 			&i.SKU,
 			&i.Lapsed,
 			&i.UnitIds,
@@ -100,7 +107,7 @@ WITH asked AS (
         unnest($3::text[]) AS idempotency_key
 )
 SELECT
-    claim.claim_id, claim.buyer, claim.product_id, claim.pool_id, claim.quantity, claim.status, claim.idempotency_key, claim.price_minor, claim.currency, claim.created_at, claim.expires_at, claim.ended_at, claim.queue_place, claim.reason, claim.reason_members,
+    claim.claim_id, claim.buyer, claim.product_id, claim.pool_id, claim.quantity, claim.status, claim.idempotency_key, claim.price_minor, claim.currency, claim.created_at, claim.expires_at, claim.ended_at, claim.queue_place, claim.reason, claim.reason_members, claim.sale_id, claim.reference, claim.metadata, claim.order_id, claim.unpaid, claim.pay_by, claim.replaces_claim_id,
     product.sku,
     (claim.status = 'held' AND claim.expires_at <= coalesce($1::timestamptz, now()))::boolean AS lapsed,
     ARRAY(
@@ -159,6 +166,13 @@ func (q *Queries) ClaimByKeys(ctx context.Context, db DBTX, arg ClaimByKeysParam
 			&i.Claim.QueuePlace,
 			&i.Claim.Reason,
 			&i.Claim.ReasonMembers,
+			&i.Claim.SaleID,
+			&i.Claim.Reference,
+			&i.Claim.Metadata,
+			&i.Claim.OrderID,
+			&i.Claim.Unpaid,
+			&i.Claim.PayBy,
+			&i.Claim.ReplacesClaimID,
 			&i.SKU,
 			&i.Lapsed,
 			&i.UnitIds,
@@ -266,9 +280,13 @@ WITH ended AS (
         AND ($3::boolean OR claim.expires_at <= coalesce($1::timestamptz, clock_timestamp()))
     RETURNING
         claim.claim_id,
+        claim.buyer,
+        claim.sale_id,
         claim.product_id,
         claim.pool_id,
-        claim.status
+        claim.quantity,
+        claim.status,
+        claim.expires_at
 ),
 freed AS (
     UPDATE claim_unit
@@ -290,14 +308,37 @@ returned AS (
     )
     SELECT
         freed.product_id,
-        freed.pool_id,
+        return_pool(freed.pool_id, coalesce($1::timestamptz, clock_timestamp())),
         nextval('stock_token_position'),
         freed.unit_id
     FROM freed
+),
+uncounted AS (
+    UPDATE sale_buyer
+    SET
+        unit_count = sale_buyer.unit_count - gone.unit_count,
+        cool_until = greatest(sale_buyer.cool_until, gone.cool_until)
+    FROM (
+        SELECT
+            ended.sale_id,
+            ended.buyer,
+            sum(ended.quantity) AS unit_count,
+            max(ended.expires_at + sale.cooldown_seconds * interval '1 second')
+                FILTER (WHERE ended.status = 'expired' AND sale.cooldown_seconds > 0) AS cool_until
+        FROM ended
+        JOIN sale ON sale.sale_id = ended.sale_id
+        GROUP BY
+            ended.sale_id,
+            ended.buyer
+    ) AS gone
+    WHERE sale_buyer.sale_id = gone.sale_id
+        AND sale_buyer.buyer = gone.buyer
 )
 SELECT
     ended.claim_id,
-    ended.status
+    ended.status,
+    ended.product_id,
+    ended.pool_id
 FROM ended
 `
 
@@ -308,13 +349,16 @@ type ClaimEndParams struct {
 }
 
 type ClaimEndRow struct {
-	ClaimID pgdb.ID
-	Status  string
+	ClaimID   pgdb.ID
+	Status    string
+	ProductID int64
+	PoolID    int64
 }
 
-// ClaimEnd ends holds, of which the caller has the locks, and gives their units back to the pool that they came from, at new, higher
-// positions. It is decided by the clock at this instant, not at the transaction's start, which may lie before a long wait for
-// the lock: a hold that has lapsed becomes expired, another becomes released if that is asked for, and else stays.
+// ClaimEnd ends holds, of which the caller has the locks, and those of their buyers' sale_buyer rows, and gives their units back to the pool
+// that they came from, at new, higher positions; to the common pool when its sale is over. It is decided by the clock at this instant, not at the
+// transaction's start, which may lie before a long wait for the lock: a hold that has lapsed becomes expired, another becomes released if
+// that is asked for, and else stays.
 func (q *Queries) ClaimEnd(ctx context.Context, db DBTX, arg ClaimEndParams) ([]ClaimEndRow, error) {
 	rows, err := db.Query(ctx, claimEnd, arg.Now, arg.ClaimIds, arg.Release)
 	if err != nil {
@@ -324,7 +368,12 @@ func (q *Queries) ClaimEnd(ctx context.Context, db DBTX, arg ClaimEndParams) ([]
 	var items []ClaimEndRow
 	for rows.Next() {
 		var i ClaimEndRow
-		if err := rows.Scan(&i.ClaimID, &i.Status); err != nil {
+		if err := rows.Scan(
+			&i.ClaimID,
+			&i.Status,
+			&i.ProductID,
+			&i.PoolID,
+		); err != nil {
 			return nil, err
 		}
 		items = append(items, i)
@@ -344,7 +393,10 @@ WITH given AS (
         unnest($5::bigint[]) AS pool_id,
         unnest($6::integer[]) AS quantity,
         unnest($7::text[]) AS idempotency_key,
-        unnest($8::bigint[]) AS queue_place
+        unnest($8::bigint[]) AS queue_place,
+        unnest($9::uuid[]) AS sale_id,
+        unnest($10::text[]) AS reference,
+        unnest($11::text[]) AS metadata
 )
 INSERT INTO claim (
     claim_id,
@@ -355,6 +407,9 @@ INSERT INTO claim (
     status,
     idempotency_key,
     queue_place,
+    sale_id,
+    reference,
+    metadata,
     created_at
 )
 SELECT
@@ -366,6 +421,9 @@ SELECT
     'queued',
     nullif(given.idempotency_key, ''),
     given.queue_place,
+    nullif(given.sale_id, '00000000-0000-0000-0000-000000000000'),
+    nullif(given.reference, ''),
+    nullif(given.metadata, '')::jsonb,
     coalesce($1::timestamptz, now())
 FROM given
 JOIN product ON product.product_id = given.product_id
@@ -388,6 +446,9 @@ type ClaimEnqueueManyParams struct {
 	Quantities      []int32
 	IdempotencyKeys []string
 	QueuePlaces     []int64
+	SaleIds         []pgdb.ID
+	ClaimReferences []string
+	Metadatas       []string
 }
 
 type ClaimEnqueueManyRow struct {
@@ -407,6 +468,9 @@ func (q *Queries) ClaimEnqueueMany(ctx context.Context, db DBTX, arg ClaimEnqueu
 		arg.Quantities,
 		arg.IdempotencyKeys,
 		arg.QueuePlaces,
+		arg.SaleIds,
+		arg.ClaimReferences,
+		arg.Metadatas,
 	)
 	if err != nil {
 		return nil, err
@@ -426,19 +490,154 @@ func (q *Queries) ClaimEnqueueMany(ctx context.Context, db DBTX, arg ClaimEnqueu
 	return items, nil
 }
 
+const claimExtend = `-- name: ClaimExtend :execrows
+UPDATE claim
+SET expires_at = $1
+WHERE claim.claim_id = $2
+    AND claim.status = 'held'
+    AND claim.expires_at > coalesce($3::timestamptz, clock_timestamp())
+`
+
+type ClaimExtendParams struct {
+	ExpiresAt *time.Time
+	ClaimID   pgdb.ID
+	Now       *time.Time
+}
+
+// ClaimExtend lets holds, of which the caller has the lock, last longer, unless they have lapsed.
+func (q *Queries) ClaimExtend(ctx context.Context, db DBTX, arg ClaimExtendParams) (int64, error) {
+	result, err := db.Exec(ctx, claimExtend, arg.ExpiresAt, arg.ClaimID, arg.Now)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const claimForOrder = `-- name: ClaimForOrder :many
+SELECT
+    claim.claim_id, claim.buyer, claim.product_id, claim.pool_id, claim.quantity, claim.status, claim.idempotency_key, claim.price_minor, claim.currency, claim.created_at, claim.expires_at, claim.ended_at, claim.queue_place, claim.reason, claim.reason_members, claim.sale_id, claim.reference, claim.metadata, claim.order_id, claim.unpaid, claim.pay_by, claim.replaces_claim_id,
+    product.sku,
+    (claim.status = 'held' AND claim.expires_at <= coalesce($1::timestamptz, clock_timestamp()))::boolean AS lapsed,
+    coalesce(sale.hold_seconds, 0)::integer AS hold_seconds,
+    return_pool(claim.pool_id, coalesce($1::timestamptz, clock_timestamp()))::bigint AS return_pool_id
+FROM claim
+JOIN product ON product.product_id = claim.product_id
+LEFT JOIN sale ON sale.sale_id = claim.sale_id
+WHERE claim.claim_id = ANY($2::uuid[])
+ORDER BY claim.claim_id
+`
+
+type ClaimForOrderParams struct {
+	Now      *time.Time
+	ClaimIds []pgdb.ID
+}
+
+type ClaimForOrderRow struct {
+	Claim        Claim
+	SKU          string
+	Lapsed       bool
+	HoldSeconds  int32
+	ReturnPoolID int64
+}
+
+// ClaimForOrder reads transactions, of which the caller has the locks, as of this instant and not of the transaction's start, with the length of
+// their holds where a sale has set it.
+func (q *Queries) ClaimForOrder(ctx context.Context, db DBTX, arg ClaimForOrderParams) ([]ClaimForOrderRow, error) {
+	rows, err := db.Query(ctx, claimForOrder, arg.Now, arg.ClaimIds)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ClaimForOrderRow
+	for rows.Next() {
+		var i ClaimForOrderRow
+		if err := rows.Scan(
+			&i.Claim.ClaimID,
+			&i.Claim.Buyer,
+			&i.Claim.ProductID,
+			&i.Claim.PoolID,
+			&i.Claim.Quantity,
+			&i.Claim.Status,
+			&i.Claim.IdempotencyKey,
+			&i.Claim.PriceMinor,
+			&i.Claim.Currency,
+			&i.Claim.CreatedAt,
+			&i.Claim.ExpiresAt,
+			&i.Claim.EndedAt,
+			&i.Claim.QueuePlace,
+			&i.Claim.Reason,
+			&i.Claim.ReasonMembers,
+			&i.Claim.SaleID,
+			&i.Claim.Reference,
+			&i.Claim.Metadata,
+			&i.Claim.OrderID,
+			&i.Claim.Unpaid,
+			&i.Claim.PayBy,
+			&i.Claim.ReplacesClaimID,
+			&i.SKU,
+			&i.Lapsed,
+			&i.HoldSeconds,
+			&i.ReturnPoolID,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const claimHeldOfBuyer = `-- name: ClaimHeldOfBuyer :many
+SELECT claim.claim_id
+FROM claim
+WHERE claim.buyer = $1
+    AND claim.status = 'held'
+ORDER BY claim.claim_id
+LIMIT $2
+`
+
+type ClaimHeldOfBuyerParams struct {
+	Buyer    string
+	RowLimit int32
+}
+
+// ClaimHeldOfBuyer names a buyer's holds, lapsed ones as well, the oldest first.
+func (q *Queries) ClaimHeldOfBuyer(ctx context.Context, db DBTX, arg ClaimHeldOfBuyerParams) ([]pgdb.ID, error) {
+	rows, err := db.Query(ctx, claimHeldOfBuyer, arg.Buyer, arg.RowLimit)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []pgdb.ID
+	for rows.Next() {
+		var claim_id pgdb.ID
+		if err := rows.Scan(&claim_id); err != nil {
+			return nil, err
+		}
+		items = append(items, claim_id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const claimHoldMany = `-- name: ClaimHoldMany :many
 WITH given AS (
     SELECT
-        unnest($3::uuid[]) AS claim_id,
-        unnest($4::bigint[]) AS price_minor,
-        unnest($5::text[]) AS currency
+        unnest($2::uuid[]) AS claim_id,
+        unnest($3::bigint[]) AS price_minor,
+        unnest($4::text[]) AS currency,
+        unnest($5::float8[]) AS hold_seconds
 )
 UPDATE claim
 SET
     status = 'held',
     price_minor = nullif(given.price_minor, -1),
     currency = nullif(given.currency, ''),
-    expires_at = coalesce($1::timestamptz, now()) + $2::float8 * interval '1 second'
+    expires_at = coalesce($1::timestamptz, now()) + given.hold_seconds * interval '1 second'
 FROM given
 WHERE claim.claim_id = given.claim_id
     AND claim.status = 'queued'
@@ -450,10 +649,10 @@ RETURNING
 
 type ClaimHoldManyParams struct {
 	Now         *time.Time
-	HoldSeconds float64
 	ClaimIds    []pgdb.ID
 	PriceMinors []int64
 	Currencies  []string
+	HoldSeconds []float64
 }
 
 type ClaimHoldManyRow struct {
@@ -466,10 +665,10 @@ type ClaimHoldManyRow struct {
 func (q *Queries) ClaimHoldMany(ctx context.Context, db DBTX, arg ClaimHoldManyParams) ([]ClaimHoldManyRow, error) {
 	rows, err := db.Query(ctx, claimHoldMany,
 		arg.Now,
-		arg.HoldSeconds,
 		arg.ClaimIds,
 		arg.PriceMinors,
 		arg.Currencies,
+		arg.HoldSeconds,
 	)
 	if err != nil {
 		return nil, err
@@ -492,14 +691,18 @@ func (q *Queries) ClaimHoldMany(ctx context.Context, db DBTX, arg ClaimHoldManyP
 const claimInsertMany = `-- name: ClaimInsertMany :many
 WITH given AS (
     SELECT
-        unnest($3::uuid[]) AS claim_id,
-        unnest($4::text[]) AS buyer,
-        unnest($5::bigint[]) AS product_id,
-        unnest($6::bigint[]) AS pool_id,
-        unnest($7::integer[]) AS quantity,
-        unnest($8::text[]) AS idempotency_key,
-        unnest($9::bigint[]) AS price_minor,
-        unnest($10::text[]) AS currency
+        unnest($2::uuid[]) AS claim_id,
+        unnest($3::text[]) AS buyer,
+        unnest($4::bigint[]) AS product_id,
+        unnest($5::bigint[]) AS pool_id,
+        unnest($6::integer[]) AS quantity,
+        unnest($7::text[]) AS idempotency_key,
+        unnest($8::bigint[]) AS price_minor,
+        unnest($9::text[]) AS currency,
+        unnest($10::float8[]) AS hold_seconds,
+        unnest($11::uuid[]) AS sale_id,
+        unnest($12::text[]) AS reference,
+        unnest($13::text[]) AS metadata
 )
 INSERT INTO claim (
     claim_id,
@@ -511,6 +714,9 @@ INSERT INTO claim (
     idempotency_key,
     price_minor,
     currency,
+    sale_id,
+    reference,
+    metadata,
     created_at,
     expires_at
 )
@@ -524,8 +730,11 @@ SELECT
     nullif(given.idempotency_key, ''),
     nullif(given.price_minor, -1),
     nullif(given.currency, ''),
+    nullif(given.sale_id, '00000000-0000-0000-0000-000000000000'),
+    nullif(given.reference, ''),
+    nullif(given.metadata, '')::jsonb,
     coalesce($1::timestamptz, now()),
-    coalesce($1::timestamptz, now()) + $2::float8 * interval '1 second'
+    coalesce($1::timestamptz, now()) + given.hold_seconds * interval '1 second'
 FROM given
 ORDER BY
     given.buyer,
@@ -540,7 +749,6 @@ RETURNING
 
 type ClaimInsertManyParams struct {
 	Now             *time.Time
-	HoldSeconds     float64
 	ClaimIds        []pgdb.ID
 	Buyers          []string
 	ProductIds      []int64
@@ -549,6 +757,10 @@ type ClaimInsertManyParams struct {
 	IdempotencyKeys []string
 	PriceMinors     []int64
 	Currencies      []string
+	HoldSeconds     []float64
+	SaleIds         []pgdb.ID
+	ClaimReferences []string
+	Metadatas       []string
 }
 
 type ClaimInsertManyRow struct {
@@ -562,7 +774,6 @@ type ClaimInsertManyRow struct {
 func (q *Queries) ClaimInsertMany(ctx context.Context, db DBTX, arg ClaimInsertManyParams) ([]ClaimInsertManyRow, error) {
 	rows, err := db.Query(ctx, claimInsertMany,
 		arg.Now,
-		arg.HoldSeconds,
 		arg.ClaimIds,
 		arg.Buyers,
 		arg.ProductIds,
@@ -571,6 +782,10 @@ func (q *Queries) ClaimInsertMany(ctx context.Context, db DBTX, arg ClaimInsertM
 		arg.IdempotencyKeys,
 		arg.PriceMinors,
 		arg.Currencies,
+		arg.HoldSeconds,
+		arg.SaleIds,
+		arg.ClaimReferences,
+		arg.Metadatas,
 	)
 	if err != nil {
 		return nil, err
@@ -588,6 +803,66 @@ func (q *Queries) ClaimInsertMany(ctx context.Context, db DBTX, arg ClaimInsertM
 		return nil, err
 	}
 	return items, nil
+}
+
+const claimInsertOrdered = `-- name: ClaimInsertOrdered :exec
+INSERT INTO claim (
+    claim_id,
+    buyer,
+    product_id,
+    pool_id,
+    quantity,
+    status,
+    price_minor,
+    currency,
+    sale_id,
+    reference,
+    metadata,
+    created_at,
+    ended_at,
+    order_id,
+    replaces_claim_id
+)
+SELECT
+    $1,
+    claim.buyer,
+    claim.product_id,
+    $2,
+    $3,
+    'ordered',
+    claim.price_minor,
+    claim.currency,
+    claim.sale_id,
+    claim.reference,
+    claim.metadata,
+    coalesce($4::timestamptz, clock_timestamp()),
+    coalesce($4::timestamptz, clock_timestamp()),
+    $5,
+    claim.claim_id
+FROM claim
+WHERE claim.claim_id = $6
+`
+
+type ClaimInsertOrderedParams struct {
+	ClaimID         pgdb.ID
+	PoolID          int64
+	Quantity        int32
+	Now             *time.Time
+	OrderID         *pgdb.ID
+	ReplacesClaimID pgdb.ID
+}
+
+// ClaimInsertOrdered records a claim that is ordered from the beginning, in place of one that has lapsed.
+func (q *Queries) ClaimInsertOrdered(ctx context.Context, db DBTX, arg ClaimInsertOrderedParams) error {
+	_, err := db.Exec(ctx, claimInsertOrdered,
+		arg.ClaimID,
+		arg.PoolID,
+		arg.Quantity,
+		arg.Now,
+		arg.OrderID,
+		arg.ReplacesClaimID,
+	)
+	return err
 }
 
 const claimLapsedPools = `-- name: ClaimLapsedPools :many
@@ -715,7 +990,10 @@ func (q *Queries) ClaimLockHeld(ctx context.Context, db DBTX, productID int64) (
 }
 
 const claimLockLapsed = `-- name: ClaimLockLapsed :many
-SELECT claim.claim_id
+SELECT
+    claim.claim_id,
+    claim.buyer,
+    claim.sale_id
 FROM claim
 WHERE claim.product_id = $1
     AND claim.pool_id = $2
@@ -735,14 +1013,96 @@ type ClaimLockLapsedParams struct {
 	RowLimit  int32
 }
 
+type ClaimLockLapsedRow struct {
+	ClaimID pgdb.ID
+	Buyer   string
+	SaleID  *pgdb.ID
+}
+
 // ClaimLockLapsed locks the holds of a pool that lapsed first, at most row_limit, leaving out those that somebody else has locked.
-func (q *Queries) ClaimLockLapsed(ctx context.Context, db DBTX, arg ClaimLockLapsedParams) ([]pgdb.ID, error) {
+func (q *Queries) ClaimLockLapsed(ctx context.Context, db DBTX, arg ClaimLockLapsedParams) ([]ClaimLockLapsedRow, error) {
 	rows, err := db.Query(ctx, claimLockLapsed,
 		arg.ProductID,
 		arg.PoolID,
 		arg.Now,
 		arg.RowLimit,
 	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ClaimLockLapsedRow
+	for rows.Next() {
+		var i ClaimLockLapsedRow
+		if err := rows.Scan(&i.ClaimID, &i.Buyer, &i.SaleID); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const claimLockLapsedOfBuyers = `-- name: ClaimLockLapsedOfBuyers :many
+WITH asked AS (
+    SELECT
+        unnest($1::uuid[]) AS sale_id,
+        unnest($2::text[]) AS buyer
+),
+lapsed AS MATERIALIZED (
+    SELECT claim.claim_id
+    FROM asked
+    JOIN claim ON claim.buyer = asked.buyer AND claim.sale_id = asked.sale_id
+    WHERE claim.status = 'held'
+        AND claim.expires_at <= coalesce($3::timestamptz, now())
+    ORDER BY claim.claim_id
+    FOR UPDATE OF claim SKIP LOCKED
+)
+SELECT lapsed.claim_id
+FROM lapsed
+`
+
+type ClaimLockLapsedOfBuyersParams struct {
+	SaleIds []pgdb.ID
+	Buyers  []string
+	Now     *time.Time
+}
+
+// ClaimLockLapsedOfBuyers locks the lapsed holds that buyers have in sales, sale_ids and buyers go in pairs, leaving out those that somebody else
+// has locked.
+func (q *Queries) ClaimLockLapsedOfBuyers(ctx context.Context, db DBTX, arg ClaimLockLapsedOfBuyersParams) ([]pgdb.ID, error) {
+	rows, err := db.Query(ctx, claimLockLapsedOfBuyers, arg.SaleIds, arg.Buyers, arg.Now)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []pgdb.ID
+	for rows.Next() {
+		var claim_id pgdb.ID
+		if err := rows.Scan(&claim_id); err != nil {
+			return nil, err
+		}
+		items = append(items, claim_id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const claimLockMany = `-- name: ClaimLockMany :many
+SELECT claim.claim_id
+FROM claim
+WHERE claim.claim_id = ANY($1::uuid[])
+ORDER BY claim.claim_id
+FOR UPDATE
+`
+
+// ClaimLockMany waits for transactions and locks them, in the order of their ids.
+func (q *Queries) ClaimLockMany(ctx context.Context, db DBTX, claimIds []pgdb.ID) ([]pgdb.ID, error) {
+	rows, err := db.Query(ctx, claimLockMany, claimIds)
 	if err != nil {
 		return nil, err
 	}
@@ -776,6 +1136,7 @@ waiting AS MATERIALIZED (
         next.pool_id,
         next.quantity,
         next.queue_place,
+        next.sale_id,
         next.created_at
     FROM asked
     CROSS JOIN LATERAL (
@@ -786,6 +1147,7 @@ waiting AS MATERIALIZED (
             claim.pool_id,
             claim.quantity,
             claim.queue_place,
+            claim.sale_id,
             claim.created_at
         FROM claim
         WHERE claim.product_id = asked.product_id
@@ -804,6 +1166,7 @@ SELECT
     waiting.pool_id,
     waiting.quantity,
     waiting.queue_place::bigint AS queue_place,
+    waiting.sale_id,
     waiting.created_at
 FROM waiting
 ORDER BY
@@ -826,6 +1189,7 @@ type ClaimLockQueuedRow struct {
 	PoolID     int64
 	Quantity   int32
 	QueuePlace int64
+	SaleID     *pgdb.ID
 	CreatedAt  time.Time
 }
 
@@ -852,6 +1216,7 @@ func (q *Queries) ClaimLockQueued(ctx context.Context, db DBTX, arg ClaimLockQue
 			&i.PoolID,
 			&i.Quantity,
 			&i.QueuePlace,
+			&i.SaleID,
 			&i.CreatedAt,
 		); err != nil {
 			return nil, err
@@ -866,7 +1231,7 @@ func (q *Queries) ClaimLockQueued(ctx context.Context, db DBTX, arg ClaimLockQue
 
 const claimOfBuyer = `-- name: ClaimOfBuyer :many
 SELECT
-    claim.claim_id, claim.buyer, claim.product_id, claim.pool_id, claim.quantity, claim.status, claim.idempotency_key, claim.price_minor, claim.currency, claim.created_at, claim.expires_at, claim.ended_at, claim.queue_place, claim.reason, claim.reason_members,
+    claim.claim_id, claim.buyer, claim.product_id, claim.pool_id, claim.quantity, claim.status, claim.idempotency_key, claim.price_minor, claim.currency, claim.created_at, claim.expires_at, claim.ended_at, claim.queue_place, claim.reason, claim.reason_members, claim.sale_id, claim.reference, claim.metadata, claim.order_id, claim.unpaid, claim.pay_by, claim.replaces_claim_id,
     product.sku,
     (claim.status = 'held' AND claim.expires_at <= coalesce($1::timestamptz, now()))::boolean AS lapsed,
     ARRAY(
@@ -927,6 +1292,13 @@ func (q *Queries) ClaimOfBuyer(ctx context.Context, db DBTX, arg ClaimOfBuyerPar
 			&i.Claim.QueuePlace,
 			&i.Claim.Reason,
 			&i.Claim.ReasonMembers,
+			&i.Claim.SaleID,
+			&i.Claim.Reference,
+			&i.Claim.Metadata,
+			&i.Claim.OrderID,
+			&i.Claim.Unpaid,
+			&i.Claim.PayBy,
+			&i.Claim.ReplacesClaimID,
 			&i.SKU,
 			&i.Lapsed,
 			&i.UnitIds,
@@ -940,6 +1312,163 @@ func (q *Queries) ClaimOfBuyer(ctx context.Context, db DBTX, arg ClaimOfBuyerPar
 		return nil, err
 	}
 	return items, nil
+}
+
+const claimOfOrders = `-- name: ClaimOfOrders :many
+SELECT
+    claim.claim_id, claim.buyer, claim.product_id, claim.pool_id, claim.quantity, claim.status, claim.idempotency_key, claim.price_minor, claim.currency, claim.created_at, claim.expires_at, claim.ended_at, claim.queue_place, claim.reason, claim.reason_members, claim.sale_id, claim.reference, claim.metadata, claim.order_id, claim.unpaid, claim.pay_by, claim.replaces_claim_id,
+    product.sku,
+    ARRAY(
+        SELECT claim_unit.unit_id
+        FROM claim_unit
+        WHERE claim_unit.claim_id = claim.claim_id
+        ORDER BY claim_unit.unit_id
+    )::uuid[] AS unit_ids,
+    ARRAY(
+        SELECT claim_unit.unit_id
+        FROM claim_unit
+        WHERE claim_unit.claim_id = claim.claim_id
+            AND claim_unit.released_at IS NOT NULL
+        ORDER BY claim_unit.unit_id
+    )::uuid[] AS returned_unit_ids,
+    return_pool(claim.pool_id, coalesce($1::timestamptz, clock_timestamp()))::bigint AS return_pool_id
+FROM claim
+JOIN product ON product.product_id = claim.product_id
+WHERE claim.order_id = ANY($2::uuid[])
+ORDER BY claim.claim_id
+`
+
+type ClaimOfOrdersParams struct {
+	Now      *time.Time
+	OrderIds []pgdb.ID
+}
+
+type ClaimOfOrdersRow struct {
+	Claim           Claim
+	SKU             string
+	UnitIds         []pgdb.ID
+	ReturnedUnitIds []pgdb.ID
+	ReturnPoolID    int64
+}
+
+// ClaimOfOrders reads the lines of orders, with the units that they have or had and those that have left them.
+func (q *Queries) ClaimOfOrders(ctx context.Context, db DBTX, arg ClaimOfOrdersParams) ([]ClaimOfOrdersRow, error) {
+	rows, err := db.Query(ctx, claimOfOrders, arg.Now, arg.OrderIds)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ClaimOfOrdersRow
+	for rows.Next() {
+		var i ClaimOfOrdersRow
+		if err := rows.Scan(
+			&i.Claim.ClaimID,
+			&i.Claim.Buyer,
+			&i.Claim.ProductID,
+			&i.Claim.PoolID,
+			&i.Claim.Quantity,
+			&i.Claim.Status,
+			&i.Claim.IdempotencyKey,
+			&i.Claim.PriceMinor,
+			&i.Claim.Currency,
+			&i.Claim.CreatedAt,
+			&i.Claim.ExpiresAt,
+			&i.Claim.EndedAt,
+			&i.Claim.QueuePlace,
+			&i.Claim.Reason,
+			&i.Claim.ReasonMembers,
+			&i.Claim.SaleID,
+			&i.Claim.Reference,
+			&i.Claim.Metadata,
+			&i.Claim.OrderID,
+			&i.Claim.Unpaid,
+			&i.Claim.PayBy,
+			&i.Claim.ReplacesClaimID,
+			&i.SKU,
+			&i.UnitIds,
+			&i.ReturnedUnitIds,
+			&i.ReturnPoolID,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const claimOrderMany = `-- name: ClaimOrderMany :execrows
+WITH instant AS MATERIALIZED (
+    SELECT coalesce($4::timestamptz, clock_timestamp()) AS at
+)
+UPDATE claim
+SET
+    status = 'ordered',
+    ended_at = instant.at,
+    order_id = $1,
+    unpaid = $2::timestamptz IS NOT NULL,
+    pay_by = $2::timestamptz
+FROM instant
+WHERE claim.claim_id = ANY($3::uuid[])
+    AND claim.status = 'held'
+    AND claim.expires_at > instant.at
+`
+
+type ClaimOrderManyParams struct {
+	OrderID  *pgdb.ID
+	PayBy    *time.Time
+	ClaimIds []pgdb.ID
+	Now      *time.Time
+}
+
+// ClaimOrderMany makes lines of an order of holds, of which the caller has the locks, unless they have lapsed at this instant. Without pay_by
+// the order is paid.
+func (q *Queries) ClaimOrderMany(ctx context.Context, db DBTX, arg ClaimOrderManyParams) (int64, error) {
+	result, err := db.Exec(ctx, claimOrderMany,
+		arg.OrderID,
+		arg.PayBy,
+		arg.ClaimIds,
+		arg.Now,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const claimPaid = `-- name: ClaimPaid :exec
+UPDATE claim
+SET
+    unpaid = false,
+    pay_by = NULL
+WHERE claim.order_id = $1
+    AND claim.unpaid
+`
+
+// ClaimPaid marks the lines of an order as paid for.
+func (q *Queries) ClaimPaid(ctx context.Context, db DBTX, orderID *pgdb.ID) error {
+	_, err := db.Exec(ctx, claimPaid, orderID)
+	return err
+}
+
+const claimPayBy = `-- name: ClaimPayBy :exec
+UPDATE claim
+SET pay_by = $1::timestamptz
+WHERE claim.order_id = $2
+    AND claim.unpaid
+`
+
+type ClaimPayByParams struct {
+	PayBy   *time.Time
+	OrderID *pgdb.ID
+}
+
+// ClaimPayBy says when the units of an unpaid order come back by themselves; without a time: not before the provider was asked.
+func (q *Queries) ClaimPayBy(ctx context.Context, db DBTX, arg ClaimPayByParams) error {
+	_, err := db.Exec(ctx, claimPayBy, arg.PayBy, arg.OrderID)
+	return err
 }
 
 const claimQueuedCount = `-- name: ClaimQueuedCount :many

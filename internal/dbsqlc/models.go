@@ -41,6 +41,32 @@ type Claim struct {
 	Reason *string
 	// what a caller needs to know besides the code
 	ReasonMembers []byte
+	// the sale that it was made in
+	SaleID    *pgdb.ID
+	Reference *string
+	Metadata  []byte
+	OrderID   *pgdb.ID
+	// its order awaits payment, so its units may come back by themselves
+	Unpaid bool
+	// when its units come back by themselves; null while a payment is under way
+	PayBy *time.Time
+	// a hold that lapsed before it was paid for; this one has equal units
+	ReplacesClaimID *pgdb.ID
+}
+
+type Payment struct {
+	// also what the provider knows it by
+	PaymentID     pgdb.ID
+	OrderID       pgdb.ID
+	Provider      string
+	Status        string
+	AmountMinor   int64
+	Currency      string
+	RefundedMinor int64
+	CreatedAt     time.Time
+	// when the provider is asked next what became of it
+	AskAt     *time.Time
+	SettledAt *time.Time
 }
 
 type Product struct {
@@ -78,6 +104,63 @@ type Receipt struct {
 	CreatedAt      time.Time
 }
 
+type Sale struct {
+	SaleID pgdb.ID
+	// the pool of its allotments
+	PoolID int64
+	Name   string
+	// what was decided; what is shown follows the clock: see sale_state. closed: nothing of it is left in its pool
+	Stage           string
+	OpensAt         time.Time
+	ClosesAt        time.Time
+	PausedAt        *time.Time
+	HoldSeconds     int32
+	PurchaseLimit   *int32
+	MaxQuantity     int32
+	CooldownSeconds int32
+	// the state of which an event has told
+	Announced string
+	CreatedAt time.Time
+	UpdatedAt time.Time
+}
+
+type SaleChange struct {
+	SaleChangeID pgdb.ID
+	SaleID       *pgdb.ID
+	APIKeyID     pgdb.ID
+	Action       string
+	Changes      json.RawMessage
+	CreatedAt    time.Time
+}
+
+type SaleItem struct {
+	SaleID     pgdb.ID
+	ProductID  int64
+	PriceMinor int64
+	Currency   string
+	// the allotment: tokens that lie in the pool of the sale while it is scheduled; null: it sells from the common pool
+	Quantity *int32
+}
+
+type ShopOrder struct {
+	OrderID       pgdb.ID
+	Buyer         string
+	Status        string
+	Reason        *string
+	Provider      string
+	TotalMinor    *int64
+	Currency      *string
+	RefundedMinor int64
+	PayBy         *time.Time
+	Reference     *string
+	Metadata      []byte
+	// the cancelled order whose money came too late; this one has equal units
+	ReplacesOrderID *pgdb.ID
+	CreatedAt       time.Time
+	PaidAt          *time.Time
+	EndedAt         *time.Time
+}
+
 type Withdrawal struct {
 	WithdrawalID   pgdb.ID
 	ProductID      int64
@@ -86,4 +169,6 @@ type Withdrawal struct {
 	APIKeyID       pgdb.ID
 	IdempotencyKey *string
 	CreatedAt      time.Time
+	// where its units were
+	Place string
 }

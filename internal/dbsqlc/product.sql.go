@@ -73,6 +73,42 @@ func (q *Queries) ProductBySkuForUpdate(ctx context.Context, db DBTX, sku string
 	return i, err
 }
 
+const productBySkusForUpdate = `-- name: ProductBySkusForUpdate :many
+SELECT
+    product.product_id,
+    product.sku
+FROM product
+WHERE product.sku = ANY($1::text[])
+ORDER BY product.product_id
+FOR NO KEY UPDATE
+`
+
+type ProductBySkusForUpdateRow struct {
+	ProductID int64
+	SKU       string
+}
+
+// ProductBySkusForUpdate locks products, in the order of their ids: whoever changes when they are sold.
+func (q *Queries) ProductBySkusForUpdate(ctx context.Context, db DBTX, skus []string) ([]ProductBySkusForUpdateRow, error) {
+	rows, err := db.Query(ctx, productBySkusForUpdate, skus)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ProductBySkusForUpdateRow
+	for rows.Next() {
+		var i ProductBySkusForUpdateRow
+		if err := rows.Scan(&i.ProductID, &i.SKU); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const productDeleteRehearsal = `-- name: ProductDeleteRehearsal :execrows
 DELETE FROM product
 WHERE product.product_id = $1
@@ -95,9 +131,24 @@ SELECT
     product.selling,
     product.price_minor,
     product.currency,
+    (selling.paused_at IS NOT NULL)::boolean AS paused,
+    EXISTS (
+        SELECT 1
+        FROM sale_item
+        JOIN sale ON sale.sale_id = sale_item.sale_id
+        WHERE sale_item.product_id = product.product_id
+            AND sale.stage = 'scheduled'
+    )::boolean AS in_sale,
+    EXISTS (
+        SELECT 1
+        FROM sale_item
+        WHERE sale_item.product_id = product.product_id
+            AND sale_item.quantity IS NOT NULL
+    )::boolean AS had_allotments,
     coalesce(queue_head.place, 0)::bigint AS queue_head_place,
     coalesce(queue_tail.place, 0)::bigint AS queue_tail_place
 FROM product
+CROSS JOIN selling
 LEFT JOIN queue_tail
     ON queue_tail.product_id = product.product_id
     AND queue_tail.pool_id = 0
@@ -113,11 +164,16 @@ type ProductForClaimRow struct {
 	Selling        bool
 	PriceMinor     *int64
 	Currency       *string
+	Paused         bool
+	InSale         bool
+	HadAllotments  bool
 	QueueHeadPlace int64
 	QueueTailPlace int64
 }
 
-// ProductForClaim reads what a claim needs to know of each product, by SKU: also from where to where its queue is not settled.
+// ProductForClaim reads what a claim needs to know of each product, by SKU: also from where to where the queue of its common pool is not
+// settled, and whether it is in a sale that is not over, and
+// whether it ever had an allotment.
 func (q *Queries) ProductForClaim(ctx context.Context, db DBTX, skus []string) ([]ProductForClaimRow, error) {
 	rows, err := db.Query(ctx, productForClaim, skus)
 	if err != nil {
@@ -133,6 +189,9 @@ func (q *Queries) ProductForClaim(ctx context.Context, db DBTX, skus []string) (
 			&i.Selling,
 			&i.PriceMinor,
 			&i.Currency,
+			&i.Paused,
+			&i.InSale,
+			&i.HadAllotments,
 			&i.QueueHeadPlace,
 			&i.QueueTailPlace,
 		); err != nil {

@@ -13,61 +13,104 @@ import (
 )
 
 const stockTokenAvailability = `-- name: StockTokenAvailability :many
+WITH asked AS (
+    SELECT
+        unnest($3::bigint[]) AS product_id,
+        unnest($4::bigint[]) AS pool_id
+)
 SELECT
-    product.product_id,
+    asked.product_id::bigint AS product_id,
     (
         SELECT count(*)
         FROM (
             SELECT 1
             FROM stock_token
-            WHERE stock_token.product_id = product.product_id
+            WHERE stock_token.product_id = asked.product_id
+                AND stock_token.pool_id IN (0, asked.pool_id)
             LIMIT $1::bigint + 1
         ) AS some_tokens
     )::bigint AS token_count,
-    coalesce((
-        SELECT sum(claim.quantity)
-        FROM claim
-        WHERE claim.product_id = product.product_id
-            AND claim.status = 'held'
-            AND claim.expires_at <= coalesce($2::timestamptz, now())
-    ), 0)::bigint AS lapsed_units,
+    (
+        coalesce((
+            SELECT sum(claim.quantity)
+            FROM claim
+            WHERE claim.product_id = asked.product_id
+                AND claim.status = 'held'
+                AND claim.expires_at <= coalesce($2::timestamptz, now())
+        ), 0)
+        + coalesce((
+            SELECT sum(claim.quantity)
+            FROM claim
+            WHERE claim.product_id = asked.product_id
+                AND claim.unpaid
+                AND claim.pay_by <= coalesce($2::timestamptz, now())
+        ), 0)
+    )::bigint AS lapsed_units,
     (
         SELECT claim.expires_at
         FROM claim
-        WHERE claim.product_id = product.product_id
-            AND claim.pool_id = 0
+        WHERE claim.product_id = asked.product_id
             AND claim.status = 'held'
             AND claim.expires_at > coalesce($2::timestamptz, now())
         ORDER BY claim.expires_at
         LIMIT 1
-    ) AS next_release_at,
-    EXISTS (
-        SELECT 1
+    ) AS next_expiry,
+    (
+        SELECT claim.pay_by
         FROM claim
-        WHERE claim.product_id = product.product_id
-            AND claim.status = 'ordered'
-    )::boolean AS any_ordered
-FROM product
-WHERE product.product_id = ANY($3::bigint[])
+        WHERE claim.product_id = asked.product_id
+            AND claim.unpaid
+            AND claim.pay_by > coalesce($2::timestamptz, now())
+        ORDER BY claim.pay_by
+        LIMIT 1
+    ) AS next_overdue,
+    (
+        EXISTS (
+            SELECT 1
+            FROM claim
+            WHERE claim.product_id = asked.product_id
+                AND claim.unpaid
+        )
+        OR EXISTS (
+            SELECT 1
+            FROM claim
+            WHERE claim.product_id = asked.product_id
+                AND claim.status = 'held'
+        )
+        OR EXISTS (
+            SELECT 1
+            FROM stock_token
+            WHERE stock_token.product_id = asked.product_id
+        )
+    )::boolean AS may_return
+FROM asked
 `
 
 type StockTokenAvailabilityParams struct {
 	Cap        int64
 	Now        *time.Time
 	ProductIds []int64
+	PoolIds    []int64
 }
 
 type StockTokenAvailabilityRow struct {
-	ProductID     int64
-	TokenCount    int64
-	LapsedUnits   int64
-	NextReleaseAt *time.Time
-	AnyOrdered    bool
+	ProductID   int64
+	TokenCount  int64
+	LapsedUnits int64
+	NextExpiry  *time.Time
+	NextOverdue *time.Time
+	MayReturn   bool
 }
 
-// StockTokenAvailability counts, for what buyers see: tokens up to cap + 1, units in lapsed holds, and when the first of the others may come back.
+// StockTokenAvailability counts, for what buyers see: tokens of the common pool and of one more pool, up to cap + 1, units in lapsed holds and
+// overdue orders, and when the first of the others may come back. product_ids and pool_ids go in pairs.
 func (q *Queries) StockTokenAvailability(ctx context.Context, db DBTX, arg StockTokenAvailabilityParams) ([]StockTokenAvailabilityRow, error) {
-	rows, err := db.Query(ctx, stockTokenAvailability, arg.Cap, arg.Now, arg.ProductIds)
+	rows, err := db.Query(ctx, stockTokenAvailability,
+		arg.Cap,
+		arg.Now,
+		arg.ProductIds,
+		arg.PoolIds,
+	)
 	if err != nil {
 		return nil, err
 	}
@@ -79,8 +122,9 @@ func (q *Queries) StockTokenAvailability(ctx context.Context, db DBTX, arg Stock
 			&i.ProductID,
 			&i.TokenCount,
 			&i.LapsedUnits,
-			&i.NextReleaseAt,
-			&i.AnyOrdered,
+			&i.NextExpiry,
+			&i.NextOverdue,
+			&i.MayReturn,
 		); err != nil {
 			return nil, err
 		}
@@ -103,11 +147,64 @@ func (q *Queries) StockTokenDeleteByProduct(ctx context.Context, db DBTX, produc
 	return err
 }
 
+const stockTokenLeft = `-- name: StockTokenLeft :many
+WITH asked AS (
+    SELECT
+        unnest($1::bigint[]) AS product_id,
+        unnest($2::bigint[]) AS pool_id,
+        unnest($3::bigint[]) AS position
+)
+SELECT
+    asked.product_id::bigint AS product_id,
+    asked.pool_id::bigint AS pool_id
+FROM asked
+WHERE EXISTS (
+    SELECT 1
+    FROM stock_token
+    WHERE stock_token.product_id = asked.product_id
+        AND stock_token.pool_id = asked.pool_id
+        AND stock_token.position > asked.position
+)
+`
+
+type StockTokenLeftParams struct {
+	ProductIds []int64
+	PoolIds    []int64
+	Positions  []int64
+}
+
+type StockTokenLeftRow struct {
+	ProductID int64
+	PoolID    int64
+}
+
+// StockTokenLeft names the pools in which there is a token behind a position, locked or not.
+func (q *Queries) StockTokenLeft(ctx context.Context, db DBTX, arg StockTokenLeftParams) ([]StockTokenLeftRow, error) {
+	rows, err := db.Query(ctx, stockTokenLeft, arg.ProductIds, arg.PoolIds, arg.Positions)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []StockTokenLeftRow
+	for rows.Next() {
+		var i StockTokenLeftRow
+		if err := rows.Scan(&i.ProductID, &i.PoolID); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const stockTokenMayReturn = `-- name: StockTokenMayReturn :many
 WITH asked AS (
     SELECT
         unnest($1::bigint[]) AS product_id,
-        unnest($2::bigint[]) AS from_position
+        unnest($2::bigint[]) AS pool_id,
+        unnest($3::bigint[]) AS from_position
 )
 SELECT asked.product_id::bigint AS product_id
 FROM asked
@@ -115,7 +212,7 @@ WHERE EXISTS (
         SELECT 1
         FROM stock_token
         WHERE stock_token.product_id = asked.product_id
-            AND stock_token.pool_id = 0
+            AND stock_token.pool_id = asked.pool_id
             AND stock_token.position >= asked.from_position
     )
     OR EXISTS (
@@ -128,7 +225,7 @@ WHERE EXISTS (
         SELECT 1
         FROM claim
         WHERE claim.product_id = asked.product_id
-            AND claim.status = 'ordered'
+            AND claim.unpaid
     )
     OR EXISTS (
         SELECT 1
@@ -139,13 +236,14 @@ WHERE EXISTS (
 
 type StockTokenMayReturnParams struct {
 	ProductIds    []int64
+	PoolIds       []int64
 	FromPositions []int64
 }
 
 // StockTokenMayReturn tells which products are not sold out for good: a unit is there, or may come back by itself. It looks from from_positions
 // on first, where tokens usually are, so as not to walk over dead rows.
 func (q *Queries) StockTokenMayReturn(ctx context.Context, db DBTX, arg StockTokenMayReturnParams) ([]int64, error) {
-	rows, err := db.Query(ctx, stockTokenMayReturn, arg.ProductIds, arg.FromPositions)
+	rows, err := db.Query(ctx, stockTokenMayReturn, arg.ProductIds, arg.PoolIds, arg.FromPositions)
 	if err != nil {
 		return nil, err
 	}
@@ -162,6 +260,60 @@ func (q *Queries) StockTokenMayReturn(ctx context.Context, db DBTX, arg StockTok
 		return nil, err
 	}
 	return items, nil
+}
+
+const stockTokenMove = `-- name: StockTokenMove :execrows
+WITH picked AS MATERIALIZED (
+    SELECT stock_token.position
+    FROM stock_token
+    WHERE stock_token.product_id = $1
+        AND stock_token.pool_id = $3
+    ORDER BY stock_token.position
+    LIMIT $4
+    FOR UPDATE SKIP LOCKED
+),
+taken AS (
+    DELETE FROM stock_token
+    USING picked
+    WHERE stock_token.product_id = $1
+        AND stock_token.pool_id = $3
+        AND stock_token.position = picked.position
+    RETURNING stock_token.unit_id
+)
+INSERT INTO stock_token (
+    product_id,
+    pool_id,
+    position,
+    unit_id
+)
+SELECT
+    $1,
+    $2::bigint,
+    nextval('stock_token_position'),
+    taken.unit_id
+FROM taken
+`
+
+type StockTokenMoveParams struct {
+	ProductID  int64
+	ToPoolID   int64
+	FromPoolID int64
+	Quantity   int32
+}
+
+// StockTokenMove moves tokens, the lowest positions first, from one pool of a product to another, at new, higher positions, and says how many. It
+// passes by tokens that somebody has locked.
+func (q *Queries) StockTokenMove(ctx context.Context, db DBTX, arg StockTokenMoveParams) (int64, error) {
+	result, err := db.Exec(ctx, stockTokenMove,
+		arg.ProductID,
+		arg.ToPoolID,
+		arg.FromPoolID,
+		arg.Quantity,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
 }
 
 const stockTokenPick = `-- name: StockTokenPick :many
@@ -272,7 +424,16 @@ SELECT
             AND claim.status = 'held'
         ORDER BY claim.expires_at
         LIMIT 1
-    ) AS next_release_at,
+    ) AS next_expiry,
+    (
+        SELECT claim.pay_by
+        FROM claim
+        WHERE claim.product_id = asked.product_id
+            AND claim.pool_id = asked.pool_id
+            AND claim.unpaid
+        ORDER BY claim.pay_by
+        LIMIT 1
+    ) AS next_overdue,
     (
         EXISTS (
             SELECT 1
@@ -289,7 +450,7 @@ SELECT
             SELECT 1
             FROM claim
             WHERE claim.product_id = asked.product_id
-                AND claim.status = 'ordered'
+                AND claim.unpaid
         )
     )::boolean AS may_return,
     coalesce($1::timestamptz, now())::timestamptz AS reckoned_at
@@ -304,16 +465,17 @@ type StockTokenReckonParams struct {
 }
 
 type StockTokenReckonRow struct {
-	ProductID     int64
-	PoolID        int64
-	TokenCount    int64
-	NextReleaseAt *time.Time
-	MayReturn     bool
-	ReckonedAt    time.Time
+	ProductID   int64
+	PoolID      int64
+	TokenCount  int64
+	NextExpiry  *time.Time
+	NextOverdue *time.Time
+	MayReturn   bool
+	ReckonedAt  time.Time
 }
 
 // StockTokenReckon tells, from one snapshot, why a pool has nothing: how many tokens are to be seen in it (up to the limit, locked ones too),
-// when the first hold of the product ends, and whether any unit of the product can still come back.
+// when the first hold of it ends or the first unpaid order is overdue, and whether any unit of the product can still come back.
 func (q *Queries) StockTokenReckon(ctx context.Context, db DBTX, arg StockTokenReckonParams) ([]StockTokenReckonRow, error) {
 	rows, err := db.Query(ctx, stockTokenReckon,
 		arg.Now,
@@ -332,7 +494,8 @@ func (q *Queries) StockTokenReckon(ctx context.Context, db DBTX, arg StockTokenR
 			&i.ProductID,
 			&i.PoolID,
 			&i.TokenCount,
-			&i.NextReleaseAt,
+			&i.NextExpiry,
+			&i.NextOverdue,
 			&i.MayReturn,
 			&i.ReckonedAt,
 		); err != nil {
@@ -372,14 +535,34 @@ SELECT
             AND claim.status = 'held'
             AND claim.expires_at > coalesce($2::timestamptz, now())
     ), 0)::bigint AS held,
+    coalesce((
+        SELECT sum(claim.quantity)
+        FROM claim
+        WHERE claim.product_id = $1
+            AND claim.unpaid
+    ), 0)::bigint AS unpaid,
+    coalesce((
+        SELECT sum(claim.quantity)
+        FROM claim
+        WHERE claim.product_id = $1
+            AND claim.unpaid
+            AND claim.pay_by <= coalesce($2::timestamptz, now())
+    ), 0)::bigint AS overdue,
     (
         SELECT count(*)
         FROM claim
         JOIN claim_unit ON claim_unit.claim_id = claim.claim_id
         WHERE claim.product_id = $1
             AND claim.status = 'ordered'
+            AND NOT claim.unpaid
             AND claim_unit.released_at IS NULL
-    )::bigint AS ordered,
+    )::bigint AS sold,
+    (
+        SELECT count(*)
+        FROM quarantine_unit
+        WHERE quarantine_unit.product_id = $1
+            AND quarantine_unit.left_at IS NULL
+    )::bigint AS quarantine,
     coalesce((
         SELECT sum(withdrawal.quantity)
         FROM withdrawal
@@ -397,11 +580,14 @@ type StockTokenStockRow struct {
 	TokenCount  int64
 	LapsedUnits int64
 	Held        int64
-	Ordered     int64
+	Unpaid      int64
+	Overdue     int64
+	Sold        int64
+	Quarantine  int64
 	Withdrawn   int64
 }
 
-// StockTokenStock counts the units of a product by place, from one snapshot. Units in lapsed holds count as available.
+// StockTokenStock counts the units of a product by place, from one snapshot. Units in lapsed holds and overdue orders count as available.
 func (q *Queries) StockTokenStock(ctx context.Context, db DBTX, arg StockTokenStockParams) (StockTokenStockRow, error) {
 	row := db.QueryRow(ctx, stockTokenStock, arg.ProductID, arg.Now)
 	var i StockTokenStockRow
@@ -410,7 +596,10 @@ func (q *Queries) StockTokenStock(ctx context.Context, db DBTX, arg StockTokenSt
 		&i.TokenCount,
 		&i.LapsedUnits,
 		&i.Held,
-		&i.Ordered,
+		&i.Unpaid,
+		&i.Overdue,
+		&i.Sold,
+		&i.Quarantine,
 		&i.Withdrawn,
 	)
 	return i, err

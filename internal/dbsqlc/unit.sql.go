@@ -138,6 +138,12 @@ SELECT
     receipt.reference AS receipt_reference,
     receipt.created_at AS received_at,
     (stock_token.unit_id IS NOT NULL)::boolean AS has_token,
+    EXISTS (
+        SELECT 1
+        FROM quarantine_unit
+        WHERE quarantine_unit.unit_id = unit.unit_id
+            AND quarantine_unit.left_at IS NULL
+    )::boolean AS in_quarantine,
     withdrawal.withdrawal_id,
     withdrawal.reason AS withdrawal_reason,
     withdrawal.created_at AS withdrawn_at
@@ -158,6 +164,7 @@ type UnitLifeRow struct {
 	ReceiptReference string
 	ReceivedAt       time.Time
 	HasToken         bool
+	InQuarantine     bool
 	WithdrawalID     *pgdb.ID
 	WithdrawalReason *string
 	WithdrawnAt      *time.Time
@@ -175,6 +182,7 @@ func (q *Queries) UnitLife(ctx context.Context, db DBTX, unitID pgdb.ID) (UnitLi
 		&i.ReceiptReference,
 		&i.ReceivedAt,
 		&i.HasToken,
+		&i.InQuarantine,
 		&i.WithdrawalID,
 		&i.WithdrawalReason,
 		&i.WithdrawnAt,
@@ -190,7 +198,12 @@ SELECT
     latest.created_at,
     latest.expires_at,
     latest.released_at,
-    latest.lapsed
+    latest.lapsed,
+    latest.ordered_at,
+    latest.order_id,
+    latest.outcome,
+    latest.replaces_claim_id,
+    latest.paid_at
 FROM (
     SELECT
         claim.claim_id,
@@ -199,9 +212,15 @@ FROM (
         claim.created_at,
         claim.expires_at,
         claim_unit.released_at,
-        (claim.status = 'held' AND claim.expires_at <= coalesce($1::timestamptz, now()))::boolean AS lapsed
+        (claim.status = 'held' AND claim.expires_at <= coalesce($1::timestamptz, now()))::boolean AS lapsed,
+        claim.ended_at AS ordered_at,
+        claim.order_id,
+        claim_unit.outcome,
+        claim.replaces_claim_id,
+        shop_order.paid_at
     FROM claim_unit
     JOIN claim ON claim.claim_id = claim_unit.claim_id
+    LEFT JOIN shop_order ON shop_order.order_id = claim.order_id
     WHERE claim_unit.unit_id = $2
     ORDER BY claim_unit.released_at DESC NULLS FIRST
     LIMIT 1000
@@ -215,16 +234,21 @@ type UnitLifeClaimsParams struct {
 }
 
 type UnitLifeClaimsRow struct {
-	ClaimID    pgdb.ID
-	Buyer      string
-	Status     string
-	CreatedAt  time.Time
-	ExpiresAt  *time.Time
-	ReleasedAt *time.Time
-	Lapsed     bool
+	ClaimID         pgdb.ID
+	Buyer           string
+	Status          string
+	CreatedAt       time.Time
+	ExpiresAt       *time.Time
+	ReleasedAt      *time.Time
+	Lapsed          bool
+	OrderedAt       *time.Time
+	OrderID         *pgdb.ID
+	Outcome         *string
+	ReplacesClaimID *pgdb.ID
+	PaidAt          *time.Time
 }
 
-// UnitLifeClaims reads the claims that a unit has been in, the oldest first, at most 1000 of the latest.
+// UnitLifeClaims reads the claims that a unit has been in, the oldest first, at most 1000 of the latest, with their orders.
 func (q *Queries) UnitLifeClaims(ctx context.Context, db DBTX, arg UnitLifeClaimsParams) ([]UnitLifeClaimsRow, error) {
 	rows, err := db.Query(ctx, unitLifeClaims, arg.Now, arg.UnitID)
 	if err != nil {
@@ -242,7 +266,49 @@ func (q *Queries) UnitLifeClaims(ctx context.Context, db DBTX, arg UnitLifeClaim
 			&i.ExpiresAt,
 			&i.ReleasedAt,
 			&i.Lapsed,
+			&i.OrderedAt,
+			&i.OrderID,
+			&i.Outcome,
+			&i.ReplacesClaimID,
+			&i.PaidAt,
 		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const unitLifeQuarantine = `-- name: UnitLifeQuarantine :many
+SELECT
+    quarantine_unit.order_id,
+    quarantine_unit.left_at
+FROM quarantine_unit
+WHERE quarantine_unit.unit_id = $1
+    AND quarantine_unit.outcome = 'released'
+ORDER BY quarantine_unit.left_at DESC
+LIMIT 1000
+`
+
+type UnitLifeQuarantineRow struct {
+	OrderID pgdb.ID
+	LeftAt  *time.Time
+}
+
+// UnitLifeQuarantine reads when a unit was let out of quarantine, the latest first.
+func (q *Queries) UnitLifeQuarantine(ctx context.Context, db DBTX, unitID pgdb.ID) ([]UnitLifeQuarantineRow, error) {
+	rows, err := db.Query(ctx, unitLifeQuarantine, unitID)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []UnitLifeQuarantineRow
+	for rows.Next() {
+		var i UnitLifeQuarantineRow
+		if err := rows.Scan(&i.OrderID, &i.LeftAt); err != nil {
 			return nil, err
 		}
 		items = append(items, i)

@@ -13,7 +13,7 @@ import (
 )
 
 const withdrawalByKey = `-- name: WithdrawalByKey :one
-SELECT withdrawal.withdrawal_id, withdrawal.product_id, withdrawal.quantity, withdrawal.reason, withdrawal.api_key_id, withdrawal.idempotency_key, withdrawal.created_at, product.sku
+SELECT withdrawal.withdrawal_id, withdrawal.product_id, withdrawal.quantity, withdrawal.reason, withdrawal.api_key_id, withdrawal.idempotency_key, withdrawal.created_at, withdrawal.place, product.sku
 FROM withdrawal
 JOIN product ON product.product_id = withdrawal.product_id
 WHERE withdrawal.api_key_id = $1
@@ -42,6 +42,7 @@ func (q *Queries) WithdrawalByKey(ctx context.Context, db DBTX, arg WithdrawalBy
 		&i.Withdrawal.APIKeyID,
 		&i.Withdrawal.IdempotencyKey,
 		&i.Withdrawal.CreatedAt,
+		&i.Withdrawal.Place,
 		&i.SKU,
 	)
 	return i, err
@@ -64,6 +65,7 @@ INSERT INTO withdrawal (
     product_id,
     quantity,
     reason,
+    place,
     api_key_id,
     idempotency_key,
     created_at
@@ -74,7 +76,8 @@ INSERT INTO withdrawal (
     $4,
     $5,
     $6,
-    coalesce($7::timestamptz, now())
+    $7,
+    coalesce($8::timestamptz, now())
 )
 ON CONFLICT (api_key_id, idempotency_key) DO NOTHING
 RETURNING withdrawal.created_at
@@ -85,6 +88,7 @@ type WithdrawalInsertParams struct {
 	ProductID      int64
 	Quantity       int32
 	Reason         string
+	Place          string
 	APIKeyID       pgdb.ID
 	IdempotencyKey *string
 	Now            *time.Time
@@ -97,6 +101,7 @@ func (q *Queries) WithdrawalInsert(ctx context.Context, db DBTX, arg WithdrawalI
 		arg.ProductID,
 		arg.Quantity,
 		arg.Reason,
+		arg.Place,
 		arg.APIKeyID,
 		arg.IdempotencyKey,
 		arg.Now,

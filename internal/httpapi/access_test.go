@@ -2,6 +2,7 @@ package httpapi_test
 
 import (
 	"cmp"
+	"maps"
 	"net/http"
 	"regexp"
 	"slices"
@@ -12,75 +13,138 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/lastunit/lastunit/internal/httpapi"
+	"github.com/lastunit/lastunit/internal/pgdb"
 	"github.com/lastunit/lastunit/internal/shop"
 )
 
 // sample says who may call an operation, how it is called, and what that is answered.
 type sample struct {
-	scope  shop.Scope // claim: buyers as well; empty: anybody
-	body   any
+	scope  shop.Scope // claim: buyers as well, for their own; empty: anybody
+	body   any        // in a text, {tx} is the transaction
 	status int
+
+	on      string     // what {id} names: a transaction if nothing else is said
+	keys    bool       // with claim: keys alone, not the buyers themselves
+	all     shop.Scope // keys with this scope as well, for everybody's
+	shown   bool       // anybody, but credentials must be good; scope is shown more
+	another bool       // with claim: what another buyer asks for is theirs, and not found is nothing
 }
 
 var samples = map[string]sample{
-	"claim":            {"claim", map[string]any{"sku": "cup"}, 201},
-	"claimQueued":      {"claim", map[string]any{"sku": "cup"}, 202},
-	"deleteProduct":    {"catalog", nil, 409},
-	"getAudit":         {"audit", nil, 200},
-	"getCart":          {"claim", nil, 200},
-	"getProduct":       {"", nil, 200},
-	"getStock":         {"stock", nil, 200},
-	"getTransaction":   {"claim", nil, 200},
-	"getUnit":          {"stock", nil, 200},
-	"listProducts":     {"", nil, 200},
-	"live":             {"", nil, 200},
-	"putProduct":       {"catalog", map[string]any{}, 200},
-	"ready":            {"", nil, 503}, // the tests' PostgreSQL runs without fsync, and says so
-	"receive":          {"stock", map[string]any{"quantity": 1, "reference": "r"}, 201},
-	"release":          {"claim", nil, 204},
-	"runAudit":         {"audit", nil, 201},
-	"watchTransaction": {"claim", nil, 200},
-	"withdraw":         {"stock", map[string]any{"quantity": 1, "reason": "r"}, 201},
+	"cancel":            {scope: "claim", status: 200, on: "unpaid order"},
+	"changeSale":        {scope: "sale", body: `{"name": "Other"}`, status: 200, on: "draft"},
+	"checkout":          {scope: "claim", body: `{"transaction_ids": ["{tx}"]}`, status: 201},
+	"claim":             {scope: "claim", body: `{"sku": "cup"}`, status: 201, another: true},
+	"claimQueued":       {scope: "claim", body: `{"sku": "cup"}`, status: 202, another: true},
+	"closeSale":         {scope: "sale", status: 200, on: "scheduled"},
+	"confirm":           {scope: "order", body: `{"transaction_ids": ["{tx}"], "reference": "{tx}"}`, status: 201},
+	"deleteProduct":     {scope: "catalog", status: 409},
+	"exportOrders":      {scope: "order", status: 200},
+	"extend":            {scope: "claim", keys: true, body: `{"seconds": 1}`, status: 200},
+	"getAudit":          {scope: "audit", status: 200},
+	"getCart":           {scope: "claim", status: 200, another: true},
+	"getOrder":          {scope: "claim", all: "order", status: 200, on: "unpaid order"},
+	"getProduct":        {status: 200},
+	"getSale":           {scope: "sale", shown: true, status: 200, on: "scheduled"},
+	"getSelling":        {status: 200},
+	"getStock":          {scope: "stock", status: 200},
+	"getTransaction":    {scope: "claim", status: 200},
+	"getUnit":           {scope: "stock", status: 200, on: "unit"},
+	"listEvents":        {scope: "order", status: 200},
+	"listOrders":        {scope: "claim", all: "order", status: 200, another: true},
+	"listProducts":      {status: 200},
+	"listSales":         {scope: "sale", shown: true, status: 200},
+	"live":              {status: 200},
+	"openSale":          {scope: "sale", status: 200, on: "scheduled"},
+	"pauseSale":         {scope: "sale", status: 200, on: "open"},
+	"pauseSelling":      {scope: "sale", status: 200},
+	"pay":               {scope: "claim", body: `{"card": "succeed"}`, status: 200, on: "unpaid order"},
+	"planSale":          {scope: "sale", body: saleText("cup"), status: 201},
+	"putProduct":        {scope: "catalog", body: `{}`, status: 200},
+	"ready":             {status: 503}, // the tests' PostgreSQL runs without fsync, and says so
+	"receive":           {scope: "stock", body: `{"quantity": 1, "reference": "r"}`, status: 201},
+	"refund":            {scope: "order", body: `{"restock": "available"}`, status: 200, on: "paid order"},
+	"release":           {scope: "claim", status: 204},
+	"releaseQuarantine": {scope: "stock", body: `{"quantity": 1}`, status: 201, on: "quarantine"},
+	"resumeSale":        {scope: "sale", status: 200, on: "paused"},
+	"resumeSelling":     {scope: "sale", status: 200},
+	"runAudit":          {scope: "audit", status: 201},
+	"saleChanges":       {scope: "sale", status: 200, on: "draft"},
+	"scheduleSale":      {scope: "sale", status: 200, on: "draft"},
+	"watchTransaction":  {scope: "claim", status: 200},
+	"withdraw":          {scope: "stock", body: `{"quantity": 1, "reason": "r"}`, status: 201},
 }
 
-// who is somebody who calls, and what the document makes of it.
+// documented holds that the document gives the operation to those whom the sample names.
+func (s sample) documented(t *testing.T, o documentedOperation) {
+	t.Helper()
+	want := []string{"key"}
+	scopes := []string{string(s.scope)}
+	switch {
+	case s.shown:
+		want = []string{"", "buyer", "key"}
+	case s.scope == "":
+		want, scopes = nil, nil
+	case s.scope == shop.ScopeClaim && !s.keys:
+		want = []string{"buyer", "key"}
+	}
+	if s.all != "" {
+		scopes = append(scopes, string(s.all))
+	}
+	var got, named []string
+	for _, one := range o.Security {
+		got = append(got, strings.Join(slices.Collect(maps.Keys(one)), "+"))
+	}
+	for _, found := range scopeInText.FindAllStringSubmatch(o.Description, -1) {
+		named = append(named, found[1])
+	}
+	slices.Sort(got)
+	slices.Sort(named)
+	if named = slices.Compact(named); !slices.Equal(got, want) || !slices.Equal(named, scopes) {
+		t.Errorf("the document gives %s to %q with the scopes %q, want %q and %q", o.OperationID, got, named, want, scopes)
+	}
+}
+
+// who is somebody who calls.
 type who struct {
 	name  string
 	set   func(request) request
-	buyer string // who is called for, if anybody
-	scope shop.Scope
+	buyer string     // who is called for, if anybody
+	scope shop.Scope // of the key, if it is one
+	bad   bool       // the credentials are no good
 }
+
+func (c who) may(scope shop.Scope) bool { return c.scope == scope || c.scope == shop.ScopeAll }
 
 var scopeInText = regexp.MustCompile("scope `([a-z]+)`")
 
-// want is the status that the operation's security and description promise.
-func (c who) want(t *testing.T, o documentedOperation) int {
-	t.Helper()
-	known := samples[o.OperationID]
-	var buyers, keys bool
-	for _, one := range o.Security {
-		_, buyer := one["buyer"]
-		_, key := one["key"]
-		buyers, keys = buyers || buyer, keys || key
-	}
-	var scope shop.Scope
-	if named := scopeInText.FindStringSubmatch(o.Description); named != nil {
-		scope = shop.Scope(named[1])
-	}
-	if scope != known.scope || keys != (scope != "") || buyers != (scope == shop.ScopeClaim) {
-		t.Errorf("the document gives %s to %v with the scope %q, want %q", o.OperationID, o.Security, scope, known.scope)
-	}
+// want is the status that a caller is to be answered with.
+func (c who) want(s sample) int {
 	switch {
-	case scope == "":
-		return known.status
-	case c.scope == "" && c.buyer == "":
+	case s.scope == "", s.shown && !c.bad:
+		return s.status
+	case c.bad, c.buyer == "" && c.scope == "":
 		return 401
-	case c.scope == "" && !buyers, c.scope != "" && c.scope != shop.ScopeAll && c.scope != scope:
+	case s.scope == shop.ScopeClaim:
+		return c.wantAsBuyer(s)
+	case !c.may(s.scope):
 		return 403
-	case c.buyer != "ann" && slices.Contains([]string{"getTransaction", "release", "watchTransaction"}, o.OperationID):
+	}
+	return s.status
+}
+
+func (c who) wantAsBuyer(s sample) int {
+	switch {
+	case s.all != "" && c.buyer == "" && c.may(s.all):
+		return s.status
+	case c.scope == "" && s.keys, c.scope != "" && !c.may(shop.ScopeClaim):
+		return 403
+	case c.buyer == "":
+		return 422 // for whom?
+	case c.buyer != "ann" && !s.another:
 		return 404
 	}
-	return known.status
+	return s.status
 }
 
 func (w *world) callers(t *testing.T) []who {
@@ -89,13 +153,14 @@ func (w *world) callers(t *testing.T) []who {
 	}
 	all := []who{
 		{name: "nobody", set: bearer("")},
-		{name: "somebody whose token has expired", set: bearer(tokenWith(jwt.MapClaims{"exp": time.Now().Add(-time.Minute).Unix()}, "ann"))},
-		{name: "somebody whose key was revoked", set: bearer(w.revokedKey(t))},
+		{name: "somebody whose token has expired", set: bearer(tokenWith(jwt.MapClaims{"exp": time.Now().Add(-time.Minute).Unix()}, "ann")), bad: true},
+		{name: "somebody whose key was revoked", set: bearer(w.revokedKey(t)), bad: true},
 		{name: "ann", set: bearer(token("ann")), buyer: "ann"},
 		{name: "bob", set: bearer(token("bob")), buyer: "bob"},
 	}
 	for _, scope := range shop.Scopes() {
 		secret := w.key(t, scope)
+		all = append(all, who{name: "key " + string(scope), scope: scope, set: bearer(secret)})
 		for _, buyer := range []string{"ann", "bob"} {
 			all = append(all, who{name: "key " + string(scope) + " for " + buyer, buyer: buyer, scope: scope, set: func(r request) request {
 				r.token = secret
@@ -110,7 +175,7 @@ func (w *world) callers(t *testing.T) []who {
 func TestAccess(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.stocked(t, "cup", 1000)
+	w.stocked(t, "cup", 5000)
 	if _, _, err := w.Audit(t.Context(), shop.AuditRequest{}); err != nil {
 		t.Fatal(err)
 	}
@@ -118,14 +183,16 @@ func TestAccess(t *testing.T) {
 	seen := 0
 	for template, operations := range openAPI().Paths {
 		for method, o := range operations {
-			if _, known := samples[o.OperationID]; !known {
+			known, is := samples[o.OperationID]
+			if !is {
 				t.Errorf("%s %s: the test does not know how to call %s", method, template, o.OperationID)
 				continue
 			}
 			seen++
 			t.Run(o.OperationID, func(t *testing.T) {
+				known.documented(t, o)
 				for _, c := range callers {
-					w.tries(t, strings.ToUpper(method), template, o, c)
+					w.tries(t, strings.ToUpper(method), template, o.OperationID, c)
 				}
 			})
 		}
@@ -135,42 +202,77 @@ func TestAccess(t *testing.T) {
 	}
 }
 
-func (w *world) tries(t *testing.T, method, template string, o documentedOperation, c who) {
+func (w *world) tries(t *testing.T, method, template, id string, c who) {
 	t.Helper()
+	s := samples[id]
 	tx := w.hold(t, "ann", "cup", 1)
-	path := strings.NewReplacer("{sku}", "cup", "{transaction_id}", tx.ID, "{id}", tx.ID).Replace(template)
-	if o.OperationID == "getUnit" {
-		path = strings.NewReplacer("{id}", tx.UnitIDs[0]).Replace(template)
+	path := strings.NewReplacer("{sku}", "cup", "{transaction_id}", tx.ID, "{id}", w.thing(t, s.on, tx)).Replace(template)
+	body := s.body
+	if text, is := body.(string); is {
+		body = strings.ReplaceAll(text, "{tx}", tx.ID)
 	}
-	before := w.rows(t)
-	r := c.set(request{method: method, path: path, body: samples[o.OperationID].body})
-	got, want := w.send(t, r), c.want(t, o)
+	before := w.fingerprint(t)
+	got, want := w.send(t, c.set(request{method: method, path: path, body: body})), c.want(s)
 	if got.status != want {
-		t.Errorf("%s by %s: got %d %s, want %d", o.OperationID, c.name, got.status, got.body, want)
+		t.Errorf("%s by %s: got %d %s, want %d", id, c.name, got.status, got.body, want)
 	}
-	if code := map[int]string{401: "unauthenticated", 403: "forbidden", 404: "not-found"}[want]; code != "" {
+	if id == "pauseSelling" && want == 200 {
+		if _, _, err := w.PauseSelling(t.Context(), shop.Operator{KeyID: pgdb.NewID()}, false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if code := map[int]string{401: "unauthenticated", 403: "forbidden", 404: "not-found", 422: "validation"}[want]; code != "" {
 		got.refused(t, want, code)
-		if after := w.rows(t); after != before {
-			t.Errorf("%s by %s was refused, but claims, their units and tokens went from %v to %v", o.OperationID, c.name, before, after)
+		if after := w.fingerprint(t); after != before {
+			t.Errorf("%s by %s was refused, but what is there went from %s to %s", id, c.name, before, after)
 		}
 	}
 	if want == 401 && got.header.Get("WWW-Authenticate") == "" {
-		t.Errorf("%s by %s: a 401 without WWW-Authenticate", o.OperationID, c.name)
+		t.Errorf("%s by %s: a 401 without WWW-Authenticate", id, c.name)
 	}
 }
 
-// hold claims through the shop, without HTTP.
-func (w *world) hold(t testing.TB, buyer, sku string, quantity int) httpapi.Transaction {
+// thing makes what an operation is called for and returns its id.
+func (w *world) thing(t *testing.T, on string, tx httpapi.Transaction) string {
 	t.Helper()
-	c, err := w.Claim(t.Context(), shop.ClaimRequest{Buyer: buyer, SKU: sku, Quantity: quantity})
-	if err != nil {
+	switch on {
+	case "":
+		return tx.ID
+	case "unit":
+		return tx.UnitIDs[0]
+	case "unpaid order":
+		return w.order(t, "ann", tx.ID).ID.String()
+	case "paid order":
+		return w.sold(t, tx.ID).ID.String()
+	case "quarantine":
+		o := w.sold(t, tx.ID)
+		if _, _, err := w.Refund(t.Context(), shop.RefundRequest{OrderID: o.ID, Restock: shop.RestockQuarantine}); err != nil {
+			t.Fatal(err)
+		}
+		return tx.ID
+	}
+	sku := "p-" + tx.ID
+	if _, _, err := w.PutProduct(t.Context(), shop.Product{SKU: sku, Selling: true}); err != nil {
 		t.Fatal(err)
 	}
-	tx := httpapi.Transaction{ID: c.Transaction.ID.String()}
-	for _, id := range c.Transaction.UnitIDs {
-		tx.UnitIDs = append(tx.UnitIDs, id.String())
+	return w.sale(t, on, shop.SaleTerms{Items: []shop.SaleItem{{SKU: sku, Price: shop.Money{Amount: 100, Currency: "EUR"}}}}).ID.String()
+}
+
+// fingerprint changes when anything that matters does.
+func (w *world) fingerprint(t *testing.T) (all string) {
+	t.Helper()
+	const query = `
+		SELECT concat_ws(' ',
+			(SELECT string_agg(status || n, ' ' ORDER BY status) FROM (SELECT status, count(*) AS n FROM claim GROUP BY status) AS c),
+			(SELECT count(*) FROM claim_unit), (SELECT count(*) FROM stock_token), (SELECT count(*) FROM event), (SELECT count(*) FROM receipt),
+			(SELECT count(*) FROM withdrawal), (SELECT count(*) FROM audit_run), (SELECT max(expires_at) FROM claim),
+			(SELECT md5(string_agg(shop_order::text, ',' ORDER BY order_id)) FROM shop_order), (SELECT count(*) FROM payment), (SELECT count(*) FROM refund),
+			(SELECT md5(string_agg(sale::text, ',' ORDER BY sale_id)) FROM sale), (SELECT count(*) FROM sale_change), (SELECT selling::text FROM selling),
+			(SELECT count(*) FROM quarantine_unit WHERE left_at IS NULL), (SELECT md5(string_agg(product::text, ',' ORDER BY product_id)) FROM product))`
+	if err := w.db.QueryRow(t.Context(), query).Scan(&all); err != nil {
+		t.Fatal(err)
 	}
-	return tx
+	return all
 }
 
 // TestOnlyTheDocument: what is served and not in the document is for people, and needs nobody's rights.

@@ -97,53 +97,119 @@ func build(ctx context.Context, s *shop.Shop, o Options) (*api, chi.Router, erro
 	return a, router, nil
 }
 
-// operations is every operation, on one screen.
+// operations is every operation, on one screen: what buyers do, and what the shop's people and programs do.
 func (a *api) operations() {
-	register(a, operation{id: "claimQueued", method: "POST", path: "/api/v1/order/addToCart", tag: "cart", who: buyers, status: 202, also: 201,
-		summary: "Add to the cart, in turn", about: claimQueuedText, refuses: append([]shop.Code{shop.TooManyRequests}, claimRefuses...)}, a.claimQueued)
-	register(a, operation{id: "claim", method: "POST", path: "/order/addToCart", tag: "cart", who: buyers, status: 201, also: 202,
-		summary: "Add to the cart, decided now", about: claimText, refuses: claimRefuses}, a.claim)
-	register(a, operation{id: "getTransaction", method: "GET", path: "/api/v1/transaction/{id}", tag: "cart", who: buyers,
-		summary: "Look at a transaction", about: getTransactionText, refuses: []shop.Code{shop.NotFound}}, a.getTransaction)
-	register(a, operation{id: "watchTransaction", method: "GET", path: "/api/v1/transaction/{id}/events", tag: "cart", who: buyers, events: true,
-		summary: "Watch a transaction", about: watchTransactionText, refuses: []shop.Code{shop.NotFound}}, a.watchTransaction)
-	register(a, operation{id: "getCart", method: "GET", path: "/api/v1/cart", tag: "cart", who: buyers,
-		summary: "Look into the cart", about: "The buyer's holds with their totals and the next expiry, and the requests that are queued. Lapsed holds are gone from it."}, a.getCart)
-	register(a, operation{id: "release", method: "DELETE", path: "/api/v1/cart/{transaction_id}", tag: "cart", who: buyers, status: 204,
-		summary: "Give a hold back, or cancel a queued request", about: releaseText, refuses: []shop.Code{shop.NotFound, shop.Conflict, shop.OutcomeUnknown}}, a.release)
-
-	register(a, operation{id: "listProducts", method: "GET", path: "/api/v1/products", tag: "catalogue", who: anyone,
-		summary: "List the products", about: "By SKU, with what can be claimed of each at this moment."}, a.listProducts)
-	register(a, operation{id: "getProduct", method: "GET", path: "/api/v1/products/{sku}", tag: "catalogue", who: anyone,
-		summary: "Look at a product", about: "With what can be claimed of it at this moment.", refuses: []shop.Code{shop.NotFound}}, a.getProduct)
-	register(a, operation{id: "putProduct", method: "PUT", path: "/api/v1/products/{sku}", tag: "catalogue", who: keysWith(shop.ScopeCatalog), also: 201,
-		summary: "Create or replace a product", about: putProductText, refuses: []shop.Code{shop.OutcomeUnknown}}, a.putProduct)
-	register(a, operation{id: "deleteProduct", method: "DELETE", path: "/api/v1/products/{sku}", tag: "catalogue", who: keysWith(shop.ScopeCatalog), status: 204,
-		summary: "Delete a rehearsal's product", about: deleteProductText, refuses: []shop.Code{shop.NotFound, shop.Conflict, shop.OutcomeUnknown}}, a.deleteProduct)
-
-	register(a, operation{id: "receive", method: "POST", path: "/api/v1/products/{sku}/receipts", tag: "stock", who: keysWith(shop.ScopeStock), status: 201, body: serialsBytesAtMost,
-		summary: "Receive units", about: receiveText, refuses: []shop.Code{shop.NotFound, shop.KeyReused, shop.Conflict, shop.OutcomeUnknown}}, a.receive)
-	register(a, operation{id: "withdraw", method: "POST", path: "/api/v1/products/{sku}/withdrawals", tag: "stock", who: keysWith(shop.ScopeStock), status: 201,
-		summary: "Withdraw units for good", about: withdrawText, refuses: []shop.Code{shop.NotFound, shop.KeyReused, shop.NotEnoughUnits, shop.OutcomeUnknown}}, a.withdraw)
-	register(a, operation{id: "getStock", method: "GET", path: "/api/v1/products/{sku}/stock", tag: "stock", who: keysWith(shop.ScopeStock),
-		summary: "Count the units by place", about: "Exactly, from one snapshot. Units in lapsed holds count as available.", refuses: []shop.Code{shop.NotFound}}, a.getStock)
-	register(a, operation{id: "getUnit", method: "GET", path: "/api/v1/units/{id}", tag: "stock", who: keysWith(shop.ScopeStock),
-		summary: "Read a unit's life", about: "Where the unit is, and everything that happened to it.", refuses: []shop.Code{shop.NotFound}}, a.getUnit)
-
-	register(a, operation{id: "runAudit", method: "POST", path: "/api/v1/audit", tag: "audit", who: keysWith(shop.ScopeAudit), status: 201,
-		summary: "Run an audit now", about: runAuditText, refuses: []shop.Code{shop.NotFound, shop.KeyReused, shop.OutcomeUnknown}}, a.runAudit)
-	register(a, operation{id: "getAudit", method: "GET", path: "/api/v1/audit", tag: "audit", who: keysWith(shop.ScopeAudit),
-		summary: "Read the last audit", about: "The audit that finished last.", refuses: []shop.Code{shop.NotFound}}, a.getAudit)
-
+	a.buyersOperations()
+	a.operatorsOperations()
 	register(a, operation{id: "live", method: "GET", path: "/livez", tag: "health", who: anyone,
 		summary: "Is the process alive?", about: "Asks nobody else."}, a.live)
 	register(a, operation{id: "ready", method: "GET", path: "/readyz", tag: "health", who: anyone,
 		summary: "Can it serve?", about: readyText}, a.ready)
 }
 
-var claimRefuses = []shop.Code{
-	shop.NotFound, shop.NotSelling, shop.SoldOut, shop.AllHeld, shop.NotEnoughUnits, shop.KeyReused, shop.OutcomeUnknown,
+func (a *api) buyersOperations() {
+	register(a, operation{id: "claimQueued", method: "POST", path: "/api/v1/order/addToCart", tag: "cart", who: buyers, status: 202, also: 201,
+		summary: "Add to the cart, in turn", about: claimQueuedText, refuses: append([]shop.Code{shop.TooManyRequests}, claimRefuses...)}, a.claimQueued)
+	register(a, operation{id: "claim", method: "POST", path: "/order/addToCart", tag: "cart", who: buyers, status: 201, also: 202,
+		summary: "Add to the cart, decided now", about: claimText, refuses: claimRefuses}, a.claim)
+	register(a, operation{id: "getTransaction", method: "GET", path: "/api/v1/transaction/{id}", tag: "cart", who: buyers,
+		summary: "Look at a transaction", about: getTransactionText, refuses: []shop.Code{shop.NotFound}}, a.getTransaction)
+	register(a, operation{id: "watchTransaction", method: "GET", path: "/api/v1/transaction/{id}/events", tag: "cart", who: buyers, describe: describeEvents,
+		summary: "Watch a transaction", about: watchTransactionText, refuses: []shop.Code{shop.NotFound}}, a.watchTransaction)
+	register(a, operation{id: "extend", method: "POST", path: "/api/v1/transaction/{id}/extend", tag: "cart", who: backEnds,
+		summary: "Let a hold last longer", about: extendText, refuses: onHolds}, a.extend)
+	register(a, operation{id: "getCart", method: "GET", path: "/api/v1/cart", tag: "cart", who: buyers,
+		summary: "Look into the cart", about: "The buyer's holds with their totals and the next expiry, and the requests that are queued. Lapsed holds are gone from it."}, a.getCart)
+	register(a, operation{id: "release", method: "DELETE", path: "/api/v1/cart/{transaction_id}", tag: "cart", who: buyers, status: 204,
+		summary: "Give a hold back, or cancel a queued request", about: releaseText, refuses: []shop.Code{shop.NotFound, shop.Conflict, shop.OutcomeUnknown}}, a.release)
+
+	register(a, operation{id: "checkout", method: "POST", path: "/api/v1/order/checkout", tag: "order", who: buyers, status: 201, body: idsBytesAtMost,
+		summary: "Order what is in the cart", about: checkoutText, refuses: append([]shop.Code{shop.CartEmpty}, onHolds...)}, a.checkout)
+	register(a, operation{id: "pay", method: "POST", path: "/api/v1/orders/{id}/pay", tag: "order", who: buyers,
+		summary: "Pay for an order", about: payText, refuses: append([]shop.Code{shop.PaymentFailed}, changes...)}, a.pay)
+	register(a, operation{id: "cancel", method: "POST", path: "/api/v1/orders/{id}/cancel", tag: "order", who: buyers,
+		summary: "Cancel an unpaid order", about: cancelText, refuses: changes}, a.cancel)
+	register(a, operation{id: "listOrders", method: "GET", path: "/api/v1/orders", tag: "order", who: buyersOr(shop.ScopeOrder),
+		summary: "List the orders", about: listOrdersText}, a.listOrders)
+	register(a, operation{id: "getOrder", method: "GET", path: "/api/v1/orders/{id}", tag: "order", who: buyersOr(shop.ScopeOrder),
+		summary: "Look at an order", about: "As it now is. One that is overdue shows as cancelled.", refuses: []shop.Code{shop.NotFound}}, a.getOrder)
+
+	register(a, operation{id: "listProducts", method: "GET", path: "/api/v1/products", tag: "catalogue", who: anyone,
+		summary: "List the products", about: "By SKU, with what can be claimed of each at this moment."}, a.listProducts)
+	register(a, operation{id: "getProduct", method: "GET", path: "/api/v1/products/{sku}", tag: "catalogue", who: anyone,
+		summary: "Look at a product", about: "With what can be claimed of it at this moment.", refuses: []shop.Code{shop.NotFound}}, a.getProduct)
+	register(a, operation{id: "listSales", method: "GET", path: "/api/v1/sales", tag: "sale", who: anyoneOr(shop.ScopeSale),
+		summary: "List the sales", about: listSalesText}, a.listSales)
+	register(a, operation{id: "getSale", method: "GET", path: "/api/v1/sales/{id}", tag: "sale", who: anyoneOr(shop.ScopeSale),
+		summary: "Look at a sale", about: "As it now is, by the store's clock. Drafts are shown to keys with the scope `sale` alone.", refuses: []shop.Code{shop.NotFound}}, a.getSale)
+	register(a, operation{id: "getSelling", method: "GET", path: "/api/v1/selling", tag: "sale", who: anyone,
+		summary: "Is anything sold?", about: "Whether all selling is paused, and since when."}, a.getSelling)
 }
+
+func (a *api) operatorsOperations() {
+	register(a, operation{id: "putProduct", method: "PUT", path: "/api/v1/products/{sku}", tag: "catalogue", who: keysWith(shop.ScopeCatalog), also: 201,
+		summary: "Create or replace a product", about: putProductText, refuses: []shop.Code{shop.OutcomeUnknown}}, a.putProduct)
+	register(a, operation{id: "deleteProduct", method: "DELETE", path: "/api/v1/products/{sku}", tag: "catalogue", who: keysWith(shop.ScopeCatalog), status: 204,
+		summary: "Delete a rehearsal's product", about: deleteProductText, refuses: []shop.Code{shop.NotFound, shop.Conflict, shop.OutcomeUnknown}}, a.deleteProduct)
+
+	register(a, operation{id: "receive", method: "POST", path: "/api/v1/products/{sku}/receipts", tag: "stock", who: keysWith(shop.ScopeStock), status: 201, body: serialsBytesAtMost,
+		summary: "Receive units", about: receiveText, refuses: changes}, a.receive)
+	register(a, operation{id: "withdraw", method: "POST", path: "/api/v1/products/{sku}/withdrawals", tag: "stock", who: keysWith(shop.ScopeStock), status: 201,
+		summary: "Withdraw units for good", about: withdrawText, refuses: []shop.Code{shop.NotFound, shop.KeyReused, shop.NotEnoughUnits, shop.OutcomeUnknown}}, a.withdraw)
+	register(a, operation{id: "releaseQuarantine", method: "POST", path: "/api/v1/products/{sku}/quarantine/release", tag: "stock", who: keysWith(shop.ScopeStock), status: 201,
+		body: idsBytesAtMost, summary: "Let units out of quarantine", about: releaseQuarantineText, refuses: append([]shop.Code{shop.NotEnoughUnits}, changes...)}, a.releaseQuarantine)
+	register(a, operation{id: "getStock", method: "GET", path: "/api/v1/products/{sku}/stock", tag: "stock", who: keysWith(shop.ScopeStock),
+		summary: "Count the units by place", about: "Exactly, from one snapshot. Units in lapsed holds count as available.", refuses: []shop.Code{shop.NotFound}}, a.getStock)
+	register(a, operation{id: "getUnit", method: "GET", path: "/api/v1/units/{id}", tag: "stock", who: keysWith(shop.ScopeStock),
+		summary: "Read a unit's life", about: "Where the unit is, and everything that happened to it.", refuses: []shop.Code{shop.NotFound}}, a.getUnit)
+
+	register(a, operation{id: "planSale", method: "POST", path: "/api/v1/sales", tag: "sale", who: keysWith(shop.ScopeSale), status: 201, body: idsBytesAtMost,
+		summary: "Plan a sale", about: planSaleText, refuses: []shop.Code{shop.NotFound, shop.KeyReused, shop.OutcomeUnknown}}, a.planSale)
+	register(a, operation{id: "changeSale", method: "PATCH", path: "/api/v1/sales/{id}", tag: "sale", who: keysWith(shop.ScopeSale), body: idsBytesAtMost,
+		summary: "Change a sale", about: changeSaleText, refuses: append([]shop.Code{shop.SaleOverlaps}, changes...)}, a.changeSale)
+	moves := map[shop.SaleAction]operation{
+		shop.ScheduleSale: {summary: "Schedule a sale", about: scheduleSaleText, refuses: append([]shop.Code{shop.SaleOverlaps, shop.NotEnoughUnits}, changes...)},
+		shop.OpenSale:     {summary: "Open a sale before its time", about: openSaleText, refuses: append([]shop.Code{shop.SaleOverlaps}, changes...)},
+		shop.PauseSale:    {summary: "Pause a sale", about: pauseSaleText, refuses: changes},
+		shop.ResumeSale:   {summary: "Resume a sale", about: resumeSaleText, refuses: changes},
+		shop.CloseSale:    {summary: "Close a sale", about: closeSaleText, refuses: changes},
+	}
+	for _, action := range shop.SaleActions() {
+		o := moves[action]
+		o.id, o.method, o.path, o.tag, o.who = string(action)+"Sale", "POST", "/api/v1/sales/{id}/"+string(action), "sale", keysWith(shop.ScopeSale)
+		register(a, o, a.moveSale(action))
+	}
+	register(a, operation{id: "saleChanges", method: "GET", path: "/api/v1/sales/{id}/changes", tag: "sale", who: keysWith(shop.ScopeSale),
+		summary: "Read what was done to a sale", about: saleChangesText, refuses: []shop.Code{shop.NotFound}}, a.saleChanges)
+	register(a, operation{id: "pauseSelling", method: "POST", path: "/api/v1/selling/pause", tag: "sale", who: keysWith(shop.ScopeSale),
+		summary: "Pause all selling", about: pauseSellingText, refuses: []shop.Code{shop.KeyReused, shop.OutcomeUnknown}}, a.pauseSelling(true))
+	register(a, operation{id: "resumeSelling", method: "POST", path: "/api/v1/selling/resume", tag: "sale", who: keysWith(shop.ScopeSale),
+		summary: "Resume all selling", about: "Goes on with what was paused by `pause`.", refuses: []shop.Code{shop.KeyReused, shop.OutcomeUnknown}}, a.pauseSelling(false))
+
+	register(a, operation{id: "confirm", method: "POST", path: "/api/v1/orders/confirm", tag: "order", who: keysWith(shop.ScopeOrder), status: 201, body: idsBytesAtMost,
+		summary: "Confirm what the shop beside was paid for", about: confirmText, refuses: onHolds}, a.confirm)
+	register(a, operation{id: "refund", method: "POST", path: "/api/v1/orders/{id}/refund", tag: "order", who: keysWith(shop.ScopeOrder), body: idsBytesAtMost,
+		summary: "Take units back", about: refundText, refuses: changes}, a.refund)
+	register(a, operation{id: "exportOrders", method: "GET", path: "/api/v1/orders/export", tag: "order", who: keysWith(shop.ScopeOrder), describe: describeExport,
+		summary: "Export the orders", about: exportOrdersText}, a.exportOrders)
+	register(a, operation{id: "listEvents", method: "GET", path: "/api/v1/events", tag: "event", who: keysWith(shop.ScopeOrder),
+		summary: "Read what happened", about: listEventsText}, a.listEvents)
+
+	register(a, operation{id: "runAudit", method: "POST", path: "/api/v1/audit", tag: "audit", who: keysWith(shop.ScopeAudit), status: 201,
+		summary: "Run an audit now", about: runAuditText, refuses: []shop.Code{shop.NotFound, shop.KeyReused, shop.OutcomeUnknown}}, a.runAudit)
+	register(a, operation{id: "getAudit", method: "GET", path: "/api/v1/audit", tag: "audit", who: keysWith(shop.ScopeAudit),
+		summary: "Read the last audit", about: "The audit that finished last.", refuses: []shop.Code{shop.NotFound}}, a.getAudit)
+}
+
+// What several operations refuse.
+var (
+	claimRefuses = []shop.Code{
+		shop.NotFound, shop.NotSelling, shop.SaleNotOpen, shop.SalePaused, shop.SaleEnded, shop.CoolDown, shop.SoldOut, shop.PurchaseLimit, shop.AllHeld,
+		shop.NotEnoughUnits, shop.KeyReused, shop.OutcomeUnknown,
+	}
+	changes = []shop.Code{shop.NotFound, shop.KeyReused, shop.Conflict, shop.OutcomeUnknown}
+	onHolds = append([]shop.Code{shop.HoldExpired}, changes...)
+)
 
 // Version is the module's version, or devel.
 func Version() string {
@@ -173,7 +239,10 @@ func document() huma.Config {
 		{Name: "audit", Description: "Proof that nothing was lost."},
 		{Name: "cart", Description: "What a buyer does: claim units, look, give back."},
 		{Name: "catalogue", Description: "Products and what can be had of them."},
+		{Name: "event", Description: "What happened, for programs that follow."},
 		{Name: "health", Description: "For whoever keeps the service running."},
+		{Name: "order", Description: "What was bought: checkout, payment, refunds."},
+		{Name: "sale", Description: "Planned events, and the brake for all selling."},
 		{Name: "stock", Description: "Units: in, out, where they are."},
 	}
 	config.DocsPath = "" // ours works offline

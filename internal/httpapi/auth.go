@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/MicahParks/keyfunc/v3"
 	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humachi"
 	"github.com/golang-jwt/jwt/v5"
 	"golang.org/x/time/rate"
 
@@ -135,48 +137,53 @@ func (a *api) authenticate(who access) func(huma.Context, func(huma.Context)) {
 }
 
 func (a *api) identify(hc huma.Context, who access) (caller, error) {
+	r, _ := humachi.Unwrap(hc)
+	if who.nobody && len(r.Header.Values("Authorization")) == 0 {
+		return caller{}, nil
+	}
 	scheme, token, _ := strings.Cut(hc.Header("Authorization"), " ")
 	token = strings.TrimSpace(token)
 	if !strings.EqualFold(scheme, "Bearer") || token == "" {
 		return caller{}, unauthenticated("This needs a caller. Send the header Authorization: Bearer with a buyer's token or an API key.")
 	}
+	buyerIDs := r.Header.Values("Buyer-Id")
 	if strings.HasPrefix(token, shop.KeyPrefix) {
-		return a.identifyKey(hc, who, token)
+		key, err := a.shop.KeyBySecret(hc.Context(), token)
+		if err != nil || who.nobody {
+			return caller{key: key}, err
+		}
+		return who.identifyKey(key, buyerIDs)
 	}
 	buyer, err := a.verifier.buyer(token)
 	switch {
 	case err != nil:
 		return caller{}, err
-	case !who.buyer:
-		return caller{}, forbidden(fmt.Sprintf("A buyer may not do this. It needs an API key with the scope %s.", who.scope))
-	case hc.Header("Buyer-Id") != "":
+	case !who.buyer && !who.nobody:
+		return caller{}, forbidden(fmt.Sprintf("A buyer may not do this. It needs an API key with the scope %s.", cmp.Or(who.scope, shop.ScopeClaim)))
+	case who.buyer && len(buyerIDs) > 0:
 		return caller{}, forbidden("Buyer-Id goes with an API key only: a buyer's token names its buyer. Leave the header out.")
 	}
 	return caller{buyer: buyer}, nil
 }
 
-func (a *api) identifyKey(hc huma.Context, who access, secret string) (caller, error) {
-	key, err := a.shop.KeyBySecret(hc.Context(), secret)
-	if err != nil {
-		return caller{}, err
-	}
+// identifyKey decides whether a key calls for itself or for a buyer, and whether it may.
+func (who access) identifyKey(key shop.Key, buyerIDs []string) (caller, error) {
 	scope := who.scope
-	if who.buyer {
+	forBuyer := who.forBuyer && (len(buyerIDs) > 0 || scope == "" || !key.May(scope) && key.May(shop.ScopeClaim))
+	if forBuyer {
 		scope = shop.ScopeClaim
 	}
-	if !key.May(scope) {
+	switch {
+	case !key.May(scope):
 		return caller{}, forbidden(fmt.Sprintf("This needs an API key with the scope %s.", scope))
-	}
-	if !who.buyer {
+	case !forBuyer:
 		return caller{key: key}, nil
-	}
-	buyer := hc.Header("Buyer-Id")
-	if !IsName(buyer) {
+	case len(buyerIDs) != 1 || !IsName(buyerIDs[0]):
 		return caller{}, &shop.Refusal{
 			Code:     shop.Validation,
 			Detail:   "An API key acts for a buyer here. Name the buyer in the header Buyer-Id.",
 			Problems: []shop.Problem{{Location: "header.Buyer-Id", Message: "must be 1 to 128 printable characters"}},
 		}
 	}
-	return caller{key: key, buyer: buyer}, nil
+	return caller{key: key, buyer: buyerIDs[0]}, nil
 }

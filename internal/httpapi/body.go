@@ -8,6 +8,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"os"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -72,6 +73,21 @@ func (a *api) acceptable(hc huma.Context, next func(huma.Context)) {
 		return
 	}
 	next(hc)
+}
+
+// bodyless is the middleware of operations that take no body: what somebody means by one is not done, so it is refused. An empty object means nothing.
+func (a *api) bodyless(hc huma.Context, next func(huma.Context)) {
+	r, _ := humachi.Unwrap(hc)
+	const enough = 64
+	text, err := io.ReadAll(io.LimitReader(r.Body, enough))
+	switch text = bytes.TrimSpace(text); {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		a.write(hc, newProblem(requestTimeout, ""))
+	case err != nil || len(text) > 0 && string(text) != "{}":
+		a.write(hc, problemOf(invalid("body", "must be empty: this operation takes none")))
+	default:
+		next(hc)
+	}
 }
 
 // decode is json.Unmarshal without its leniency, and with errors that may be shown to callers.

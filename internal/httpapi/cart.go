@@ -19,14 +19,21 @@ const (
 	claimText = "Holds units for the buyer, all that were asked for or none, and answers when that is on disk. It goes behind the requests for the " +
 		"product that were accepted before it, and is decided within 5 seconds; a store that can't is `busy`, and then nothing happened.\n\n" +
 		"A replay (the same `Idempotency-Key`) shows the transaction as it now is. A refusal is not stored, and its key stays free.\n\n" +
+		claimSaleText +
 		"It shares its keys with `POST /api/v1/order/addToCart`. A replay of what was sent there waits up to 5 seconds for the turn: 201 when the units are held, " +
 		"202 when they are not yet, the problem if it was refused."
 	claimQueuedText = "Accepts the request, which is then on disk, and answers 202 at once: whoever is accepted first is served first. What became of it is " +
 		"told by the transaction, at `Location`: ask again after `Retry-After`, with `wait`, or watch its events. What needs no stock to be decided (an " +
-		"unknown product, one that is off sale or sold out for good) is answered at once and not stored.\n\n" +
+		"unknown product, one that is off sale or sold out for good, a sale that is not open, paused or over, a limit that is reached) is answered at once " +
+		"and not stored.\n\n" +
 		"`Prefer: wait=N` waits up to N seconds (at most 30) for the turn: 201 when the units are held, the problem when there were none, 202 when the turn " +
 		"has not come by then; `Preference-Applied` confirms it.\n\n" +
+		claimSaleText +
 		"It shares its keys with `POST /order/addToCart`. A replay shows the transaction as it now is: 202 while it is queued, 201 once it is held, the problem if it was refused."
+	claimSaleText = "With `sale_id` the units come through that sale and no other. Without it they come through the sale that is open for the product, if there is one " +
+		"and it has units, else normally, at the product's price; a product that a scheduled sale keeps for itself is `sale-not-open` until then. " +
+		"The sale decides the price, the length of the hold, how many one claim and one buyer may have, and the pause after an expired hold.\n\n"
+	extendText           = "By so many seconds, from its `expires_at` on. In all a hold lasts at most as long as the store is set up for (1 hour), from when it was made."
 	getTransactionText   = "As it now is. `wait` waits for so many seconds while the transaction is queued. A hold that has lapsed shows as expired."
 	watchTransactionText = "Server-sent events: `transaction`, with the transaction as its data, now, when its position has changed (at most once a second), and at " +
 		"once when it is no longer queued, which is the last. Comments keep the connection open. An event's id stands for what it says: with `Last-Event-ID` " +
@@ -44,8 +51,10 @@ type ClaimInput struct {
 
 // ClaimBody is what a buyer wants.
 type ClaimBody struct {
-	SKU      string `json:"sku" pattern:"^[A-Za-z0-9._-]{1,64}$" patternDescription:"SKU" required:"true" doc:"What to add." example:"mug-blue"`
-	Quantity int    `json:"quantity" minimum:"1" maximum:"1000000" default:"1" required:"false" doc:"How many units, at most the configured number (10)." example:"1"`
+	SKU      string  `json:"sku" pattern:"^[A-Za-z0-9._-]{1,64}$" patternDescription:"SKU" required:"true" doc:"What to add." example:"mug-blue"`
+	Quantity int     `json:"quantity" minimum:"1" maximum:"1000000" default:"1" required:"false" doc:"How many units, at most max_quantity of the sale, or outside of one the configured number (10)." example:"1"`
+	SaleID   *string `json:"sale_id,omitempty" nullable:"true" format:"uuid" doc:"Through this sale and no other."`
+	Notes
 }
 
 type claimQueuedInput struct {
@@ -79,12 +88,21 @@ type claimQueuedOutput struct {
 	Body              Transaction
 }
 
-func (in *ClaimInput) request(ctx context.Context) shop.ClaimRequest {
-	return shop.ClaimRequest{Buyer: callerOf(ctx).buyer, SKU: in.Body.SKU, Quantity: in.Body.Quantity, Key: in.IdempotencyKey}
+func (in *ClaimInput) request(ctx context.Context) (r shop.ClaimRequest, err error) {
+	r = shop.ClaimRequest{Buyer: callerOf(ctx).buyer, SKU: in.Body.SKU, Quantity: in.Body.Quantity, Key: in.IdempotencyKey}
+	if r.SaleID, err = optionalID("body.sale_id", in.Body.SaleID); err != nil {
+		return r, err
+	}
+	r.Reference, r.Metadata, err = in.Body.Notes.read()
+	return r, err
 }
 
 func (a *api) claim(ctx context.Context, in *ClaimInput) (*ClaimOutput, error) {
-	c, err := a.shop.Claim(ctx, in.request(ctx))
+	r, err := in.request(ctx)
+	if err != nil {
+		return nil, err
+	}
+	c, err := a.shop.Claim(ctx, r)
 	if err != nil {
 		return nil, err
 	}
@@ -92,8 +110,12 @@ func (a *api) claim(ctx context.Context, in *ClaimInput) (*ClaimOutput, error) {
 }
 
 func (a *api) claimQueued(ctx context.Context, in *claimQueuedInput) (*claimQueuedOutput, error) {
+	r, err := in.request(ctx)
+	if err != nil {
+		return nil, err
+	}
 	seconds, waits := preferredWait(in.Prefer)
-	c, err := a.shop.Enqueue(ctx, in.request(ctx), time.Duration(seconds)*time.Second)
+	c, err := a.shop.Enqueue(ctx, r, time.Duration(seconds)*time.Second)
 	if err != nil {
 		return nil, err
 	}
@@ -188,6 +210,34 @@ func (a *api) getTransaction(ctx context.Context, in *getTransactionInput) (*tra
 		return nil, err
 	}
 	return &transactionOutput{Body: transactionOut(t)}, nil
+}
+
+type extendInput struct {
+	ID string `path:"id" doc:"The transaction, which is held." example:"019b1234-5678-7abc-8def-0123456789ab"`
+	Keyed
+	Body ExtendBody
+}
+
+// ExtendBody says how much longer a hold is to last.
+type ExtendBody struct {
+	Seconds int `json:"seconds" required:"true" minimum:"1" maximum:"86400" doc:"How much longer." example:"120"`
+}
+
+type extendOutput struct {
+	Replayed string `header:"Idempotency-Replayed" doc:"true when an earlier request with this key did it."`
+	Body     Transaction
+}
+
+func (a *api) extend(ctx context.Context, in *extendInput) (*extendOutput, error) {
+	id, err := shop.ParseID("transaction", in.ID)
+	if err != nil {
+		return nil, err
+	}
+	t, replayed, err := a.shop.Extend(ctx, callerOf(ctx).buyer, id, time.Duration(in.Body.Seconds)*time.Second, operatorOf(ctx, in.IdempotencyKey))
+	if err != nil {
+		return nil, err
+	}
+	return &extendOutput{Replayed: replayedHeader(replayed), Body: transactionOut(t)}, nil
 }
 
 type cartOutput struct{ Body Cart }

@@ -240,9 +240,7 @@ func TestBadTransactions(t *testing.T) {
 			t.Errorf("wait=%s: errors are %v", wait, p.Errors)
 		}
 	}
-	if _, err := w.db.Exec(t.Context(), "UPDATE claim SET status = 'ordered', ended_at = now()"); err != nil {
-		t.Fatal(err)
-	}
+	w.order(t, "ann", tx.ID)
 	if p := w.send(t, as("ann", "DELETE", "/api/v1/cart/"+tx.ID, nil)).refused(t, 409, "conflict"); p.State != "ordered" {
 		t.Errorf("the state is %q, want ordered", p.State)
 	}

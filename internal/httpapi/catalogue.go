@@ -22,19 +22,12 @@ const (
 var skuForm = regexp.MustCompile(shop.SKUPattern)
 
 type listProductsInput struct {
-	SKU    []string `query:"sku,explode" maxItems:"100" pattern:"^[A-Za-z0-9._-]{1,64}$" patternDescription:"SKU" doc:"Only these; repeat it for several."`
-	Limit  int      `query:"limit" minimum:"1" maximum:"100" default:"50" doc:"How many at most."`
-	Cursor string   `query:"cursor" maxLength:"200" doc:"next_cursor of the page before."`
+	Paged
+	SKU []string `query:"sku,explode" maxItems:"100" pattern:"^[A-Za-z0-9._-]{1,64}$" patternDescription:"SKU" doc:"Only these; repeat it for several."`
 }
 
-// Resolve implements huma.Resolver: huma takes an empty first value for none at all, and the answer would be every product.
-func (*listProductsInput) Resolve(hc huma.Context) []error {
-	url := hc.URL()
-	if skus := url.Query()["sku"]; len(skus) > 0 && skus[0] == "" {
-		return []error{&huma.ErrorDetail{Location: "query.sku[0]", Message: "expected string to be SKU"}}
-	}
-	return nil
-}
+// Resolve implements huma.Resolver.
+func (*listProductsInput) Resolve(hc huma.Context) []error { return firstMeans(hc, "sku") }
 
 type listProductsOutput struct{ Body ProductPage }
 
@@ -47,11 +40,7 @@ type ProductPage struct {
 func (a *api) listProducts(ctx context.Context, in *listProductsInput) (*listProductsOutput, error) {
 	after, err := base64.RawURLEncoding.DecodeString(in.Cursor)
 	if err != nil || in.Cursor != "" && !skuForm.Match(after) {
-		return nil, &shop.Refusal{
-			Code:     shop.Validation,
-			Detail:   "The cursor is not one of ours. Start without one.",
-			Problems: []shop.Problem{{Location: "query.cursor", Message: "must be next_cursor of an earlier page"}},
-		}
+		return nil, badCursor()
 	}
 	products, more, err := a.shop.Products(ctx, in.SKU, string(after), in.Limit)
 	if err != nil {

@@ -77,6 +77,9 @@ func serveAlone(path string) []byte {
 
 // operationAt finds the operation of a request; ok is false where the document has none.
 func operationAt(method, path string) (o documentedOperation, ok bool) {
+	if o, ok = openAPI().Paths[path][strings.ToLower(method)]; ok {
+		return o, true // before templates that it matches as well
+	}
 	for template, operations := range openAPI().Paths {
 		if o, ok = operations[strings.ToLower(method)]; ok && matches(template, path) {
 			return o, true

@@ -187,7 +187,7 @@ func (s *stream) write(text string) error {
 }
 
 // describeEvents writes the answers of an operation that streams transactions into the document.
-func (a *api) describeEvents(o *huma.Operation) {
+func describeEvents(o *huma.Operation) {
 	o.Responses["200"] = &huma.Response{
 		Description: "The events, as they come.",
 		Content: map[string]*huma.MediaType{"text/event-stream": {Schema: &huma.Schema{

@@ -20,6 +20,7 @@ import (
 
 	"github.com/lastunit/lastunit/internal/dbtest"
 	"github.com/lastunit/lastunit/internal/httpapi"
+	"github.com/lastunit/lastunit/internal/payment"
 	"github.com/lastunit/lastunit/internal/pgdb"
 	"github.com/lastunit/lastunit/internal/shop"
 )
@@ -38,11 +39,12 @@ var internals = []string{"json:", "Go struct", "Go value", "pgx", "SQLSTATE", "g
 // world is a service on a database of its own, with a clock that a test can move.
 type world struct {
 	*shop.Shop
-	db     *pgxpool.Pool
-	server *httptest.Server
-	log    *logbook
-	mu     sync.Mutex
-	then   *time.Time
+	db       *pgxpool.Pool
+	provider *payment.Test
+	server   *httptest.Server
+	log      *logbook
+	mu       sync.Mutex
+	then     *time.Time
 }
 
 func newWorld(t testing.TB) *world { return newWorldWith(t, httpapi.Options{}) }
@@ -69,8 +71,11 @@ func newServer(t testing.TB, db *pgxpool.Pool, s shop.Options, o httpapi.Options
 	t.Helper()
 	w := &world{db: db, log: &logbook{}}
 	s.Now, s.ShowStock = w.now, -1
+	w.provider = payment.NewTest(db, payment.TestOptions{Notify: w.notified})
+	s.Provider = w.provider
 	w.Shop = shop.New(w.db, s)
 	t.Cleanup(w.Close)
+	t.Cleanup(w.provider.Close)
 	if o.Buyers.JWKSURL == "" && o.Buyers.Secret == nil {
 		o.Buyers.Secret = []byte(buyerSecret)
 	}
@@ -89,6 +94,9 @@ func newServer(t testing.TB, db *pgxpool.Pool, s shop.Options, o httpapi.Options
 	})
 	return w
 }
+
+// notified is what the payment provider's webhook would call.
+func (w *world) notified(id pgdb.ID) { _ = w.PaymentChanged(context.Background(), id) }
 
 func (w *world) now() *time.Time {
 	w.mu.Lock()

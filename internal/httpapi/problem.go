@@ -44,6 +44,32 @@ var kinds = map[shop.Code]kind{
 		"Some units can be claimed, but fewer than were asked for. A claim gets all of its units or none.",
 		"Ask for at most as many as available says."},
 	shop.NotSelling: {409, "Not selling", "This product was taken off sale.", "Look again later: selling in the product tells."},
+	shop.SaleNotOpen: {409, "The sale is not open yet",
+		"The product sells in a sale that opens later, and nowhere else.",
+		"Ask again at opens_at. The sale opens by the store's clock, and the first request after that instant is served."},
+	shop.SalePaused: {409, "Paused",
+		"The sale of this product, or all selling, is paused. What is in carts stays there and can be ordered and paid for, and requests that are queued keep their place.",
+		"Ask again after Retry-After seconds."},
+	shop.SaleEnded: {409, "The sale is over",
+		"The sale that was asked for is closed. What is in carts can still be ordered until the holds lapse.",
+		"Order what is in the cart. Without sale_id, units that are left sell at the product's price."},
+	shop.SaleOverlaps: {409, "Two sales at once",
+		"A product of this sale is in another sale at the same time; state is the id of that sale.",
+		"Move one of the two sales, or take the product out of one."},
+	shop.CoolDown: {409, "Cooling down",
+		"A hold of this buyer has expired unused a short while ago, and the sale lets others have their chance first.",
+		"Ask again after Retry-After seconds. A hold that is given back before it expires cools nothing down."},
+	shop.PurchaseLimit: {409, "More than one buyer may have",
+		"The buyer would have more units of the sale than anybody may: limit, over all carts and orders. remaining is how many more they may have, " +
+			"and order_ids are their own unpaid orders, which count as well.",
+		"Ask for at most remaining. Giving a hold back or cancelling an unpaid order makes room at once."},
+	shop.HoldExpired: {409, "Holds have lapsed",
+		"The holds that transaction_ids names have lapsed, so nothing was done with any that were sent.",
+		"Add the units to the cart again, or send the others without these."},
+	shop.CartEmpty: {409, "Nothing to order", "There is nothing in the cart.", "Add something to it first."},
+	shop.PaymentFailed: {402, "Not paid",
+		"The payment provider did not take the money. The order keeps its units until pay_by.",
+		"Pay again, with another card if need be, or cancel the order."},
 	shop.Conflict: {409, "Conflict",
 		"What was asked for is not possible in the state that the thing is in; state names it.",
 		"Read the thing again and decide anew."},
@@ -101,7 +127,13 @@ type Problem struct {
 	Errors        []ProblemError `json:"errors,omitempty" nullable:"false" doc:"With validation: everything that is wrong with the request."`
 	NextReleaseAt *time.Time     `json:"next_release_at,omitempty" doc:"With all-held: when the first hold ends, if one ends by itself."`
 	Available     *int64         `json:"available,omitempty" doc:"With not-enough-units: how many can be claimed."`
-	State         string         `json:"state,omitempty" doc:"With conflict: the state that does not allow it."`
+	State         string         `json:"state,omitempty" doc:"With conflict: the state that does not allow it. With sale-overlaps: the id of the other sale."`
+
+	OpensAt        *time.Time `json:"opens_at,omitempty" doc:"With sale-not-open: when the sale opens."`
+	Limit          *int       `json:"limit,omitempty" doc:"With purchase-limit: how many units of the sale one buyer may have."`
+	Remaining      *int       `json:"remaining,omitempty" doc:"With purchase-limit: how many more this buyer may have."`
+	OrderIDs       []string   `json:"order_ids,omitzero" nullable:"false" doc:"With purchase-limit: the buyer's own unpaid orders in the sale. Cancelling one makes room."`
+	TransactionIDs []string   `json:"transaction_ids,omitzero" nullable:"false" doc:"With hold-expired: the holds that have lapsed."`
 
 	headers http.Header
 }
@@ -140,12 +172,15 @@ func problemOf(r *shop.Refusal) *Problem {
 	for _, one := range r.Problems {
 		p.Errors = append(p.Errors, ProblemError(one))
 	}
-	if r.NextReleaseAt != nil {
-		at := r.NextReleaseAt.UTC()
-		p.NextReleaseAt = &at
+	p.NextReleaseAt = utc(r.NextReleaseAt)
+	p.Available, p.State = r.Available, r.State
+	p.OpensAt, p.Limit, p.Remaining = utc(r.OpensAt), r.Limit, r.Remaining
+	switch r.Code {
+	case shop.PurchaseLimit:
+		p.OrderIDs = idsOut(r.OrderIDs)
+	case shop.HoldExpired:
+		p.TransactionIDs = idsOut(r.TransactionIDs)
 	}
-	p.Available = r.Available
-	p.State = r.State
 	if r.RetryAfter > 0 {
 		p.headers.Set("Retry-After", strconv.Itoa(int(math.Ceil(r.RetryAfter.Seconds()))))
 	}
@@ -222,12 +257,21 @@ func humaProblem(status int, message string, errs []error) *Problem {
 func example(code shop.Code, who access) *Problem {
 	at := time.Date(2026, 12, 12, 12, 4, 0, 0, time.UTC)
 	one := int64(1)
+	id, _ := shop.ParseID("", "019b1234-5678-7abc-8def-0123456789ab")
 	r := &shop.Refusal{Code: code}
 	switch code {
 	case shop.AllHeld:
 		r.NextReleaseAt, r.Detail = &at, "Every unit is in somebody's cart or in an order that is not yet paid. Some may come back: ask again."
 	case shop.NotEnoughUnits:
 		r.Available, r.Detail = &one, "Only 1 can be had right now. Ask for fewer."
+	case shop.SaleNotOpen:
+		r.OpensAt, r.Detail = &at, "This sells in a sale that is not open yet. Ask again when it opens."
+	case shop.SaleOverlaps:
+		r.State = id.String()
+	case shop.PurchaseLimit:
+		r.Limit, r.Remaining, r.OrderIDs = ptr(2), ptr(0), []shop.ID{id}
+	case shop.HoldExpired:
+		r.TransactionIDs = []shop.ID{id}
 	case shop.Conflict:
 		r.State, r.Detail = "ordered", "This transaction is part of an order. Cancel the order to give its units back."
 	case shop.Validation:

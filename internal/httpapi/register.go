@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"maps"
 	"net/http"
+	"reflect"
 	"slices"
 	"strconv"
 
@@ -17,16 +18,58 @@ import (
 
 // access says who may call an operation.
 type access struct {
-	buyer bool       // a buyer, or a key with the scope claim for the buyer in Buyer-Id
-	scope shop.Scope // a key with this scope
+	buyer    bool       // a buyer, with a token
+	forBuyer bool       // a key with the scope claim, for the buyer in Buyer-Id
+	scope    shop.Scope // a key with this scope, for itself
+	nobody   bool       // whoever shows no credentials; those that are shown must be good, of whatever scope
 }
 
 var (
-	anyone = access{}
-	buyers = access{buyer: true}
+	anyone   = access{}
+	buyers   = access{buyer: true, forBuyer: true}
+	backEnds = access{forBuyer: true}
 )
 
+// keysWith lets keys with a scope in, buyersOr buyers as well, and anyoneOr everybody: the handler shows more to the keys.
 func keysWith(scope shop.Scope) access { return access{scope: scope} }
+func buyersOr(scope shop.Scope) access { return access{buyer: true, forBuyer: true, scope: scope} }
+func anyoneOr(scope shop.Scope) access { return access{scope: scope, nobody: true} }
+
+// needs says in words who may call.
+func (who access) needs() string {
+	switch {
+	case who.nobody:
+		return fmt.Sprintf("Needs nobody. Credentials that are sent must be good; an API key with the scope `%s` is shown more.", who.scope)
+	case who.buyer && who.scope != "":
+		return fmt.Sprintf("Needs a buyer's token, or an API key with the scope `claim` and the header `Buyer-Id`: then it is about that buyer's own. "+
+			"Or an API key with the scope `%s`, without `Buyer-Id`: then it is about everybody's.", who.scope)
+	case who.buyer:
+		return "Needs a buyer's token, or an API key with the scope `claim` and the header `Buyer-Id`."
+	case who.forBuyer:
+		return "Needs an API key with the scope `claim` and the header `Buyer-Id`. A buyer's own token is not enough."
+	}
+	return fmt.Sprintf("Needs an API key with the scope `%s`.", who.scope)
+}
+
+func (who access) security() (all []map[string][]string) {
+	if who.nobody {
+		all = append(all, map[string][]string{})
+	}
+	if who.buyer || who.nobody {
+		all = append(all, map[string][]string{"buyer": {}})
+	}
+	return append(all, map[string][]string{"key": {}})
+}
+
+func (who access) aboutBuyerID() string {
+	switch {
+	case !who.buyer:
+		return "The buyer that the key acts for."
+	case who.scope != "":
+		return fmt.Sprintf("The buyer that a key with the scope `claim` acts for; refused with a buyer's token. Without it a key needs the scope `%s`.", who.scope)
+	}
+	return "The buyer that a key with the scope `claim` acts for: required with a key, refused with a buyer's token."
+}
 
 // operation is what register needs to know besides the types of input and output.
 type operation struct {
@@ -35,15 +78,16 @@ type operation struct {
 	summary          string
 	about            string
 	who              access
-	status           int // of success; 200 when 0
-	also             int // another status of success, with the same body
-	events           bool
-	body             int64
+	status           int                   // of success; 200 when 0
+	also             int                   // another status of success, with the same body
+	describe         func(*huma.Operation) // completes the document
+	body             int64                 // bytes at most, if more than bodyBytesAtMost
 	refuses          []shop.Code
 }
 
 const (
 	bodyBytesAtMost    = 16 << 10
+	idsBytesAtMost     = 64 << 10
 	serialsBytesAtMost = 2 << 20
 )
 
@@ -64,30 +108,32 @@ func register[I, O any](a *api, op operation, handler func(context.Context, *I) 
 		Security:      []map[string][]string{},
 	}
 	refuses := append([]shop.Code{shop.Validation, shop.Busy, internal}, op.refuses...)
-	if op.method == http.MethodPost || op.method == http.MethodPut {
+	if slices.Contains([]string{http.MethodPost, http.MethodPut, http.MethodPatch}, op.method) {
 		refuses = append(refuses, requestTimeout, payloadTooLarge, unsupportedMediaType)
 	}
 	if op.who != anyone {
-		refuses = append(refuses, shop.Unauthenticated, shop.Forbidden)
+		if refuses = append(refuses, shop.Unauthenticated); !op.who.nobody {
+			refuses = append(refuses, shop.Forbidden)
+		}
 		o.Middlewares = huma.Middlewares{a.authenticate(op.who)}
-		o.Security = security(op.who)
+		o.Security = op.who.security()
+		o.Description += "\n\n" + op.who.needs()
 	}
 	o.Middlewares = append(o.Middlewares, a.acceptable)
-	if op.who.scope != "" {
-		o.Description += fmt.Sprintf("\n\nNeeds an API key with the scope `%s`.", op.who.scope)
+	if _, takes := reflect.TypeFor[I]().FieldByName("Body"); !takes && op.method == http.MethodPost {
+		o.Middlewares = append(o.Middlewares, a.bodyless)
 	}
-	if op.who.buyer {
-		o.Description += "\n\nNeeds a buyer's token, or an API key with the scope `claim` and the header `Buyer-Id`."
+	if op.who.forBuyer {
 		o.Parameters = append(o.Parameters, &huma.Param{
 			Name: "Buyer-Id", In: "header",
-			Description: "The buyer that a key with the scope `claim` acts for: required with a key, refused with a buyer's token.",
+			Description: op.who.aboutBuyerID(),
 			Schema:      &huma.Schema{Type: "string", MinLength: ptr(1), MaxLength: ptr(128)},
 		})
 	}
 	a.huma.OpenAPI().Components.Schemas.Schema(problemType, true, "Problem")
 	describeRefusals(&o, op.who, refuses)
-	if op.events {
-		a.describeEvents(&o)
+	if op.describe != nil {
+		op.describe(&o)
 	}
 	huma.Register(a.huma, o, func(ctx context.Context, in *I) (*O, error) {
 		out, err := handler(ctx, in)
@@ -108,13 +154,6 @@ func register[I, O any](a *api, op operation, handler func(context.Context, *I) 
 
 func ptr[T any](v T) *T { return &v }
 
-func security(who access) []map[string][]string {
-	if who.buyer {
-		return []map[string][]string{{"buyer": {}}, {"key": {}}}
-	}
-	return []map[string][]string{{"key": {}}}
-}
-
 // describeRefusals writes every problem that an operation can answer, with an example each, into the document.
 func describeRefusals(o *huma.Operation, who access, refuses []shop.Code) {
 	slices.Sort(refuses)
@@ -132,7 +171,7 @@ func describeRefusals(o *huma.Operation, who access, refuses []shop.Code) {
 			o.Responses[status] = r
 		}
 		r.Content["application/problem+json"].Examples[string(code)] = &huma.Example{Summary: kinds[code].title, Value: example(code, who)}
-		if status == "503" || code == shop.AllHeld || code == shop.TooManyRequests {
+		if status == "503" || slices.Contains(comeBack, code) {
 			if r.Headers == nil {
 				r.Headers = map[string]*huma.Param{}
 			}
@@ -140,6 +179,9 @@ func describeRefusals(o *huma.Operation, who access, refuses []shop.Code) {
 		}
 	}
 }
+
+// comeBack are the refusals, besides those with 503, that say after how long to ask again.
+var comeBack = []shop.Code{shop.AllHeld, shop.CoolDown, shop.SalePaused, shop.TooManyRequests}
 
 func retryAfter(description string) *huma.Param {
 	return &huma.Param{Description: description, Schema: &huma.Schema{Type: huma.TypeInteger}}

@@ -25,19 +25,19 @@ type Transaction struct {
 	Quantity      int             `json:"quantity"`
 	UnitIDs       []string        `json:"unit_ids" nullable:"false" doc:"The units that it has or had."`
 	Price         *Money          `json:"price" doc:"Of one unit, as it was when the units were held."`
-	SaleID        *string         `json:"sale_id" format:"uuid"`
-	OrderID       *string         `json:"order_id" format:"uuid"`
+	SaleID        *string         `json:"sale_id" format:"uuid" doc:"The sale that it was served through; null: it sold normally."`
+	OrderID       *string         `json:"order_id" format:"uuid" doc:"The order that it is a line of."`
 	QueuePosition *int64          `json:"queue_position" minimum:"0" doc:"Units asked for ahead of it; 0 is next. Null once decided."`
 	ExpiresAt     *time.Time      `json:"expires_at" doc:"Until when the units are held."`
 	CreatedAt     time.Time       `json:"created_at"`
 	Reason        *string         `json:"reason" doc:"The problem code of a refusal."`
-	Reference     *string         `json:"reference"`
-	Metadata      json.RawMessage `json:"metadata"`
+	Reference     *string         `json:"reference" doc:"That was sent with it."`
+	Metadata      json.RawMessage `json:"metadata" doc:"That was sent with it; it means nothing to lastunit."`
 }
 
 // TransformSchema implements huma.SchemaTransformer.
 func (Transaction) TransformSchema(_ huma.Registry, s *huma.Schema) *huma.Schema {
-	return withNullable(s, "price")
+	return withObject(withNullable(s, "price"), true, "metadata")
 }
 
 // withNullable lets properties that are another schema be null, which huma has no tag for.
@@ -47,6 +47,16 @@ func withNullable(s *huma.Schema, names ...string) *huma.Schema {
 		s.Properties[name] = &huma.Schema{
 			Description: p.Description,
 			AnyOf:       []*huma.Schema{{Ref: p.Ref}, {Type: "null"}},
+		}
+	}
+	return s
+}
+
+// withObject says of properties that are kept as JSON that they are objects.
+func withObject(s *huma.Schema, nullable bool, names ...string) *huma.Schema {
+	for _, name := range names {
+		s.Properties[name] = &huma.Schema{
+			Description: s.Properties[name].Description, Type: huma.TypeObject, Nullable: nullable, AdditionalProperties: true,
 		}
 	}
 	return s
@@ -75,16 +85,17 @@ type Product struct {
 	Description  *string         `json:"description"`
 	Price        *Money          `json:"price" doc:"Null when a shop beside this one knows the price."`
 	ImageURL     *string         `json:"image_url" format:"uri-reference"`
-	Attributes   json.RawMessage `json:"attributes" doc:"An object that means nothing to lastunit."`
+	Attributes   json.RawMessage `json:"attributes" doc:"It means nothing to lastunit."`
 	Selling      bool            `json:"selling"`
 	Rehearsal    bool            `json:"rehearsal" doc:"Made by a rehearsal: absent from lists, and may be deleted."`
 	UpdatedAt    time.Time       `json:"updated_at"`
 	Availability Availability    `json:"availability"`
+	Sale         *ProductSale    `json:"sale" doc:"The sale that is open for it, or else the next one; null when none is planned."`
 }
 
 // TransformSchema implements huma.SchemaTransformer.
 func (Product) TransformSchema(_ huma.Registry, s *huma.Schema) *huma.Schema {
-	return withNullable(s, "price")
+	return withObject(withNullable(s, "price", "sale"), false, "attributes")
 }
 
 // Receipt is units that came in.
@@ -103,6 +114,13 @@ type Withdrawal struct {
 	Quantity  int       `json:"quantity"`
 	Reason    string    `json:"reason"`
 	CreatedAt time.Time `json:"created_at"`
+}
+
+// QuarantineRelease is units that came out of quarantine.
+type QuarantineRelease struct {
+	SKU      string   `json:"sku"`
+	Quantity int      `json:"quantity" doc:"How many this request has released; 0 for a replay."`
+	UnitIDs  []string `json:"unit_ids" nullable:"false"`
 }
 
 // Stock is where the units of a product are. Received is the sum of the six places.
@@ -128,9 +146,10 @@ type Unit struct {
 // UnitEvent is something that happened to a unit.
 type UnitEvent struct {
 	At            time.Time `json:"at"`
-	Event         string    `json:"event" enum:"received,held,ordered,released,expired,withdrawn"`
+	Event         string    `json:"event" enum:"received,held,ordered,paid,released,expired,cancelled,returned,quarantined,written_off,unquarantined,withdrawn"`
 	ReceiptID     *string   `json:"receipt_id" format:"uuid"`
 	TransactionID *string   `json:"transaction_id" format:"uuid"`
+	OrderID       *string   `json:"order_id" format:"uuid" doc:"The order that it was in."`
 	WithdrawalID  *string   `json:"withdrawal_id" format:"uuid"`
 	Buyer         *string   `json:"buyer"`
 	Reference     *string   `json:"reference" doc:"Of the receipt, or the reason of the withdrawal."`
@@ -183,21 +202,35 @@ func idOut(id *shop.ID) *string {
 	return ptr(id.String())
 }
 
-func transactionOut(t shop.Transaction) Transaction {
-	units := make([]string, len(t.UnitIDs))
-	for i, id := range t.UnitIDs {
-		units[i] = id.String()
+func idsOut(ids []shop.ID) []string {
+	out := make([]string, len(ids))
+	for i, id := range ids {
+		out[i] = id.String()
 	}
+	return out
+}
+
+func textOut(text string) *string {
+	if text == "" {
+		return nil
+	}
+	return &text
+}
+
+func transactionOut(t shop.Transaction) Transaction {
 	out := Transaction{
 		ID:        t.ID.String(),
 		Status:    string(t.Status),
 		SKU:       t.SKU,
 		Quantity:  t.Quantity,
-		UnitIDs:   units,
+		UnitIDs:   idsOut(t.UnitIDs),
 		Price:     moneyOut(t.Price),
+		SaleID:    idOut(t.SaleID),
+		OrderID:   idOut(t.OrderID),
 		ExpiresAt: utc(t.ExpiresAt),
 		CreatedAt: t.CreatedAt.UTC(),
-		Metadata:  json.RawMessage("null"),
+		Reference: textOut(t.Reference),
+		Metadata:  t.Metadata,
 	}
 	if t.Status == shop.Queued {
 		out.QueuePosition = &t.QueuePosition
@@ -241,24 +274,20 @@ func productOut(p shop.Product) Product {
 			Capped:        p.Availability.Capped,
 			NextReleaseAt: utc(p.Availability.NextReleaseAt),
 		},
+		Sale: productSaleOut(p.Sale),
 	}
 }
 
 func unitOut(u shop.Unit) Unit {
 	out := Unit{ID: u.ID.String(), SKU: u.SKU, Serial: u.Serial, Place: string(u.Place), Life: make([]UnitEvent, len(u.Life))}
 	for i, e := range u.Life {
-		event := UnitEvent{At: e.At.UTC(), Event: e.Event}
-		if e.Buyer != "" {
-			event.Buyer = &e.Buyer
-		}
-		if e.Reference != "" {
-			event.Reference = &e.Reference
-		}
+		event := UnitEvent{At: e.At.UTC(), Event: e.Event, OrderID: idOut(e.OrderID), Buyer: textOut(e.Buyer), Reference: textOut(e.Reference)}
 		switch e.Event {
 		case "received":
 			event.ReceiptID = idOut(&e.ID)
 		case "withdrawn":
 			event.WithdrawalID = idOut(&e.ID)
+		case "unquarantined": // the id is the order's
 		default:
 			event.TransactionID = idOut(&e.ID)
 		}

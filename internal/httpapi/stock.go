@@ -7,8 +7,10 @@ import (
 )
 
 const (
-	receiveText  = "Either a quantity, or a list of serials, one a unit. The units can be claimed as soon as it is answered. A serial comes in once in the life of a product."
-	withdrawText = "Only available units, all or none. Units in lapsed holds are available."
+	receiveText           = "Either a quantity, or a list of serials, one a unit. The units can be claimed as soon as it is answered. A serial comes in once in the life of a product."
+	withdrawText          = "Only available units, all or none. Units in lapsed holds are available."
+	releaseQuarantineText = "So many units, those first that have been there longest, or those that `unit_ids` names; all or none. They can be claimed again as soon as it is answered, " +
+		"from the common stock.\n\nA replay (the same `Idempotency-Key`) shows that nothing was released by it: `quantity` 0 and no `unit_ids`, with `Idempotency-Replayed: true`."
 	runAuditText = "Checks the invariants, product by product, and answers with what it found. An audit that finds something is a success of the audit: look at `ok`."
 	readyText    = "Yes, if the database can be written to and would not lose an answer (fsync, full_page_writes and synchronous_commit are on); else `busy`, and why."
 )
@@ -70,6 +72,37 @@ func (a *api) withdraw(ctx context.Context, in *withdrawInput) (*withdrawalOutpu
 	}
 	return &withdrawalOutput{Replayed: replayedHeader(replayed), Body: Withdrawal{
 		ID: w.ID.String(), SKU: w.SKU, Quantity: w.Quantity, Reason: w.Reason, CreatedAt: w.CreatedAt.UTC(),
+	}}, nil
+}
+
+// QuarantineReleaseBody is units that come out of quarantine: a quantity or their ids.
+type QuarantineReleaseBody struct {
+	Quantity int      `json:"quantity,omitempty" minimum:"1" maximum:"1000000" doc:"How many units." example:"2"`
+	UnitIDs  []string `json:"unit_ids,omitempty" nullable:"false" minItems:"1" maxItems:"1000" format:"uuid" doc:"These units, instead of a quantity."`
+}
+
+type releaseQuarantineInput struct {
+	SKUPath
+	Keyed
+	Body QuarantineReleaseBody
+}
+
+type quarantineReleaseOutput struct {
+	Replayed string `header:"Idempotency-Replayed" doc:"true when an earlier request with this key released them: then this one released none."`
+	Body     QuarantineRelease
+}
+
+func (a *api) releaseQuarantine(ctx context.Context, in *releaseQuarantineInput) (*quarantineReleaseOutput, error) {
+	named, err := unitIDs(in.Body.UnitIDs)
+	if err != nil {
+		return nil, err
+	}
+	released, replayed, err := a.shop.QuarantineRelease(ctx, operatorOf(ctx, in.IdempotencyKey), in.SKU, in.Body.Quantity, named)
+	if err != nil {
+		return nil, err
+	}
+	return &quarantineReleaseOutput{Replayed: replayedHeader(replayed), Body: QuarantineRelease{
+		SKU: in.SKU, Quantity: len(released), UnitIDs: idsOut(released),
 	}}, nil
 }
 

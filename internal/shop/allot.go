@@ -12,20 +12,22 @@ import (
 	"github.com/lastunit/lastunit/internal/dbsqlc"
 )
 
-// wanted is how many units the calls ask for; none where everybody is refused.
+// wanted is how many units the calls ask for that are not refused whatever there is.
 func (b *settlement) wanted(p *poolShare) int {
 	n := 0
 	if p.refusal != nil {
 		return 0
 	}
 	for _, i := range p.calls {
-		n += b.calls[i].Quantity
+		if c := b.calls[i]; c.refusal == nil {
+			n += c.Quantity
+		}
 	}
 	return n
 }
 
 // pick locks tokens: from where the last batch stopped; then, where that is too little, from the beginning; then, having expired
-// lapsed holds, the tokens that came of them.
+// lapsed holds and cancelled overdue orders, the tokens that came of them.
 func (b *settlement) pick(ctx context.Context, tx pgx.Tx) error {
 	from := func(p *poolShare) (int64, int64) { return b.s.cursors.get(p.poolKey), math.MaxInt64 }
 	if err := b.pickRange(ctx, tx, from); err != nil {
@@ -42,12 +44,12 @@ func (b *settlement) pick(ctx context.Context, tx pgx.Tx) error {
 		if missing <= 0 {
 			continue
 		}
-		n, err := b.s.expireIn(ctx, tx, p.poolKey, min(missing, holdsAtOnce))
+		n, err := b.s.free(ctx, tx, p.poolKey, min(missing, holdsAtOnce), p.hadAllotments)
 		if err != nil {
-			return fmt.Errorf("expire lapsed holds: %w", err)
+			return err
 		}
 		freed = freed || n > 0
-		p.again = n == holdsAtOnce
+		p.again = p.again || n >= holdsAtOnce
 	}
 	if !freed {
 		return nil
@@ -101,21 +103,23 @@ func (b *settlement) pickRange(ctx context.Context, tx pgx.Tx, between func(*poo
 
 // hold gives the tokens to the calls in their order, all that a call asks for or none, and writes the holds.
 func (b *settlement) hold(ctx context.Context, tx pgx.Tx) error {
-	insert := dbsqlc.ClaimInsertManyParams{Now: b.s.o.Now(), HoldSeconds: b.s.o.Hold.Seconds()}
-	turn := dbsqlc.ClaimHoldManyParams{Now: b.s.o.Now(), HoldSeconds: b.s.o.Hold.Seconds()}
+	insert := dbsqlc.ClaimInsertManyParams{Now: b.s.o.Now()}
+	turn := dbsqlc.ClaimHoldManyParams{Now: b.s.o.Now()}
 	given := map[ID][]int64{}
 	for _, p := range b.pools {
 		for i, positions := range b.allot(p) {
 			c := b.calls[i]
 			given[c.id] = positions
 			price := Money{Amount: -1}
-			if p.price != nil {
-				price = *p.price
+			if m := p.priceFor(c); m != nil {
+				price = *m
 			}
+			seconds := b.holdFor(c).Seconds()
 			if c.kind == queuedRequest {
 				turn.ClaimIds = append(turn.ClaimIds, c.id)
 				turn.PriceMinors = append(turn.PriceMinors, price.Amount)
 				turn.Currencies = append(turn.Currencies, price.Currency)
+				turn.HoldSeconds = append(turn.HoldSeconds, seconds)
 				continue
 			}
 			insert.ClaimIds = append(insert.ClaimIds, c.id)
@@ -126,6 +130,10 @@ func (b *settlement) hold(ctx context.Context, tx pgx.Tx) error {
 			insert.IdempotencyKeys = append(insert.IdempotencyKeys, c.Key)
 			insert.PriceMinors = append(insert.PriceMinors, price.Amount)
 			insert.Currencies = append(insert.Currencies, price.Currency)
+			insert.HoldSeconds = append(insert.HoldSeconds, seconds)
+			insert.SaleIds = append(insert.SaleIds, orZero(c.saleOf()))
+			insert.ClaimReferences = append(insert.ClaimReferences, c.Reference)
+			insert.Metadatas = append(insert.Metadatas, string(c.Metadata))
 		}
 	}
 	written := make(map[ID]dbsqlc.ClaimInsertManyRow, len(given))
@@ -153,21 +161,26 @@ func (b *settlement) hold(ctx context.Context, tx pgx.Tx) error {
 	return b.take(ctx, tx, given, written)
 }
 
-// allot decides which calls get which of the pool's tokens. Where more tokens may be there than were seen, a queued request that found too
-// little keeps its place, and so does everything behind it.
+// allot decides which calls get which of the pool's tokens. Where more tokens may be there than were seen, or it is not known whether its buyer may
+// have them, a queued request keeps its place, and so does everything behind it.
 func (b *settlement) allot(p *poolShare) iter.Seq2[int, []int64] {
 	return func(yield func(int, []int64) bool) {
 		left := p.tokens
 		for n, i := range p.calls {
 			c := b.calls[i]
-			if p.refusal == nil && len(left) >= c.Quantity {
-				if !yield(i, left[:c.Quantity]) {
-					return
+			if p.refusal == nil && c.refusal == nil && len(left) >= c.Quantity {
+				switch b.admit(c) {
+				case admitted:
+					if !yield(i, left[:c.Quantity]) {
+						return
+					}
+					left = left[c.Quantity:]
+					continue
+				case notNow:
+					p.again = true
 				}
-				left = left[c.Quantity:]
-				continue
 			}
-			if p.again && c.kind == queuedRequest {
+			if p.again && c.refusal == nil && c.overLimit == nil && c.kind == queuedRequest {
 				p.short = append(p.short, p.calls[n:]...)
 				return
 			}
@@ -188,8 +201,11 @@ func (b *settlement) take(ctx context.Context, tx pgx.Tx, given map[ID][]int64, 
 			}
 			if _, ok := written[id]; !ok {
 				b.answers[i].Again = true
-				p.lost = true
+				b.lost = true
 				continue
+			}
+			if t := b.calls[i].terms; t != nil {
+				b.buyers[saleBuyer{t.SaleID, b.calls[i].Buyer}].added += int32(b.calls[i].Quantity)
 			}
 			for _, position := range given[id] {
 				p.spent[position] = true
@@ -224,7 +240,8 @@ func (b *settlement) take(ctx context.Context, tx pgx.Tx, given map[ID][]int64, 
 			slices.SortFunc(units[c.id], func(x, y ID) int { return slices.Compare(x[:], y[:]) })
 			b.answers[i].Out.transaction = Transaction{
 				ID: c.id, Buyer: c.Buyer, Status: Held, SKU: p.sku, Quantity: c.Quantity, UnitIDs: units[c.id],
-				Price: p.price, ExpiresAt: row.ExpiresAt, CreatedAt: row.CreatedAt, pool: p.poolKey,
+				Price: p.priceFor(c), SaleID: c.saleOf(), Reference: c.Reference, Metadata: c.Metadata,
+				ExpiresAt: row.ExpiresAt, CreatedAt: row.CreatedAt, pool: p.poolKey,
 			}
 		}
 	}

@@ -62,6 +62,10 @@ var auditChecks = []auditCheck{
 	{"key_once", checkKeyOnce},
 	{"hold_expiry", checkHoldExpiry},
 	{"queue_order", checkQueueOrder},
+	{"purchase_limit", checkPurchaseLimit},
+	{"order_state", checkOrderState},
+	{"money", checkMoney},
+	{"pools", checkPools},
 }
 
 // Audit checks the invariants product by product, each check from a short snapshot of its own, so that an audit of a large store
@@ -147,7 +151,7 @@ func checkOnePlace(ctx context.Context, s *Shop, p dbsqlc.AuditProductsRow, limi
 	for _, row := range rows {
 		found = append(found, Violation{
 			SKU: p.SKU, UnitID: &row.UnitID, TransactionID: row.ClaimID,
-			Detail: fmt.Sprintf("is not in one place, once: available %t, in a transaction %t, withdrawn %t", row.HasToken, row.ClaimID != nil, row.IsWithdrawn),
+			Detail: fmt.Sprintf("is not in one place, once: available %t, in a transaction %t, in quarantine %t, withdrawn %t", row.HasToken, row.ClaimID != nil, row.IsQuarantined, row.IsWithdrawn),
 		})
 	}
 	strays, err := s.q.AuditStrayTokens(ctx, s.pool, dbsqlc.AuditStrayTokensParams{ProductID: p.ProductID, RowLimit: limit})
@@ -240,6 +244,54 @@ func checkQueueOrder(ctx context.Context, s *Shop, p dbsqlc.AuditProductsRow, li
 		found = append(found, Violation{
 			SKU: p.SKU, TransactionID: &row.ClaimID,
 			Detail: fmt.Sprintf("is %s at place %d of a queue that is settled up to %d and goes to %d, or shares its place", row.Status, row.QueuePlace, row.HeadPlace, row.TailPlace),
+		})
+	}
+	return found, err
+}
+
+func checkPurchaseLimit(ctx context.Context, s *Shop, p dbsqlc.AuditProductsRow, limit int32) ([]Violation, error) {
+	rows, err := s.q.AuditPurchaseLimit(ctx, s.pool, dbsqlc.AuditPurchaseLimitParams{ProductID: p.ProductID, RowLimit: limit})
+	var found []Violation
+	for _, row := range rows {
+		found = append(found, Violation{
+			SKU:    p.SKU,
+			Detail: fmt.Sprintf("the buyer %q has %d units of the sale %s, counted are %d, the limit is %d (0: none)", row.Buyer, row.UnitCount, row.SaleID, row.Counted, row.PurchaseLimit),
+		})
+	}
+	return found, err
+}
+
+func checkOrderState(ctx context.Context, s *Shop, p dbsqlc.AuditProductsRow, limit int32) ([]Violation, error) {
+	rows, err := s.q.AuditOrderState(ctx, s.pool, dbsqlc.AuditOrderStateParams{ProductID: p.ProductID, RowLimit: limit})
+	var found []Violation
+	for _, row := range rows {
+		found = append(found, Violation{
+			SKU: p.SKU, TransactionID: &row.ClaimID,
+			Detail: fmt.Sprintf("is a line of the order %s, which is %s, with %d units, taken for unpaid %t: that does not fit", row.OrderID, row.OrderStatus, row.UnitCount, row.Unpaid),
+		})
+	}
+	return found, err
+}
+
+func checkMoney(ctx context.Context, s *Shop, p dbsqlc.AuditProductsRow, limit int32) ([]Violation, error) {
+	rows, err := s.q.AuditMoney(ctx, s.pool, dbsqlc.AuditMoneyParams{ProductID: p.ProductID, RowLimit: limit})
+	var found []Violation
+	for _, row := range rows {
+		found = append(found, Violation{
+			SKU: p.SKU,
+			Detail: fmt.Sprintf("the order %s is %s and costs %d, for which %d were paid; %d are counted as given back, by refunds of %d",
+				row.OrderID, row.Status, row.TotalMinor, row.PaidMinor, row.RefundedMinor, row.RefundMinor),
+		})
+	}
+	return found, err
+}
+
+func checkPools(ctx context.Context, s *Shop, p dbsqlc.AuditProductsRow, limit int32) ([]Violation, error) {
+	rows, err := s.q.AuditPools(ctx, s.pool, dbsqlc.AuditPoolsParams{ProductID: p.ProductID, RowLimit: limit})
+	var found []Violation
+	for _, row := range rows {
+		found = append(found, Violation{
+			SKU: p.SKU, UnitID: &row.UnitID, Detail: fmt.Sprintf("lies in the pool %d, which is not its (the sale is %s)", row.PoolID, row.Stage),
 		})
 	}
 	return found, err

@@ -2,9 +2,11 @@ package shop
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"time"
 
@@ -49,6 +51,11 @@ type Transaction struct {
 	QueuePosition int64
 	// Refusal is why it is Refused; nil otherwise.
 	Refusal *Refusal
+	SaleID  *ID // the sale that it was made in
+	OrderID *ID // that it is a line of
+	// Reference and Metadata mean nothing to us; Metadata is a JSON object or nil.
+	Reference string
+	Metadata  json.RawMessage
 
 	pool  poolKey
 	place int64 // in the queue
@@ -58,8 +65,13 @@ type Transaction struct {
 type ClaimRequest struct {
 	Buyer    string // 1..128 characters
 	SKU      string
-	Quantity int    // 1..Options.MaxQuantity
+	Quantity int    // 1..the sale's maximum, or Options.MaxQuantity outside a sale
 	Key      string // idempotency key, up to 255 characters; empty: none
+	// SaleID asks for units of this sale and no others; nil: of the sale that is open for the product, if there is one, and otherwise normally.
+	SaleID *ID
+	// Reference (up to 200 characters) and Metadata (a JSON object) are the caller's own, and shown with the transaction.
+	Reference string
+	Metadata  json.RawMessage
 }
 
 // Claimed is the answer to a claim.
@@ -72,7 +84,8 @@ type Claimed struct {
 // accepted into the product's queue before. A call with a key that has made a transaction before returns that one as it now is, having waited
 // up to Options.ClaimWait for its turn if it is queued.
 //
-// Refusals: Validation, KeyReused, NotFound, NotSelling, SoldOut, AllHeld, NotEnoughUnits; Busy when it was not settled within
+// Refusals: Validation, KeyReused, NotFound, NotSelling, SaleNotOpen, SalePaused, SaleEnded, CoolDown, SoldOut, PurchaseLimit, AllHeld,
+// NotEnoughUnits; Busy when it was not settled within
 // Options.ClaimWait (nothing happened); OutcomeUnknown when the database was lost in a commit and did not come back in that time.
 //
 // When ctx ends before the claim was taken into a batch, nothing happens. After that a hold stands if it came with a key, and is
@@ -87,8 +100,8 @@ func (s *Shop) Claim(ctx context.Context, r ClaimRequest) (Claimed, error) {
 
 // through puts a call through a lane and waits for what becomes of it.
 func (s *Shop) through(ctx context.Context, lanes *claimLanes, call *claimCall) (Claimed, error) {
-	if call.Quantity < 1 || call.Quantity > s.o.MaxQuantity {
-		return Claimed{}, invalid("body.quantity", fmt.Sprintf("must be a whole number from 1 to %d", s.o.MaxQuantity))
+	if call.Quantity < 1 || call.Quantity > math.MaxInt32 {
+		return Claimed{}, tooMany(s.o.MaxQuantity)
 	}
 	wait, cancel := context.WithTimeout(ctx, s.o.ClaimWait)
 	defer cancel()
@@ -205,9 +218,12 @@ func (s *Shop) ExpireLapsed(ctx context.Context) error {
 	}
 	for _, p := range pools {
 		for n := holds; n == holds; {
+			k := poolKey{p.ProductID, p.PoolID}
 			err := s.inTx(ctx, func(tx pgx.Tx) (err error) {
-				n, err = s.expireIn(ctx, tx, poolKey{p.ProductID, p.PoolID}, holds)
-				return err
+				if n, err = s.expireIn(ctx, tx, k, holds); err != nil || n == 0 {
+					return err
+				}
+				return s.cameBack(ctx, tx, k)
 			})
 			if err != nil {
 				return fmt.Errorf("expire lapsed holds: %w", err)
@@ -217,19 +233,105 @@ func (s *Shop) ExpireLapsed(ctx context.Context) error {
 	return nil
 }
 
-// expireIn expires up to so many lapsed holds of a pool, leaving out those that somebody else has locked, and tells how many.
+// free makes available what is: it expires lapsed holds and cancels overdue orders of a pool, so many at most of each, and for the common pool of a product that had
+// allotments also those of sales that are over, whose units belong there. It leaves out what somebody else has locked, and tells how many holds
+// and orders there were.
+func (s *Shop) free(ctx context.Context, tx pgx.Tx, k poolKey, atMost int, hadAllotments bool) (int, error) {
+	pools := []poolKey{k}
+	if k.poolID == commonPool && hadAllotments {
+		over, err := s.q.SaleLapsedPools(ctx, tx, dbsqlc.SaleLapsedPoolsParams{Now: s.o.Now(), ProductID: k.productID})
+		if err != nil {
+			return 0, fmt.Errorf("look for what sales have left: %w", err)
+		}
+		for _, id := range over {
+			pools = append(pools, poolKey{k.productID, id})
+		}
+	}
+	freed := 0
+	for _, k := range pools {
+		n, err := s.expireIn(ctx, tx, k, atMost)
+		if err != nil {
+			return 0, fmt.Errorf("expire lapsed holds: %w", err)
+		}
+		if freed += n; n < atMost {
+			orders, err := s.cancelOverdueOf(ctx, tx, k, atMost-n)
+			if err != nil {
+				return 0, err
+			}
+			freed += len(orders)
+		}
+	}
+	return freed, nil
+}
+
+// freeAll makes all available that is.
+func (s *Shop) freeAll(ctx context.Context, tx pgx.Tx, k poolKey) error {
+	const atOnce = 1000
+	for n := atOnce; n >= atOnce; {
+		var err error
+		if n, err = s.free(ctx, tx, k, atOnce, true); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// expireIn expires up to so many lapsed holds of a pool, leaving out those that somebody else has locked, or whose buyer's count of the sale
+// somebody else has locked, and tells how many.
 func (s *Shop) expireIn(ctx context.Context, tx pgx.Tx, k poolKey, holds int) (int, error) {
-	ids, err := s.q.ClaimLockLapsed(ctx, tx, dbsqlc.ClaimLockLapsedParams{
+	rows, err := s.q.ClaimLockLapsed(ctx, tx, dbsqlc.ClaimLockLapsedParams{
 		ProductID: k.productID,
 		PoolID:    k.poolID,
 		Now:       s.o.Now(),
 		RowLimit:  int32(holds),
 	})
-	if err != nil || len(ids) == 0 {
+	if err != nil || len(rows) == 0 {
 		return 0, err
+	}
+	pairs := make([]saleBuyer, len(rows))
+	for i, row := range rows {
+		pairs[i] = saleBuyer{orZero(row.SaleID), row.Buyer}
+	}
+	locked, err := s.tryLockBuyers(ctx, tx, pairs)
+	if err != nil {
+		return 0, err
+	}
+	var ids []ID
+	for i, row := range rows {
+		if row.SaleID == nil || locked[pairs[i]] {
+			ids = append(ids, row.ClaimID)
+		}
+	}
+	if len(ids) == 0 {
+		return 0, nil
 	}
 	ended, err := s.q.ClaimEnd(ctx, tx, dbsqlc.ClaimEndParams{Now: s.o.Now(), ClaimIds: ids})
 	return len(ended), err
+}
+
+// tryLockBuyers locks what buyers have of sales, those that nobody else has locked. Pairs without a sale are left out.
+func (s *Shop) tryLockBuyers(ctx context.Context, tx pgx.Tx, pairs []saleBuyer) (map[saleBuyer]bool, error) {
+	arg := dbsqlc.SaleBuyerTryLockParams{Now: s.o.Now()}
+	asked := map[saleBuyer]bool{}
+	for _, k := range pairs {
+		if k.saleID != (ID{}) && !asked[k] {
+			asked[k] = true
+			arg.SaleIds = append(arg.SaleIds, k.saleID)
+			arg.Buyers = append(arg.Buyers, k.buyer)
+		}
+	}
+	if len(asked) == 0 {
+		return nil, nil
+	}
+	rows, err := s.q.SaleBuyerTryLock(ctx, tx, arg)
+	if err != nil {
+		return nil, fmt.Errorf("lock buyers: %w", err)
+	}
+	locked := make(map[saleBuyer]bool, len(rows))
+	for _, row := range rows {
+		locked[saleBuyer{row.SaleID, row.Buyer}] = true
+	}
+	return locked, nil
 }
 
 // end waits for the lock of a buyer's transaction and ends it: a hold if it has lapsed, or if it is to be released, and then also a request that
@@ -252,10 +354,11 @@ func (s *Shop) end(ctx context.Context, buyer string, id ID, release bool) (Stat
 			return nil
 		}
 		ended, err := s.q.ClaimEnd(ctx, tx, dbsqlc.ClaimEndParams{Now: s.o.Now(), ClaimIds: []ID{id}, Release: release})
-		if err == nil && len(ended) == 1 {
-			status = Status(ended[0].Status)
+		if err != nil || len(ended) == 0 {
+			return err
 		}
-		return err
+		status = Status(ended[0].Status)
+		return s.cameBack(ctx, tx, poolKey{ended[0].ProductID, ended[0].PoolID})
 	})
 	return status, err
 }
@@ -345,6 +448,10 @@ func transaction(row dbsqlc.ClaimByIDsRow) Transaction {
 		Price:     money(row.Claim.PriceMinor, row.Claim.Currency),
 		ExpiresAt: row.Claim.ExpiresAt,
 		CreatedAt: row.Claim.CreatedAt,
+		SaleID:    row.Claim.SaleID,
+		OrderID:   row.Claim.OrderID,
+		Reference: text(row.Claim.Reference),
+		Metadata:  row.Claim.Metadata,
 		pool:      poolKey{row.Claim.ProductID, row.Claim.PoolID},
 	}
 	if row.Claim.QueuePlace != nil {

@@ -346,9 +346,9 @@ func TestOnlyTheOwnerSeesAndEndsATransaction(t *testing.T) {
 func TestWhatWasOrderedCannotBeReleased(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, shop.Options{})
-	w.stocked("A", 1)
+	w.priced("A", 100, 1)
 	held := w.mustClaim("b", "A", 1)
-	w.exec(`UPDATE claim SET status = 'ordered', ended_at = now()`)
+	w.mustCheckout("b")
 	_, err := w.Release(background, "b", held.ID)
 	if r := refusal(t, err, shop.Conflict); r.State != "ordered" {
 		t.Errorf("state %q", r.State)

@@ -59,10 +59,32 @@ func (w *world) moveTo(at time.Time) {
 func (w *world) stocked(sku string, quantity int) {
 	w.t.Helper()
 	w.product(shop.Product{SKU: sku, Selling: true})
+	w.receive(sku, quantity)
+}
+
+// priced is stocked, at a price of one unit in cents.
+func (w *world) priced(sku string, cents int64, quantity int) {
+	w.t.Helper()
+	w.product(shop.Product{SKU: sku, Selling: true, Price: &shop.Money{Amount: cents, Currency: "EUR"}})
+	w.receive(sku, quantity)
+}
+
+func (w *world) receive(sku string, quantity int) {
+	w.t.Helper()
 	_, _, err := w.Receive(context.Background(), shop.ReceiptRequest{SKU: sku, Quantity: quantity, Reference: "test", KeyID: w.key})
 	if err != nil {
 		w.t.Fatal(err)
 	}
+}
+
+// mustCheckout orders the whole cart of a buyer.
+func (w *world) mustCheckout(buyer string) shop.Order {
+	w.t.Helper()
+	o, _, err := w.Checkout(context.Background(), shop.CheckoutRequest{Buyer: buyer})
+	if err != nil {
+		w.t.Fatalf("checkout of %s: %v", buyer, err)
+	}
+	return o
 }
 
 func (w *world) product(p shop.Product) {

@@ -30,6 +30,9 @@ const (
 	IsAllHeld    AvailabilityStatus = "all_held"
 	IsSoldOut    AvailabilityStatus = "sold_out"
 	IsNotSelling AvailabilityStatus = "not_selling"
+	IsNotOpen    AvailabilityStatus = "not_open" // it sells only in a sale that opens later
+	IsOnPause    AvailabilityStatus = "paused"   // its sale, or all selling, is paused
+	IsEnded      AvailabilityStatus = "ended"
 )
 
 // Availability is what buyers see of a product's stock.
@@ -54,6 +57,20 @@ type Product struct {
 	Rehearsal    bool
 	UpdatedAt    time.Time
 	Availability Availability
+	Sale         *ProductSale // the one that is open, or else the next; nil: none is planned
+}
+
+// ProductSale is a sale as a product in it shows it.
+type ProductSale struct {
+	ID            ID
+	Name          string
+	State         SaleState
+	OpensAt       time.Time
+	ClosesAt      time.Time
+	Price         Money
+	PurchaseLimit *int
+	MaxQuantity   int
+	Allotted      bool // it has units for itself; others may sell beside it, at the product's price
 }
 
 // PutProduct creates a product or replaces what is known of it; its stock stays as it is, and so does Rehearsal. It returns the
@@ -165,7 +182,7 @@ func (s *Shop) DeleteRehearsalProduct(ctx context.Context, sku string) error {
 			}
 		}
 		for _, remove := range []func(context.Context, dbsqlc.DBTX, int64) error{
-			s.q.ClaimDeleteByProduct, s.q.UnitDeleteByProduct, s.q.ReceiptDeleteByProduct, s.q.WithdrawalDeleteByProduct,
+			s.q.ClaimDeleteByProduct, s.q.QuarantineUnitDeleteByProduct, s.q.SaleItemDeleteByProduct, s.q.StockOutDeleteByProduct, s.q.UnitDeleteByProduct, s.q.ReceiptDeleteByProduct, s.q.WithdrawalDeleteByProduct,
 		} {
 			if err := remove(ctx, tx, id); err != nil {
 				return err
@@ -202,19 +219,74 @@ func (s *Shop) withAvailability(ctx context.Context, rows []dbsqlc.Product) ([]P
 			UpdatedAt:   row.UpdatedAt,
 		}
 	}
-	counts, err := s.q.StockTokenAvailability(ctx, s.pool, dbsqlc.StockTokenAvailabilityParams{
-		Cap:        int64(s.o.ShowStock),
-		Now:        s.o.Now(),
-		ProductIds: ids,
-	})
+	sales, err := s.salesOf(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	selling, err := s.Selling(ctx)
+	if err != nil {
+		return nil, err
+	}
+	arg := dbsqlc.StockTokenAvailabilityParams{Cap: int64(s.o.ShowStock), Now: s.o.Now(), ProductIds: ids}
+	for _, id := range ids {
+		pool := int64(commonPool)
+		if open := sales[id]; open.current != nil && open.current.Allotted {
+			pool = open.poolID
+		}
+		arg.PoolIds = append(arg.PoolIds, pool)
+	}
+	counts, err := s.q.StockTokenAvailability(ctx, s.pool, arg)
 	if err != nil {
 		return nil, explain("read availability", err)
 	}
 	for _, c := range counts {
-		i := slices.Index(ids, c.ProductID)
-		products[i].Availability = s.availability(products[i].Selling, c)
+		p := &products[slices.Index(ids, c.ProductID)]
+		p.Sale = sales[c.ProductID].shown
+		p.Availability = s.availability(p.Selling, c)
+		switch {
+		case !p.Selling:
+		case selling.PausedAt != nil, sales[c.ProductID].current != nil && p.Sale.State == SaleIsPaused:
+			p.Availability.Status = IsOnPause
+		case sales[c.ProductID].current == nil && sales[c.ProductID].keptFor:
+			p.Availability.Status = IsNotOpen
+		}
 	}
 	return products, nil
+}
+
+// productSales is what the sales of a product mean for it.
+type productSales struct {
+	shown   *ProductSale
+	current *ProductSale // the one that is open or paused
+	poolID  int64        // of current
+	keptFor bool         // a sale that opens later keeps it for itself
+}
+
+func (s *Shop) salesOf(ctx context.Context, ids []int64) (map[int64]productSales, error) {
+	rows, err := s.q.SaleOfProducts(ctx, s.pool, dbsqlc.SaleOfProductsParams{Now: s.o.Now(), ProductIds: ids})
+	if err != nil {
+		return nil, explain("read sales of products", err)
+	}
+	sales := map[int64]productSales{}
+	for _, row := range rows {
+		of := sales[row.ProductID]
+		sale := &ProductSale{
+			ID: row.SaleID, Name: row.Name, State: SaleState(row.State), OpensAt: row.OpensAt, ClosesAt: row.ClosesAt,
+			Price: Money{Amount: row.PriceMinor, Currency: row.Currency}, PurchaseLimit: intOf(row.PurchaseLimit), MaxQuantity: int(row.MaxQuantity),
+			Allotted: row.Allotted,
+		}
+		if of.shown == nil {
+			of.shown = sale
+		}
+		switch {
+		case sale.State == SaleIsScheduled:
+			of.keptFor = of.keptFor || !sale.Allotted
+		case of.current == nil:
+			of.shown, of.current, of.poolID = sale, sale, row.PoolID
+		}
+		sales[row.ProductID] = of
+	}
+	return sales, nil
 }
 
 func (s *Shop) availability(selling bool, c dbsqlc.StockTokenAvailabilityRow) Availability {
@@ -227,11 +299,19 @@ func (s *Shop) availability(selling bool, c dbsqlc.StockTokenAvailabilityRow) Av
 		a.Status = IsNotSelling
 	case a.Available > 0 || a.Capped:
 		a.Status = IsAvailable
-	case c.NextReleaseAt != nil || c.AnyOrdered:
+	case c.MayReturn:
 		a.Status = IsAllHeld
-		a.NextReleaseAt = c.NextReleaseAt
+		a.NextReleaseAt = earlier(c.NextExpiry, c.NextOverdue)
 	default:
 		a.Status = IsSoldOut
+	}
+	return a
+}
+
+// earlier is the earlier of two times that may not be known.
+func earlier(a, b *time.Time) *time.Time {
+	if a == nil || b != nil && b.Before(*a) {
+		return b
 	}
 	return a
 }

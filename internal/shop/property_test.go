@@ -217,7 +217,7 @@ func (m *model) ask(rt *rapid.T, r shop.ClaimRequest) {
 		err = t.Refusal
 	}
 	switch {
-	case r.Quantity < 1 || r.Quantity > modelMaxQuantity:
+	case r.Quantity < 1, r.Quantity > modelMaxQuantity && bound == nil:
 		m.want(rt, err, shop.Validation)
 	case bound != nil && (bound.SKU != r.SKU || bound.Quantity != r.Quantity):
 		m.want(rt, err, shop.KeyReused)

@@ -75,7 +75,7 @@ func (b *settlement) append(ctx context.Context, tx pgx.Tx) error {
 	}
 	for _, step := range []func(context.Context, pgx.Tx) error{
 		func(ctx context.Context, tx pgx.Tx) error { return b.share(ctx, tx, open) },
-		b.refuseSoldOut,
+		b.refuseBuyers,
 		b.refuseCrowding,
 		b.enqueue,
 	} {
@@ -87,12 +87,12 @@ func (b *settlement) append(ctx context.Context, tx pgx.Tx) error {
 }
 
 // drop answers the calls of a pool that are to be refused with a refusal, and leaves the pools that have calls left.
-func (b *settlement) drop(refuse func(p *poolShare, c *claimCall) *Refusal) {
+func (b *settlement) drop(refuse func(i int, p *poolShare, c *claimCall) *Refusal) {
 	var left []*poolShare
 	for _, p := range b.pools {
 		var calls []int
 		for _, i := range p.calls {
-			if r := refuse(p, b.calls[i]); r != nil {
+			if r := refuse(i, p, b.calls[i]); r != nil {
 				b.answers[i].Out.refusal = r
 				continue
 			}
@@ -105,30 +105,74 @@ func (b *settlement) drop(refuse func(p *poolShare, c *claimCall) *Refusal) {
 	b.pools = left
 }
 
-func (b *settlement) refuseSoldOut(ctx context.Context, tx pgx.Tx) error {
-	var arg dbsqlc.StockTokenMayReturnParams
+// refuseBuyers answers those who are cooling down, those whose product is sold out for good, and those who have as much of a sale as they may.
+func (b *settlement) refuseBuyers(ctx context.Context, tx pgx.Tx) error {
+	var calls []*claimCall
 	for _, p := range b.pools {
+		for _, i := range p.calls {
+			calls = append(calls, b.calls[i])
+		}
+	}
+	if err := b.look(ctx, tx, calls); err != nil {
+		return err
+	}
+	gone, err := b.soldOut(ctx, tx)
+	if err != nil {
+		return err
+	}
+	refusals := map[*claimCall]*Refusal{}
+	var keyed []*claimCall
+	for _, p := range b.pools {
+		for _, i := range p.calls {
+			c := b.calls[i]
+			switch {
+			case c.refusal != nil:
+				refusals[c] = c.refusal
+			case gone[p.productID]:
+				refusals[c] = soldOut()
+			case c.overLimit != nil:
+				refusals[c] = c.overLimit
+			}
+			if refusals[c] != nil && c.Key != "" {
+				keyed = append(keyed, c)
+			}
+		}
+	}
+	// What a buyer has may be of the same call, sent twice, and committed a moment ago.
+	bound, err := b.bound(ctx, tx, keyed)
+	if err != nil {
+		return err
+	}
+	b.drop(func(i int, _ *poolShare, c *claimCall) *Refusal {
+		if _, found := bound(c); found {
+			b.answers[i].Again = true
+		}
+		return refusals[c]
+	})
+	return nil
+}
+
+// soldOut tells which products are sold out for good.
+func (b *settlement) soldOut(ctx context.Context, tx pgx.Tx) (map[int64]bool, error) {
+	var arg dbsqlc.StockTokenMayReturnParams
+	gone := map[int64]bool{}
+	for _, p := range b.pools {
+		gone[p.productID] = true
 		arg.ProductIds = append(arg.ProductIds, p.productID)
+		arg.PoolIds = append(arg.PoolIds, p.poolID)
 		arg.FromPositions = append(arg.FromPositions, b.s.cursors.get(p.poolKey))
 	}
 	if len(b.pools) == 0 {
-		return nil
+		return nil, nil
 	}
 	rows, err := b.s.q.StockTokenMayReturn(ctx, tx, arg)
 	if err != nil {
-		return fmt.Errorf("look for stock: %w", err)
+		return nil, fmt.Errorf("look for stock: %w", err)
 	}
-	may := make(map[int64]bool, len(rows))
 	for _, id := range rows {
-		may[id] = true
+		delete(gone, id)
 	}
-	b.drop(func(p *poolShare, _ *claimCall) *Refusal {
-		if may[p.productID] {
-			return nil
-		}
-		return soldOut()
-	})
-	return nil
+	return gone, nil
 }
 
 // refuseCrowding keeps the queues, and each buyer's part of them, within their bounds. Batches that are under way at the same time do not see
@@ -156,7 +200,7 @@ func (b *settlement) refuseCrowding(ctx context.Context, tx pgx.Tx) error {
 		queued[row.Buyer] = int(row.RequestCount)
 	}
 	length := map[*poolShare]int64{}
-	b.drop(func(p *poolShare, c *claimCall) *Refusal {
+	b.drop(func(_ int, p *poolShare, c *claimCall) *Refusal {
 		n := length[p] + int64(c.Quantity)
 		switch {
 		case p.queue.tail-p.queue.head+n > int64(b.s.o.QueueUnits):
@@ -205,6 +249,9 @@ func (b *settlement) enqueue(ctx context.Context, tx pgx.Tx) error {
 			arg.Quantities = append(arg.Quantities, int32(c.Quantity))
 			arg.IdempotencyKeys = append(arg.IdempotencyKeys, c.Key)
 			arg.QueuePlaces = append(arg.QueuePlaces, c.place)
+			arg.SaleIds = append(arg.SaleIds, orZero(c.saleOf()))
+			arg.ClaimReferences = append(arg.ClaimReferences, c.Reference)
+			arg.Metadatas = append(arg.Metadatas, string(c.Metadata))
 		}
 	}
 	rows, err := b.s.q.ClaimEnqueueMany(ctx, tx, arg)
@@ -225,6 +272,7 @@ func (b *settlement) enqueue(ctx context.Context, tx pgx.Tx) error {
 			}
 			b.answers[i].Out.transaction = Transaction{
 				ID: c.id, Buyer: c.Buyer, Status: Queued, SKU: p.sku, Quantity: c.Quantity, CreatedAt: at,
+				SaleID: c.saleOf(), Reference: c.Reference, Metadata: c.Metadata,
 				QueuePosition: max(c.place-p.queue.head, 0), pool: p.poolKey, place: c.place,
 			}
 		}
@@ -280,6 +328,9 @@ func (b *settlement) lineUp(ctx context.Context, tx pgx.Tx) error {
 // behindQueue tells whether a pool has a queue that a call of the batch waits for. A direct claim waits for what was accepted before it was
 // first seen here, and not for what came after it.
 func (b *settlement) behindQueue(p *poolShare) bool {
+	if p.paused {
+		return false
+	}
 	behind := len(p.queue.drains) > 0
 	for _, i := range p.calls {
 		c := b.calls[i]
@@ -300,13 +351,20 @@ func (b *settlement) takeTurns(turns []*poolShare, queued []dbsqlc.ClaimLockQueu
 				continue
 			}
 			first = append(first, len(b.calls))
-			b.calls = append(b.calls, &claimCall{
+			c := &claimCall{
 				ClaimRequest: ClaimRequest{Buyer: row.Buyer, SKU: p.sku, Quantity: int(row.Quantity)},
 				kind:         queuedRequest,
 				id:           row.ClaimID,
 				place:        row.QueuePlace,
 				createdAt:    row.CreatedAt,
-			})
+			}
+			if row.SaleID != nil {
+				c.terms = b.terms[termsKey{*row.SaleID, p.productID}]
+				if c.terms == nil || SaleState(c.terms.State) == SaleIsClosed {
+					c.terms, c.refusal = nil, saleEnded()
+				}
+			}
+			b.calls = append(b.calls, c)
 			b.answers = append(b.answers, claimAnswer{})
 			p.queue.reached = row.QueuePlace + int64(row.Quantity)
 		}
@@ -336,7 +394,7 @@ func (b *settlement) standBehind(p *poolShare) {
 func (b *settlement) moveHeads(ctx context.Context, tx pgx.Tx) error {
 	var arg dbsqlc.QueueMoveHeadsParams
 	for _, p := range b.pools {
-		stuck := p.queue.tail > p.queue.head && !p.queue.moved
+		stuck := p.queue.tail > p.queue.head && !p.queue.moved && !p.paused
 		for _, i := range p.short {
 			if c := b.calls[i]; c.kind == queuedRequest && b.answers[i].Again {
 				p.queue.reached, stuck = c.place, true
@@ -349,8 +407,8 @@ func (b *settlement) moveHeads(ctx context.Context, tx pgx.Tx) error {
 			arg.Places = append(arg.Places, p.queue.reached)
 		}
 		for _, i := range p.queue.drains {
-			b.answers[i].Again = stuck
-			b.answers[i].Out.more = p.queue.more
+			b.answers[i].Again = b.answers[i].Again || stuck
+			b.answers[i].Out.more = b.answers[i].Out.more || p.queue.more
 		}
 	}
 	if len(arg.Places) == 0 {

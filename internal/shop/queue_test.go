@@ -39,16 +39,17 @@ func (w *world) settled(s *shop.Shop, t shop.Transaction) shop.Transaction {
 	return got
 }
 
-// stopped keeps the queue of a product from being settled, by taking the turn at it, until the function that it returns is called.
+// stopped keeps the queues of a product, of the common pool and of allotments, from being settled, by taking the turns at them, until the function
+// that it returns is called.
 func (w *world) stopped(sku string) (goOn func()) {
 	w.t.Helper()
 	w.exec(`INSERT INTO queue_head SELECT product_id, 0, 0 FROM product WHERE sku = $1 ON CONFLICT DO NOTHING`, sku)
+	w.exec(`INSERT INTO queue_head SELECT product_id, pool_id, 0 FROM product JOIN sale_item USING (product_id) JOIN sale USING (sale_id) WHERE sku = $1 ON CONFLICT DO NOTHING`, sku)
 	tx, err := w.db.Begin(background)
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	var place int64
-	err = tx.QueryRow(background, `SELECT place FROM queue_head JOIN product USING (product_id) WHERE sku = $1 FOR NO KEY UPDATE OF queue_head`, sku).Scan(&place)
+	_, err = tx.Exec(background, `SELECT place FROM queue_head JOIN product USING (product_id) WHERE sku = $1 FOR NO KEY UPDATE OF queue_head`, sku)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -290,9 +291,9 @@ func TestWhatNeedsNoStockIsAnsweredAtOnce(t *testing.T) {
 	w.stocked("A", 1)
 	w.product(shop.Product{SKU: "empty", Selling: true})
 	w.product(shop.Product{SKU: "off", Selling: false})
-	w.stocked("sold", 1)
+	w.priced("sold", 100, 1)
 	w.mustClaim("x", "sold", 1)
-	w.exec(`UPDATE claim SET status = 'ordered', ended_at = now()`)
+	w.mustCheckout("x")
 	for _, c := range []struct {
 		sku      string
 		quantity int

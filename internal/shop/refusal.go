@@ -22,6 +22,24 @@ const (
 	NotEnoughUnits Code = "not-enough-units"
 	// NotSelling: the product was taken off sale.
 	NotSelling Code = "not-selling"
+	// SaleNotOpen: it sells only in a sale that opens later. OpensAt.
+	SaleNotOpen Code = "sale-not-open"
+	// SalePaused: its sale, or all selling, is paused.
+	SalePaused Code = "sale-paused"
+	// SaleEnded: the sale is over.
+	SaleEnded Code = "sale-ended"
+	// SaleOverlaps: a product is in another sale at the same time. State names that sale.
+	SaleOverlaps Code = "sale-overlaps"
+	// CoolDown: a hold of this buyer has expired a short while ago. RetryAfter.
+	CoolDown Code = "cool-down"
+	// PurchaseLimit: the buyer would have more units of the sale than anybody may. Limit, Remaining, OrderIDs.
+	PurchaseLimit Code = "purchase-limit"
+	// HoldExpired: holds have lapsed before they were ordered. TransactionIDs.
+	HoldExpired Code = "hold-expired"
+	// CartEmpty: there is nothing to order.
+	CartEmpty Code = "cart-empty"
+	// PaymentFailed: the provider did not take the money.
+	PaymentFailed Code = "payment-failed"
 	// Conflict: the thing is in a state that does not allow it. State.
 	Conflict Code = "conflict"
 	// NotFound: it does not exist, or belongs to somebody else.
@@ -45,7 +63,8 @@ const (
 // Codes lists every code that a Refusal can have.
 func Codes() []Code {
 	return []Code{
-		SoldOut, AllHeld, NotEnoughUnits, NotSelling, Conflict, NotFound, Validation, KeyReused,
+		SoldOut, AllHeld, NotEnoughUnits, NotSelling, SaleNotOpen, SalePaused, SaleEnded, SaleOverlaps, CoolDown, PurchaseLimit,
+		HoldExpired, CartEmpty, PaymentFailed, Conflict, NotFound, Validation, KeyReused,
 		Unauthenticated, Forbidden, Busy, TooManyRequests, OutcomeUnknown,
 	}
 }
@@ -58,13 +77,18 @@ type Problem struct {
 
 // Refusal is a truthful no. Everything that is returned as an error and is not a Refusal is a fault.
 type Refusal struct {
-	Code          Code
-	Detail        string        // what is the matter and what to do next, for a person
-	NextReleaseAt *time.Time    // the earliest instant at which units may come back by themselves
-	RetryAfter    time.Duration // 0: none
-	Available     *int64        // units that could be claimed
-	State         string        // of the thing in conflict
-	Problems      []Problem
+	Code           Code
+	Detail         string        // what is the matter and what to do next, for a person
+	NextReleaseAt  *time.Time    // the earliest instant at which units may come back by themselves
+	RetryAfter     time.Duration // 0: none
+	Available      *int64        // units that could be claimed
+	State          string        // of the thing in conflict
+	OpensAt        *time.Time    // of the sale
+	Limit          *int          // how many units of the sale one buyer may have
+	Remaining      *int          // how many more this one may have
+	OrderIDs       []ID          // the buyer's own unpaid orders in the sale
+	TransactionIDs []ID          // the holds that have lapsed
+	Problems       []Problem
 }
 
 func (r *Refusal) Error() string { return fmt.Sprintf("%s: %s", r.Code, r.Detail) }
@@ -90,6 +114,34 @@ func keyReused() *Refusal {
 
 func notSelling() *Refusal {
 	return &Refusal{Code: NotSelling, Detail: "This product is off sale at the moment. Look again later."}
+}
+
+func saleNotOpen(opensAt time.Time) *Refusal {
+	return &Refusal{Code: SaleNotOpen, OpensAt: &opensAt, Detail: "This sells in a sale that is not open yet. Ask again when it opens."}
+}
+
+func salePaused() *Refusal {
+	return &Refusal{Code: SalePaused, RetryAfter: 5 * time.Second, Detail: "Selling is paused at the moment. What is in carts stays there. Ask again in a while."}
+}
+
+func saleEnded() *Refusal {
+	return &Refusal{Code: SaleEnded, Detail: "The sale is over. What is in carts can still be ordered."}
+}
+
+func coolDown(left time.Duration) *Refusal {
+	return &Refusal{
+		Code:       CoolDown,
+		RetryAfter: left,
+		Detail:     "A hold of yours expired unused a short while ago. Wait until others have had their chance, and ask again.",
+	}
+}
+
+func purchaseLimit(limit, remaining int) *Refusal {
+	detail := fmt.Sprintf("One buyer may have %d of this sale, and you may have %d more. Ask for fewer.", limit, remaining)
+	if remaining == 0 {
+		detail = fmt.Sprintf("One buyer may have %d of this sale, and you have them, in the cart or in orders. Give some back to get others.", limit)
+	}
+	return &Refusal{Code: PurchaseLimit, Limit: &limit, Remaining: &remaining, Detail: detail}
 }
 
 func soldOut() *Refusal {

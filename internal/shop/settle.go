@@ -1,11 +1,9 @@
 package shop
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -37,6 +35,14 @@ type claimCall struct {
 	behind int64
 	// unknown: a commit that may hold this claim was lost. It is looked for by its id before anything is done for it again.
 	unknown bool
+	// normally: the open sale had too little for it, so it is served beside the sale, and saleRefusal is what the sale had to say.
+	normally    bool
+	saleRefusal *Refusal
+
+	// Of the batch that has it:
+	terms     *saleTerms // nil: it is served outside of any sale
+	refusal   *Refusal   // for itself, whatever there is
+	overLimit *Refusal   // for itself, unless everything is sold
 }
 
 type claimOutcome struct {
@@ -69,9 +75,10 @@ func (s *Shop) settle(_ context.Context, batch []lane.Call[string, *claimCall]) 
 func (s *Shop) inBatch(batch []lane.Call[string, *claimCall], run func(*settlement, context.Context, pgx.Tx) error) (*settlement, []claimAnswer) {
 	ctx, cancel := context.WithTimeout(context.Background(), 4*time.Second)
 	defer cancel()
-	b := &settlement{s: s, calls: make([]*claimCall, len(batch)), answers: make([]claimAnswer, len(batch))}
+	b := &settlement{s: s, calls: make([]*claimCall, len(batch)), answers: make([]claimAnswer, len(batch)), terms: map[termsKey]*saleTerms{}}
 	for i, c := range batch {
 		b.calls[i] = c.In
+		c.In.terms, c.In.refusal, c.In.overLimit = nil, nil, nil
 	}
 	err := pgdb.InTxWith(ctx, s.pool, settleSettings, func(tx pgx.Tx) error { return run(b, ctx, tx) })
 	switch {
@@ -102,22 +109,27 @@ type settlement struct {
 	calls   []*claimCall
 	answers []claimAnswer
 	pools   []*poolShare
+	terms   map[termsKey]*saleTerms
+	buyers  map[saleBuyer]*saleCount // of which it has the locks
+	// lost: a direct claim that had tokens was not written, so that those behind it may find more.
+	lost bool
 }
 
 // poolShare is what a batch wants and gets of one pool.
 type poolShare struct {
 	poolKey
 	sku     string
-	price   *Money
+	price   *Money   // outside of a sale
 	refusal *Refusal // for everybody, whatever there is
-	calls   []int    // of the batch, in the order in which they are to be settled: queued requests, then direct claims as they arrived
-	tokens  []int64  // positions that were picked, rising
-	spent   map[int64]bool
-	short   []int // calls that found too little
+	paused  bool     // what is queued keeps its place
+	// hadAllotments: sales that are over may have left units of it in lapsed holds and overdue orders.
+	hadAllotments bool
+	calls         []int   // of the batch, in the order in which they are to be settled: queued requests, then direct claims as they arrived
+	tokens        []int64 // positions that were picked, rising
+	spent         map[int64]bool
+	short         []int // calls that found too little
 	// again: there may be more than was seen, so nobody is refused yet.
-	again bool
-	// lost: a direct claim that had tokens was not written, so that those behind it may find more.
-	lost     bool
+	again    bool
 	reckoned dbsqlc.StockTokenReckonRow
 	queue    queueShare
 }
@@ -130,7 +142,7 @@ func (b *settlement) run(ctx context.Context, tx pgx.Tx) error {
 	if err := b.share(ctx, tx, open); err != nil {
 		return err
 	}
-	for _, step := range []func(context.Context, pgx.Tx) error{b.lineUp, b.pick, b.reckon, b.hold, b.refuse, b.moveHeads} {
+	for _, step := range []func(context.Context, pgx.Tx) error{b.lineUp, b.pick, b.reckon, b.limit, b.hold, b.count, b.refuse, b.moveHeads, b.runOut} {
 		if err := step(ctx, tx); err != nil {
 			return err
 		}
@@ -217,55 +229,15 @@ func (b *settlement) bound(ctx context.Context, tx pgx.Tx, calls []*claimCall) (
 }
 
 func replayed(c *claimCall, row dbsqlc.ClaimByIDsRow) claimOutcome {
-	if row.SKU != c.SKU || int(row.Claim.Quantity) != c.Quantity {
+	if !c.sameAs(row) {
 		return claimOutcome{refusal: keyReused()}
 	}
 	return claimOutcome{transaction: transaction(row), replayed: row.Claim.ClaimID != c.id, lapsed: row.Lapsed}
 }
 
-// share sorts the calls by the pools that they draw from, and answers those whose product can't be claimed from at all.
-func (b *settlement) share(ctx context.Context, tx pgx.Tx, open []int) error {
-	var skus []string
-	for _, i := range open {
-		if n := len(skus); n == 0 || skus[n-1] != b.calls[i].SKU {
-			skus = append(skus, b.calls[i].SKU)
-		}
-	}
-	rows, err := b.s.q.ProductForClaim(ctx, tx, skus)
-	if err != nil {
-		return fmt.Errorf("read products: %w", err)
-	}
-	bySKU := map[string]*poolShare{}
-	for _, row := range rows {
-		p := &poolShare{
-			poolKey: poolKey{row.ProductID, commonPool},
-			sku:     row.SKU,
-			price:   money(row.PriceMinor, row.Currency),
-			spent:   map[int64]bool{},
-			queue:   queueShare{head: row.QueueHeadPlace, tail: row.QueueTailPlace},
-		}
-		if !row.Selling {
-			p.refusal = notSelling()
-		}
-		bySKU[row.SKU] = p
-		b.pools = append(b.pools, p)
-	}
-	slices.SortFunc(b.pools, func(p, q *poolShare) int { return cmp.Compare(p.productID, q.productID) })
-	for _, i := range open {
-		c, p := b.calls[i], bySKU[b.calls[i].SKU]
-		switch {
-		case p == nil && c.kind == drainQueue:
-			// The product is gone, and its queue with it.
-		case p == nil:
-			b.answers[i].Out.refusal = notFound("product")
-		case c.kind == drainQueue:
-			p.queue.drains = append(p.queue.drains, i)
-		case p.refusal != nil:
-			b.answers[i].Out.refusal = p.refusal
-		default:
-			p.calls = append(p.calls, i)
-		}
-	}
-	b.pools = slices.DeleteFunc(b.pools, func(p *poolShare) bool { return len(p.calls)+len(p.queue.drains) == 0 })
-	return nil
+// sameAs compares a call with the one that made a transaction. A call that names no sale is served through whichever is open.
+func (c *claimCall) sameAs(row dbsqlc.ClaimByIDsRow) bool {
+	was := row.Claim
+	return row.SKU == c.SKU && int(was.Quantity) == c.Quantity && (c.SaleID == nil || was.SaleID != nil && *was.SaleID == *c.SaleID) &&
+		c.Reference == text(was.Reference) && sameJSON(c.Metadata, was.Metadata)
 }

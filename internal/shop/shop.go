@@ -11,6 +11,7 @@ import (
 
 	"github.com/lastunit/lastunit/internal/dbsqlc"
 	"github.com/lastunit/lastunit/internal/lane"
+	"github.com/lastunit/lastunit/internal/payment"
 	"github.com/lastunit/lastunit/internal/pgdb"
 )
 
@@ -47,6 +48,12 @@ type Options struct {
 	Workers int
 	// ClaimWait is how long a claim waits to be settled, or to be accepted, before it is refused as busy. 5 s.
 	ClaimWait time.Duration
+	// HoldMax is how long a hold can be made to last in all. 1 hour.
+	HoldMax time.Duration
+	// Provider takes the money for orders. Nil: orders can't be paid here, only confirmed by the shop beside us.
+	Provider payment.Provider
+	// PayTimeout is how long the provider may take to answer. 10 s.
+	PayTimeout time.Duration
 	// Now moves the clock in tests. Nil, or a function that returns nil: the database's clock.
 	Now func() *time.Time
 }
@@ -78,6 +85,12 @@ func (o Options) withDefaults() Options {
 	}
 	if o.ClaimWait == 0 {
 		o.ClaimWait = 5 * time.Second
+	}
+	if o.HoldMax == 0 {
+		o.HoldMax = time.Hour
+	}
+	if o.PayTimeout == 0 {
+		o.PayTimeout = 10 * time.Second
 	}
 	if o.Now == nil {
 		o.Now = func() *time.Time { return nil }

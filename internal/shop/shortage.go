@@ -46,15 +46,18 @@ func (b *settlement) refuse(ctx context.Context, tx pgx.Tx) error {
 	if err != nil {
 		return err
 	}
+	if err := b.look(ctx, tx, b.shortCalls()); err != nil {
+		return err
+	}
 	arg := dbsqlc.ClaimRefuseManyParams{Now: b.s.o.Now()}
 	for _, p := range b.pools {
 		for _, i := range p.short {
 			c := b.calls[i]
-			if _, found := bound(c); found || p.again || p.lost && c.kind == directClaim {
+			if _, found := bound(c); found || b.mayHaveMore(p, c) || b.besideTheSale(p, c) {
 				b.answers[i].Again = true
 				continue
 			}
-			refusal := p.shortage(b.s.o.Hold)
+			refusal := b.reason(p, c)
 			b.answers[i].Out.refusal = refusal
 			if c.kind == queuedRequest {
 				members, err := json.Marshal(membersOf(refusal))
@@ -81,13 +84,40 @@ func (b *settlement) refuse(ctx context.Context, tx pgx.Tx) error {
 	return nil
 }
 
+// shortCalls are those that are to be refused, if nothing more comes to light.
+func (b *settlement) shortCalls() []*claimCall {
+	var short []*claimCall
+	for _, p := range b.pools {
+		for _, i := range p.short {
+			if !p.again {
+				short = append(short, b.calls[i])
+			}
+		}
+	}
+	return short
+}
+
+// mayHaveMore tells whether it is not yet known that a call must be refused.
+func (b *settlement) mayHaveMore(p *poolShare, c *claimCall) bool {
+	return p.again && c.refusal == nil && c.overLimit == nil || b.lost && c.kind == directClaim
+}
+
+// besideTheSale lets a direct claim for which the allotment of an open sale has too little try what is sold beside the sale.
+func (b *settlement) besideTheSale(p *poolShare, c *claimCall) bool {
+	if c.kind != directClaim || c.terms == nil || !c.terms.Allotted || c.SaleID != nil || c.normally || p.refusal != nil || c.refusal != nil || c.overLimit != nil {
+		return false
+	}
+	c.normally, c.saleRefusal, c.behind = true, b.reason(p, c), 0
+	return true
+}
+
 // boundSince looks once more for the keys of those who are to be refused. Whoever has the units may be the same call, sent twice: it was bound
 // after the batch had looked for it, and before the batch looked for units.
 func (b *settlement) boundSince(ctx context.Context, tx pgx.Tx) (func(*claimCall) (dbsqlc.ClaimByIDsRow, bool), error) {
 	var keyed []*claimCall
 	for _, p := range b.pools {
 		for _, i := range p.short {
-			if c := b.calls[i]; c.Key != "" && !p.again {
+			if c := b.calls[i]; c.Key != "" && !b.mayHaveMore(p, c) {
 				keyed = append(keyed, c)
 			}
 		}
@@ -95,22 +125,29 @@ func (b *settlement) boundSince(ctx context.Context, tx pgx.Tx) (func(*claimCall
 	return b.bound(ctx, tx, keyed)
 }
 
-// shortage is the truthful reason for a claim that found too little: in the pool, or among what the batch has left of it.
-func (p *poolShare) shortage(hold time.Duration) *Refusal {
-	if p.refusal != nil {
-		return p.refusal
-	}
+// reason is the truthful reason for a call that gets nothing: its own, or what is lacking in the pool, or among what the batch has left of it.
+func (b *settlement) reason(p *poolShare, c *claimCall) *Refusal {
 	left := int64(len(p.tokens) - len(p.spent))
-	if left > 0 {
+	next, now := earlier(p.reckoned.NextExpiry, p.reckoned.NextOverdue), p.reckoned.ReckonedAt
+	gone := left == 0 && len(p.spent) == 0 && !now.IsZero() && !p.reckoned.MayReturn
+	switch {
+	case p.refusal != nil:
+		return p.refusal
+	case c.refusal != nil:
+		return c.refusal
+	case gone:
+		return soldOut()
+	case c.overLimit != nil:
+		return c.overLimit
+	case left > 0:
 		return notEnoughUnits(left)
+	case c.saleRefusal != nil:
+		return c.saleRefusal
 	}
-	next, now := p.reckoned.NextReleaseAt, p.reckoned.ReckonedAt
 	if len(p.spent) > 0 {
-		if ours := now.Add(hold); next == nil || ours.Before(*next) {
+		if ours := now.Add(b.s.o.Hold); next == nil || ours.Before(*next) {
 			next = &ours
 		}
-	} else if !p.reckoned.MayReturn {
-		return soldOut()
 	}
 	if next == nil {
 		return allHeld(nil, time.Second)
@@ -127,10 +164,16 @@ type reasonMembers struct {
 	Available         *int64     `json:"available,omitempty"`
 	NextReleaseAt     *time.Time `json:"next_release_at,omitempty"`
 	RetryAfterSeconds float64    `json:"retry_after_seconds,omitempty"`
+	Limit             *int       `json:"limit,omitempty"`
+	Remaining         *int       `json:"remaining,omitempty"`
+	OrderIDs          []ID       `json:"order_ids,omitempty"`
 }
 
 func membersOf(r *Refusal) reasonMembers {
-	return reasonMembers{Available: r.Available, NextReleaseAt: r.NextReleaseAt, RetryAfterSeconds: r.RetryAfter.Seconds()}
+	return reasonMembers{
+		Available: r.Available, NextReleaseAt: r.NextReleaseAt, RetryAfterSeconds: r.RetryAfter.Seconds(),
+		Limit: r.Limit, Remaining: r.Remaining, OrderIDs: r.OrderIDs,
+	}
 }
 
 // refusalOf is the refusal that a transaction's reason and its members were kept of.
@@ -142,6 +185,16 @@ func refusalOf(reason string, kept json.RawMessage) *Refusal {
 		return soldOut()
 	case NotSelling:
 		return notSelling()
+	case SaleEnded:
+		return saleEnded()
+	case CoolDown:
+		return coolDown(time.Duration(m.RetryAfterSeconds * float64(time.Second)))
+	case PurchaseLimit:
+		if m.Limit != nil && m.Remaining != nil {
+			r := purchaseLimit(*m.Limit, *m.Remaining)
+			r.OrderIDs = m.OrderIDs
+			return r
+		}
 	case NotEnoughUnits:
 		if m.Available != nil {
 			return notEnoughUnits(*m.Available)

@@ -2,10 +2,13 @@ package shop
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"strings"
 	"time"
 
@@ -71,7 +74,10 @@ func (s *Shop) Receive(ctx context.Context, r ReceiptRequest) (Receipt, bool, er
 		if err != nil {
 			return err
 		}
-		return s.makeUnits(ctx, tx, product.ProductID, receipt, r.Serials)
+		if err := s.makeUnits(ctx, tx, product.ProductID, receipt, r.Serials); err != nil {
+			return err
+		}
+		return s.cameBack(ctx, tx, poolKey{product.ProductID, commonPool})
 	})
 	if pgdb.ViolatesConstraint(err, "unit_serial_once") {
 		err = &Refusal{Code: Conflict, State: "received", Detail: serialDetail(err)}
@@ -170,6 +176,7 @@ type WithdrawalRequest struct {
 	SKU      string
 	Quantity int // 1..MaxReceiptQuantity
 	Reason   string
+	Place    Place // InStock, when empty, or InQuarantine
 	KeyID    ID
 	Key      string
 }
@@ -180,16 +187,20 @@ type Withdrawal struct {
 	SKU       string
 	Quantity  int
 	Reason    string
+	Place     Place // that they were taken from
 	CreatedAt time.Time
 }
 
-// Withdraw takes available units out, all or none; units in lapsed holds are available. A call with a key that has made a
+// Withdraw takes available units, or units in quarantine, out for good, all or none; units in lapsed holds are available. A call with a key that has made a
 // withdrawal before returns that one, and true. Refusals: NotFound, Validation, KeyReused, NotEnoughUnits.
 func (s *Shop) Withdraw(ctx context.Context, r WithdrawalRequest) (Withdrawal, bool, error) {
 	if r.Quantity < 1 || r.Quantity > MaxReceiptQuantity {
 		return Withdrawal{}, false, invalid("body.quantity", fmt.Sprintf("must be a whole number from 1 to %d", MaxReceiptQuantity))
 	}
-	w := Withdrawal{ID: pgdb.NewID(), SKU: r.SKU, Quantity: r.Quantity, Reason: r.Reason}
+	if r.Place = cmp.Or(r.Place, InStock); r.Place != InStock && r.Place != InQuarantine {
+		return Withdrawal{}, false, invalid("body.place", "must be available or quarantine")
+	}
+	w := Withdrawal{ID: pgdb.NewID(), SKU: r.SKU, Quantity: r.Quantity, Reason: r.Reason, Place: r.Place}
 	replayed := false
 	err := s.inTx(ctx, func(tx pgx.Tx) error {
 		product, err := s.product(ctx, tx, r.SKU)
@@ -201,6 +212,7 @@ func (s *Shop) Withdraw(ctx context.Context, r WithdrawalRequest) (Withdrawal, b
 			ProductID:      product.ProductID,
 			Quantity:       int32(r.Quantity),
 			Reason:         r.Reason,
+			Place:          string(r.Place),
 			APIKeyID:       r.KeyID,
 			IdempotencyKey: optional(r.Key),
 			Now:            s.o.Now(),
@@ -222,24 +234,31 @@ func (s *Shop) Withdraw(ctx context.Context, r WithdrawalRequest) (Withdrawal, b
 }
 
 func (s *Shop) takeForGood(ctx context.Context, tx pgx.Tx, productID int64, w Withdrawal) error {
-	const holds = 1000
-	for n := holds; n == holds; {
-		var err error
-		if n, err = s.expireIn(ctx, tx, poolKey{productID, commonPool}, holds); err != nil {
-			return err
-		}
+	common := poolKey{productID, commonPool}
+	take := func() (int64, error) {
+		return s.q.WithdrawalTake(ctx, tx, dbsqlc.WithdrawalTakeParams{ProductID: productID, Quantity: int32(w.Quantity), WithdrawalID: w.ID})
 	}
-	taken, err := s.q.WithdrawalTake(ctx, tx, dbsqlc.WithdrawalTakeParams{
-		ProductID: productID, Quantity: int32(w.Quantity), WithdrawalID: w.ID,
-	})
+	if w.Place == InQuarantine {
+		take = func() (int64, error) {
+			return s.q.QuarantineUnitWithdraw(ctx, tx, dbsqlc.QuarantineUnitWithdrawParams{
+				ProductID: productID, Quantity: int32(w.Quantity), WithdrawalID: w.ID,
+			})
+		}
+	} else if err := s.freeAll(ctx, tx, common); err != nil {
+		return err
+	}
+	taken, err := take()
 	if err != nil {
 		return err
+	}
+	if taken == int64(w.Quantity) {
+		return s.ranOut(ctx, tx, []poolKey{common}, map[poolKey]int64{common: 0})
 	}
 	if taken < int64(w.Quantity) {
 		return &Refusal{
 			Code:      NotEnoughUnits,
 			Available: &taken,
-			Detail:    fmt.Sprintf("Only %d units are available; held and sold ones can't be withdrawn. Nothing was taken. Ask for fewer.", taken),
+			Detail:    fmt.Sprintf("Only %d units are there to be withdrawn (%s); held, sold and allotted ones can't be. Nothing was taken. Ask for fewer.", taken, w.Place),
 		}
 	}
 	return nil
@@ -251,10 +270,10 @@ func (s *Shop) replayWithdrawal(ctx context.Context, tx pgx.Tx, r WithdrawalRequ
 		return Withdrawal{}, err
 	}
 	was := row.Withdrawal
-	if row.SKU != r.SKU || int(was.Quantity) != r.Quantity || was.Reason != r.Reason {
+	if row.SKU != r.SKU || int(was.Quantity) != r.Quantity || was.Reason != r.Reason || was.Place != string(r.Place) {
 		return Withdrawal{}, keyReused()
 	}
-	w := Withdrawal{ID: was.WithdrawalID, SKU: row.SKU, Quantity: int(was.Quantity), Reason: was.Reason, CreatedAt: was.CreatedAt}
+	w := Withdrawal{ID: was.WithdrawalID, SKU: row.SKU, Quantity: int(was.Quantity), Reason: was.Reason, Place: Place(was.Place), CreatedAt: was.CreatedAt}
 	return w, s.q.ClaimReplayRecord(ctx, tx)
 }
 
@@ -275,11 +294,13 @@ func (s *Shop) Stock(ctx context.Context, sku string) (Stock, error) {
 		return Stock{}, explain("count stock", err)
 	}
 	return Stock{
-		Received:  row.Received,
-		Available: row.TokenCount + row.LapsedUnits,
-		Held:      row.Held,
-		Ordered:   row.Ordered,
-		Withdrawn: row.Withdrawn,
+		Received:   row.Received,
+		Available:  row.TokenCount + row.LapsedUnits + row.Overdue,
+		Held:       row.Held,
+		Ordered:    row.Unpaid - row.Overdue,
+		Sold:       row.Sold,
+		Quarantine: row.Quarantine,
+		Withdrawn:  row.Withdrawn,
 	}, nil
 }
 
@@ -288,4 +309,34 @@ func optional(s string) *string {
 		return nil
 	}
 	return &s
+}
+
+// text is "" for nil.
+func text(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
+}
+
+// orZero is the zero id for nil.
+func orZero(id *ID) ID {
+	if id == nil {
+		return ID{}
+	}
+	return *id
+}
+
+// sameJSON compares two JSON values by what they mean; nil and null are the same.
+func sameJSON(a, b json.RawMessage) bool {
+	var x, y any
+	return (len(a) == 0 || json.Unmarshal(a, &x) == nil) && (len(b) == 0 || json.Unmarshal(b, &y) == nil) && reflect.DeepEqual(x, y)
+}
+
+// orNil is nil for the zero id.
+func orNil(id ID) *ID {
+	if id == (ID{}) {
+		return nil
+	}
+	return &id
 }

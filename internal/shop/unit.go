@@ -27,10 +27,30 @@ const (
 // UnitEvent is something that happened to a unit.
 type UnitEvent struct {
 	At        time.Time
-	Event     string // received, held, released, expired, withdrawn
+	Event     string // see UnitEvents
 	Reference string // of the receipt, or the reason of the withdrawal
-	ID        ID     // of the receipt, transaction or withdrawal
+	ID        ID     // of the receipt, transaction or withdrawal; of the order when it left quarantine
+	OrderID   *ID    // that it was in
 	Buyer     string
+}
+
+// What happens to a unit.
+const (
+	unitReceived      = "received"
+	unitHeld          = "held"
+	unitOrdered       = "ordered"
+	unitPaid          = "paid"
+	unitUnquarantined = "unquarantined"
+	unitWithdrawn     = "withdrawn"
+)
+
+// UnitEvents lists what can happen to a unit. From held it is released, expires or is ordered; from an order it is cancelled or paid; then it may be
+// returned (to sale), quarantined or written off.
+func UnitEvents() []string {
+	return []string{
+		unitReceived, unitHeld, string(Released), string(Expired), unitOrdered, unitPaid, "cancelled", "returned", "quarantined", "written_off",
+		unitUnquarantined, unitWithdrawn,
+	}
 }
 
 // Unit is one physical item and its life.
@@ -46,12 +66,16 @@ type Unit struct {
 func (s *Shop) Unit(ctx context.Context, id ID) (Unit, error) {
 	var row dbsqlc.UnitLifeRow
 	var claims []dbsqlc.UnitLifeClaimsRow
+	var quarantines []dbsqlc.UnitLifeQuarantineRow
 	// One snapshot, so that the place and the claims agree.
 	err := pgx.BeginTxFunc(ctx, s.pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) (err error) {
 		if row, err = s.q.UnitLife(ctx, tx, id); err != nil {
 			return err
 		}
-		claims, err = s.q.UnitLifeClaims(ctx, tx, dbsqlc.UnitLifeClaimsParams{UnitID: id, Now: s.o.Now()})
+		if claims, err = s.q.UnitLifeClaims(ctx, tx, dbsqlc.UnitLifeClaimsParams{UnitID: id, Now: s.o.Now()}); err != nil {
+			return err
+		}
+		quarantines, err = s.q.UnitLifeQuarantine(ctx, tx, id)
 		return err
 	})
 	if errors.Is(err, pgx.ErrNoRows) {
@@ -61,27 +85,48 @@ func (s *Shop) Unit(ctx context.Context, id ID) (Unit, error) {
 		return Unit{}, explain("read unit", err)
 	}
 	u := Unit{ID: row.UnitID, SKU: row.SKU, Serial: row.Serial, Place: InStock}
-	u.Life = []UnitEvent{{At: row.ReceivedAt, Event: "received", Reference: row.ReceiptReference, ID: row.ReceiptID}}
+	u.Life = []UnitEvent{{At: row.ReceivedAt, Event: unitReceived, Reference: row.ReceiptReference, ID: row.ReceiptID}}
 	for _, c := range claims {
 		u.addClaim(c)
 	}
+	for _, q := range quarantines {
+		u.Life = append(u.Life, UnitEvent{At: *q.LeftAt, Event: unitUnquarantined, ID: q.OrderID, OrderID: &q.OrderID})
+	}
+	if row.InQuarantine {
+		u.Place = InQuarantine
+	}
 	if row.WithdrawalID != nil {
 		u.Place = OutOfTheStock
-		u.Life = append(u.Life, UnitEvent{At: *row.WithdrawnAt, Event: "withdrawn", Reference: *row.WithdrawalReason, ID: *row.WithdrawalID})
+		u.Life = append(u.Life, UnitEvent{At: *row.WithdrawnAt, Event: unitWithdrawn, Reference: *row.WithdrawalReason, ID: *row.WithdrawalID})
 	}
 	slices.SortStableFunc(u.Life, func(a, b UnitEvent) int { return a.At.Compare(b.At) })
 	return u, nil
 }
 
 func (u *Unit) addClaim(c dbsqlc.UnitLifeClaimsRow) {
-	u.Life = append(u.Life, UnitEvent{At: c.CreatedAt, Event: "held", ID: c.ClaimID, Buyer: c.Buyer})
+	add := func(at time.Time, event string, orderID *ID) {
+		u.Life = append(u.Life, UnitEvent{At: at, Event: event, ID: c.ClaimID, OrderID: orderID, Buyer: c.Buyer})
+	}
+	if c.ReplacesClaimID == nil {
+		add(c.CreatedAt, unitHeld, nil)
+	}
+	if c.OrderID != nil {
+		add(*c.OrderedAt, unitOrdered, c.OrderID)
+	}
+	if c.PaidAt != nil {
+		add(*c.PaidAt, unitPaid, c.OrderID)
+	}
 	switch {
+	case c.ReleasedAt != nil && c.Outcome != nil:
+		add(*c.ReleasedAt, *c.Outcome, c.OrderID)
 	case c.ReleasedAt != nil:
-		u.Life = append(u.Life, UnitEvent{At: *c.ReleasedAt, Event: c.Status, ID: c.ClaimID, Buyer: c.Buyer})
+		add(*c.ReleasedAt, c.Status, nil)
 	case c.Lapsed:
 		// Nobody has swept it yet; for everybody it is available since then.
-		u.Life = append(u.Life, UnitEvent{At: *c.ExpiresAt, Event: string(Expired), ID: c.ClaimID, Buyer: c.Buyer})
-	case Status(c.Status) == Ordered:
+		add(*c.ExpiresAt, string(Expired), nil)
+	case c.PaidAt != nil:
+		u.Place = AtBuyer
+	case c.OrderID != nil:
 		u.Place = InOrder
 	default:
 		u.Place = InHold

@@ -1,0 +1,71 @@
+package shop
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/lastunit/lastunit/internal/dbsqlc"
+)
+
+// Call says who calls for something that is done once for each idempotency key.
+type Call struct {
+	Caller string // the buyer, or the API key's id
+	Key    string // idempotency key, up to 255 characters; empty: none
+}
+
+// once runs do in a transaction, once for each key of a caller and operation. When the key has been used for the same request, nothing is done and
+// replayed is true, with what the first call made; for another request KeyReused. made is the id of what do makes, which it returns with
+// the transaction; the zero id when it makes nothing that lasts.
+func (s *Shop) once(ctx context.Context, c Call, operation string, request any, made ID, do func(tx pgx.Tx) error) (id ID, replayed bool, err error) {
+	if c.Key == "" {
+		return made, false, s.inTx(ctx, do)
+	}
+	text, err := json.Marshal(request)
+	if err != nil {
+		return ID{}, false, err
+	}
+	hash := sha256.Sum256(text)
+	err = s.inTx(ctx, func(tx pgx.Tx) error {
+		arg := dbsqlc.CallKeyInsertParams{Caller: c.Caller, Operation: operation, IdempotencyKey: c.Key, RequestHash: hash[:]}
+		if made != (ID{}) {
+			arg.ResultID = &made
+		}
+		n, err := s.q.CallKeyInsert(ctx, tx, arg)
+		if err != nil {
+			return fmt.Errorf("bind key: %w", err)
+		}
+		if n == 1 {
+			return do(tx)
+		}
+		was, err := s.q.CallKeyRead(ctx, tx, dbsqlc.CallKeyReadParams{Caller: c.Caller, Operation: operation, IdempotencyKey: c.Key})
+		if err != nil {
+			return fmt.Errorf("look up key: %w", err)
+		}
+		if !bytes.Equal(was.RequestHash, hash[:]) {
+			return keyReused()
+		}
+		id, replayed = orZero(was.ResultID), true
+		return s.q.ClaimReplayRecord(ctx, tx)
+	})
+	if err != nil || replayed {
+		return id, replayed, err
+	}
+	return made, false, nil
+}
+
+// ForgetKeys is housekeeping: it removes idempotency keys that are older than 7 days, of calls that made nothing that lasts.
+func (s *Shop) ForgetKeys(ctx context.Context) error {
+	const atOnce = 1000
+	for n := int64(atOnce); n == atOnce; {
+		var err error
+		if n, err = s.q.CallKeyDeleteOld(ctx, s.pool, atOnce); err != nil {
+			return fmt.Errorf("remove old keys: %w", err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,247 @@
+package shop
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/lastunit/lastunit/internal/dbsqlc"
+)
+
+// saleBuyer names what a buyer has of a sale.
+type saleBuyer struct {
+	saleID ID
+	buyer  string
+}
+
+// saleCount is what a buyer has of a sale, in a batch that has the lock of it.
+type saleCount struct {
+	units int
+	added int32 // by this batch
+	limit int32
+	cool  time.Duration // how long the buyer can claim nothing yet
+}
+
+// limit locks what the buyers have of sales for whom there seem to be units, and expires their own lapsed holds and overdue orders where these
+// stand in their way. It waits for nobody: who can't be locked now is put back.
+func (b *settlement) limit(ctx context.Context, tx pgx.Tx) error {
+	b.buyers = map[saleBuyer]*saleCount{}
+	asked := map[saleBuyer]*saleTerms{}
+	wanted := map[saleBuyer]int{}
+	var arg dbsqlc.SaleBuyerEnterParams
+	for _, p := range b.pools {
+		left := len(p.tokens)
+		for _, i := range p.calls {
+			c := b.calls[i]
+			if p.refusal != nil || c.refusal != nil || left < c.Quantity {
+				continue
+			}
+			if left -= c.Quantity; c.terms == nil {
+				continue
+			}
+			k := saleBuyer{c.terms.SaleID, c.Buyer}
+			wanted[k] += c.Quantity
+			if asked[k] == nil {
+				asked[k] = c.terms
+				arg.SaleIds = append(arg.SaleIds, k.saleID)
+				arg.Buyers = append(arg.Buyers, k.buyer)
+			}
+		}
+	}
+	if len(asked) == 0 {
+		return nil
+	}
+	if err := b.s.q.SaleBuyerEnter(ctx, tx, arg); err != nil {
+		return fmt.Errorf("enter buyers: %w", err)
+	}
+	if err := b.lockBuyers(ctx, tx, arg, asked); err != nil {
+		return err
+	}
+	var own dbsqlc.SaleBuyerEnterParams
+	for k, n := range b.buyers {
+		if t := asked[k]; t.CooldownSeconds > 0 || t.limit() > 0 && n.units+wanted[k] > int(t.limit()) {
+			own.SaleIds = append(own.SaleIds, k.saleID)
+			own.Buyers = append(own.Buyers, k.buyer)
+		}
+	}
+	if len(own.SaleIds) == 0 {
+		return nil
+	}
+	freed, err := b.freeOwn(ctx, tx, own)
+	if err != nil || !freed {
+		return err
+	}
+	return b.lockBuyers(ctx, tx, own, asked)
+}
+
+// lockBuyers reads what it can lock.
+func (b *settlement) lockBuyers(ctx context.Context, tx pgx.Tx, asked dbsqlc.SaleBuyerEnterParams, terms map[saleBuyer]*saleTerms) error {
+	rows, err := b.s.q.SaleBuyerTryLock(ctx, tx, dbsqlc.SaleBuyerTryLockParams{Now: b.s.o.Now(), SaleIds: asked.SaleIds, Buyers: asked.Buyers})
+	if err != nil {
+		return fmt.Errorf("lock buyers: %w", err)
+	}
+	for _, row := range rows {
+		k := saleBuyer{row.SaleID, row.Buyer}
+		b.buyers[k] = &saleCount{units: int(row.UnitCount), limit: terms[k].limit(), cool: seconds(row.CoolSeconds)}
+	}
+	return nil
+}
+
+// freeOwn expires the lapsed holds and cancels the overdue orders of buyers, of whose rows the batch has the locks. What comes of it can be claimed by the next batch.
+func (b *settlement) freeOwn(ctx context.Context, tx pgx.Tx, own dbsqlc.SaleBuyerEnterParams) (bool, error) {
+	ids, err := b.s.q.ClaimLockLapsedOfBuyers(ctx, tx, dbsqlc.ClaimLockLapsedOfBuyersParams{Now: b.s.o.Now(), SaleIds: own.SaleIds, Buyers: own.Buyers})
+	if err != nil {
+		return false, fmt.Errorf("lock lapsed holds of buyers: %w", err)
+	}
+	var freed []poolKey
+	if len(ids) > 0 {
+		ended, err := b.s.q.ClaimEnd(ctx, tx, dbsqlc.ClaimEndParams{Now: b.s.o.Now(), ClaimIds: ids})
+		if err != nil {
+			return false, fmt.Errorf("expire holds of buyers: %w", err)
+		}
+		for _, row := range ended {
+			freed = append(freed, poolKey{row.ProductID, row.PoolID})
+		}
+	}
+	cancelled, err := b.s.cancelOverdue(ctx, tx, func() ([]overdueOrder, error) {
+		rows, err := b.s.q.ShopOrderLockOverdue(ctx, tx, dbsqlc.ShopOrderLockOverdueParams{Now: b.s.o.Now(), Buyers: own.Buyers, RowLimit: 1000})
+		return overdueOrders(rows), err
+	})
+	if err != nil {
+		return false, err
+	}
+	freed = append(freed, cancelled...)
+	for _, k := range freed {
+		for _, p := range b.pools {
+			if (p.poolKey == k || p.poolKey == poolKey{k.productID, commonPool}) && len(p.tokens) < b.wanted(p) {
+				p.again = true
+			}
+		}
+	}
+	return len(freed) > 0, nil
+}
+
+// admission is whether a call may have units that are there.
+type admission int
+
+const (
+	admitted  admission = iota
+	notNow              // it is not known: what its buyer has could not be locked
+	forbidden           // the call has its refusal
+)
+
+// admit decides whether a call may have its units, and counts them.
+func (b *settlement) admit(c *claimCall) admission {
+	if c.terms == nil {
+		return admitted
+	}
+	n := b.buyers[saleBuyer{c.terms.SaleID, c.Buyer}]
+	if n == nil {
+		return notNow
+	}
+	if c.judge(n.units, n.cool); c.refusal != nil || c.overLimit != nil {
+		return forbidden
+	}
+	n.units += c.Quantity
+	return admitted
+}
+
+// judge says why a buyer who has so many units of the sale, and may be cooling down, can't have more.
+func (c *claimCall) judge(units int, cool time.Duration) {
+	limit := int(c.terms.limit())
+	switch {
+	case cool > 0:
+		c.refusal = coolDown(cool)
+	case limit > 0 && units+c.Quantity > limit:
+		c.overLimit = purchaseLimit(limit, max(limit-units, 0))
+	}
+}
+
+// count writes down what the claims that were written add to what their buyers have.
+func (b *settlement) count(ctx context.Context, tx pgx.Tx) error {
+	var arg dbsqlc.SaleBuyerAddParams
+	for k, n := range b.buyers {
+		if n.added > 0 {
+			arg.SaleIds = append(arg.SaleIds, k.saleID)
+			arg.Buyers = append(arg.Buyers, k.buyer)
+			arg.UnitCounts = append(arg.UnitCounts, n.added)
+			arg.PurchaseLimits = append(arg.PurchaseLimits, n.limit)
+		}
+	}
+	if len(arg.SaleIds) == 0 {
+		return nil
+	}
+	if err := b.s.q.SaleBuyerAdd(ctx, tx, arg); err != nil {
+		return fmt.Errorf("count units of buyers: %w", err)
+	}
+	return nil
+}
+
+// look finds out, without locks, which of some calls would be refused for what their buyers have, whatever there is, and names the unpaid orders of
+// those who have too much.
+func (b *settlement) look(ctx context.Context, tx pgx.Tx, calls []*claimCall) error {
+	var arg dbsqlc.SaleBuyerLookParams
+	asked := map[saleBuyer]bool{}
+	for _, c := range calls {
+		if c.terms == nil || c.refusal != nil || c.overLimit != nil {
+			continue
+		}
+		if k := (saleBuyer{c.terms.SaleID, c.Buyer}); !asked[k] {
+			asked[k] = true
+			arg.SaleIds = append(arg.SaleIds, k.saleID)
+			arg.Buyers = append(arg.Buyers, k.buyer)
+		}
+	}
+	if len(asked) > 0 {
+		arg.Now = b.s.o.Now()
+		rows, err := b.s.q.SaleBuyerLook(ctx, tx, arg)
+		if err != nil {
+			return fmt.Errorf("look at buyers: %w", err)
+		}
+		found := make(map[saleBuyer]dbsqlc.SaleBuyerLookRow, len(rows))
+		for _, row := range rows {
+			found[saleBuyer{row.SaleID, row.Buyer}] = row
+		}
+		for _, c := range calls {
+			if c.terms != nil && c.refusal == nil && c.overLimit == nil {
+				row := found[saleBuyer{c.terms.SaleID, c.Buyer}]
+				c.judge(int(row.UnitCount), seconds(row.CoolSeconds))
+			}
+		}
+	}
+	return b.nameUnpaid(ctx, tx, calls)
+}
+
+func (b *settlement) nameUnpaid(ctx context.Context, tx pgx.Tx, calls []*claimCall) error {
+	var arg dbsqlc.ShopOrderUnpaidOfBuyersParams
+	over := map[saleBuyer][]*claimCall{}
+	for _, c := range calls {
+		if c.overLimit != nil {
+			k := saleBuyer{c.terms.SaleID, c.Buyer}
+			if over[k] = append(over[k], c); len(over[k]) == 1 {
+				arg.SaleIds = append(arg.SaleIds, k.saleID)
+				arg.Buyers = append(arg.Buyers, k.buyer)
+			}
+		}
+	}
+	if len(over) == 0 {
+		return nil
+	}
+	rows, err := b.s.q.ShopOrderUnpaidOfBuyers(ctx, tx, arg)
+	if err != nil {
+		return fmt.Errorf("look for unpaid orders: %w", err)
+	}
+	for _, row := range rows {
+		for _, c := range over[saleBuyer{row.SaleID, row.Buyer}] {
+			if len(c.overLimit.OrderIDs) < 100 {
+				c.overLimit.OrderIDs = append(c.overLimit.OrderIDs, row.OrderID)
+			}
+		}
+	}
+	return nil
+}
+
+// seconds is a duration that the database gave as seconds; never negative.
+func seconds(s float64) time.Duration { return max(time.Duration(s*float64(time.Second)), 0) }

@@ -1,0 +1,420 @@
+package shop
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/lastunit/lastunit/internal/dbsqlc"
+	"github.com/lastunit/lastunit/internal/payment"
+	"github.com/lastunit/lastunit/internal/pgdb"
+)
+
+func (s *Shop) providerName() string {
+	if s.o.Provider == nil {
+		return "none"
+	}
+	return s.o.Provider.Name()
+}
+
+// Pay has the payment provider take the money for a buyer's order, and answers when that is decided and on disk, or with the payment still pending
+// when the provider does not answer within Options.PayTimeout: what becomes of it then is found out later. No lock and no transaction is held while
+// the provider is asked. While a payment is under way, another call waits for it and shows what became of it. A call with a key that was used before shows the order as it
+// now is, and true.
+//
+// Refusals: Validation for a card that the provider does not take, NotFound, KeyReused, PaymentFailed (the order stays as it is until it is overdue), Conflict for an order that
+// does not await payment.
+func (s *Shop) Pay(ctx context.Context, buyer string, id ID, card, key string) (Order, bool, error) {
+	if _, err := s.Order(ctx, &buyer, id); err != nil {
+		return Order{}, false, err
+	}
+	if s.o.Provider == nil {
+		return Order{}, false, conflict("no payment provider", "This store takes no payments itself. Pay where the shop tells you to.")
+	}
+	begun := pgdb.NewID()
+	var charge payment.Charge
+	_, replayed, err := s.once(ctx, Call{buyer, key}, "order.pay", map[string]any{"order_id": id, "card": card}, begun, func(tx pgx.Tx) (err error) {
+		charge, err = s.beginPayment(ctx, tx, id, begun)
+		return err
+	})
+	var under *paymentUnderWay
+	switch {
+	case errors.As(err, &under):
+		return s.awaitPayment(ctx, buyer, id)
+	case err != nil:
+		return Order{}, false, explain("begin payment", err)
+	case replayed:
+		o, _, err := s.awaitPayment(ctx, buyer, id)
+		return o, true, err
+	}
+	charge.Card = card
+	return s.charge(ctx, buyer, charge)
+}
+
+// paymentUnderWay says that an order has a payment that has not failed, which is not this call's.
+type paymentUnderWay struct{}
+
+func (*paymentUnderWay) Error() string { return "a payment is under way" }
+
+// beginPayment writes down that a payment begins, before the provider hears of it, so that whatever happens it is asked later.
+func (s *Shop) beginPayment(ctx context.Context, tx pgx.Tx, orderID, paymentID ID) (payment.Charge, error) {
+	row, err := s.q.ShopOrderLock(ctx, tx, dbsqlc.ShopOrderLockParams{Now: s.o.Now(), OrderID: orderID})
+	if err != nil {
+		return payment.Charge{}, err
+	}
+	o := row.ShopOrder
+	live, err := s.livePayment(ctx, tx, orderID)
+	switch {
+	case err != nil:
+		return payment.Charge{}, err
+	case live != nil && live.Status == string(payment.Pending):
+		return payment.Charge{}, &paymentUnderWay{}
+	case OrderStatus(o.Status) != AwaitingPayment:
+		return payment.Charge{}, conflict(o.Status, fmt.Sprintf("The order is %s. There is nothing to pay.", o.Status))
+	case row.Overdue:
+		return payment.Charge{}, conflict(string(IsCancelled), "The order was not paid in time, and its units are free again. Add them to the cart anew.")
+	case o.Provider != s.providerName():
+		return payment.Charge{}, conflict(o.Provider, "The order is paid with another provider.")
+	}
+	charge := payment.Charge{ID: paymentID, OrderID: orderID, Amount: *o.TotalMinor, Currency: *o.Currency}
+	n, err := s.q.PaymentInsert(ctx, tx, dbsqlc.PaymentInsertParams{
+		PaymentID: paymentID, OrderID: orderID, Provider: o.Provider, AmountMinor: charge.Amount, Currency: charge.Currency,
+		AskSeconds: (s.o.PayTimeout + time.Second).Seconds(),
+	})
+	if err == nil && n == 0 {
+		err = errors.New("the order has a payment though it was locked")
+	}
+	if err != nil {
+		return payment.Charge{}, fmt.Errorf("insert payment: %w", err)
+	}
+	// From now on its units come back only after the provider was asked.
+	return charge, s.q.ClaimPayBy(ctx, tx, dbsqlc.ClaimPayByParams{OrderID: &orderID})
+}
+
+func (s *Shop) livePayment(ctx context.Context, db dbsqlc.DBTX, orderID ID) (*dbsqlc.Payment, error) {
+	row, err := s.q.PaymentLive(ctx, db, orderID)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, nil
+	}
+	return &row.Payment, err
+}
+
+// charge asks the provider for the money. A caller that goes away does not stop it.
+func (s *Shop) charge(ctx context.Context, buyer string, c payment.Charge) (Order, bool, error) {
+	asking, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.o.PayTimeout)
+	defer cancel()
+	state, err := s.o.Provider.Charge(asking, c)
+	badCard := errors.Is(err, payment.ErrCard)
+	switch {
+	case badCard:
+		state = payment.Failed
+	case err != nil:
+		state = payment.Pending // whatever became of it is found out by asking
+	}
+	later := context.WithoutCancel(ctx)
+	if state != payment.Pending {
+		if err := s.recordPayment(later, c.ID, state); err != nil {
+			return Order{}, false, explain("record payment", err)
+		}
+	}
+	o, readErr := s.Order(later, &buyer, c.OrderID)
+	switch {
+	case readErr != nil:
+		return Order{}, false, readErr
+	case badCard:
+		return Order{}, false, invalid("body.card", err.Error())
+	case state == payment.Failed:
+		return Order{}, false, paymentFailed()
+	}
+	return o, false, nil
+}
+
+func paymentFailed() *Refusal {
+	return &Refusal{Code: PaymentFailed, Detail: "The payment was not accepted. The order keeps its units until pay_by: try again, or with another card."}
+}
+
+// awaitPayment shows an order when the payment that is under way for it is decided, or after Options.PayTimeout.
+func (s *Shop) awaitPayment(ctx context.Context, buyer string, id ID) (Order, bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.o.PayTimeout)
+	defer cancel()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		o, err := s.Order(context.WithoutCancel(ctx), &buyer, id)
+		if err == nil && o.Status == AwaitingPayment && o.PaymentStatus == PaymentRejected {
+			err = paymentFailed()
+		}
+		if err != nil || o.PaymentStatus != PaymentPending {
+			return o, true, err
+		}
+		select {
+		case <-ctx.Done():
+			return o, true, nil
+		case <-tick.C:
+		}
+	}
+}
+
+// recordPayment writes down what became of a payment, and what follows from it, once however often it is told.
+func (s *Shop) recordPayment(ctx context.Context, id ID, state payment.State) error {
+	var refund *pendingRefund
+	err := s.inTx(ctx, func(tx pgx.Tx) error {
+		refund = nil
+		row, err := s.q.PaymentByID(ctx, tx, id)
+		if err != nil {
+			return err
+		}
+		locked, err := s.q.ShopOrderLock(ctx, tx, dbsqlc.ShopOrderLockParams{Now: s.o.Now(), OrderID: row.Payment.OrderID})
+		if err != nil {
+			return err
+		}
+		n, err := s.q.PaymentSettle(ctx, tx, dbsqlc.PaymentSettleParams{PaymentID: id, Status: string(state)})
+		if err != nil || n == 0 {
+			return err
+		}
+		o := locked.ShopOrder
+		switch {
+		case state == payment.Failed:
+			return s.q.ClaimPayBy(ctx, tx, dbsqlc.ClaimPayByParams{OrderID: &o.OrderID, PayBy: o.PayBy})
+		case OrderStatus(o.Status) == AwaitingPayment:
+			return s.markPaid(ctx, tx, o)
+		}
+		refund, err = s.paidLate(ctx, tx, o, row.Payment)
+		return err
+	})
+	if err == nil && refund != nil {
+		s.giveBack(ctx, *refund)
+	}
+	return err
+}
+
+func (s *Shop) markPaid(ctx context.Context, tx pgx.Tx, o dbsqlc.ShopOrder) error {
+	n, err := s.q.ShopOrderPaid(ctx, tx, dbsqlc.ShopOrderPaidParams{Now: s.o.Now(), OrderID: o.OrderID})
+	if err == nil && n != 1 {
+		err = errors.New("the order was locked and did not change")
+	}
+	if err != nil {
+		return fmt.Errorf("mark order as paid: %w", err)
+	}
+	if err := s.q.ClaimPaid(ctx, tx, &o.OrderID); err != nil {
+		return err
+	}
+	return s.tell(ctx, tx, orderNews(OrderPaid, o.OrderID, o.Buyer, IsPaid, text(o.Reference), nil))
+}
+
+// paidLate deals with money that has come for an order which is cancelled: it buys equal units, if there are any, in an order that replaces it, or goes
+// back.
+func (s *Shop) paidLate(ctx context.Context, tx pgx.Tx, o dbsqlc.ShopOrder, p dbsqlc.Payment) (*pendingRefund, error) {
+	lines, err := s.q.ClaimOfOrders(ctx, tx, dbsqlc.ClaimOfOrdersParams{Now: s.o.Now(), OrderIds: []ID{o.OrderID}})
+	if err != nil {
+		return nil, err
+	}
+	e := equalUnits{s: s, tx: tx, buyer: o.Buyer}
+	for _, line := range lines {
+		e.ask(line.Claim, line.ReturnPoolID, len(line.UnitIds))
+	}
+	found, err := e.find(ctx)
+	if err != nil {
+		return nil, err
+	}
+	more := map[string]any{"amount": p.AmountMinor, "currency": p.Currency}
+	if !found {
+		refund, err := s.refundLate(ctx, tx, o, p)
+		if err != nil {
+			return nil, err
+		}
+		return refund, s.tell(ctx, tx, orderNews(PaymentLate, o.OrderID, o.Buyer, IsCancelled, text(o.Reference), more))
+	}
+	id := pgdb.NewID()
+	if _, err := s.q.ShopOrderInsert(ctx, tx, dbsqlc.ShopOrderInsertParams{
+		OrderID: id, Buyer: o.Buyer, Status: string(IsPaid), Provider: o.Provider, TotalMinor: o.TotalMinor, Currency: o.Currency,
+		Reference: o.Reference, Metadata: o.Metadata, ReplacesOrderID: &o.OrderID, Now: s.o.Now(),
+	}); err != nil {
+		return nil, fmt.Errorf("insert order: %w", err)
+	}
+	if err := e.take(ctx, id); err != nil {
+		return nil, err
+	}
+	if err := s.q.PaymentMove(ctx, tx, dbsqlc.PaymentMoveParams{PaymentID: p.PaymentID, OrderID: id}); err != nil {
+		return nil, err
+	}
+	more["replaced_by_order_id"] = id
+	return nil, s.tell(ctx, tx,
+		orderNews(PaymentLate, o.OrderID, o.Buyer, IsCancelled, text(o.Reference), more),
+		orderNews(OrderPaid, id, o.Buyer, IsPaid, text(o.Reference), map[string]any{"replaces_order_id": o.OrderID}))
+}
+
+// pendingRefund is money that the provider is to give back.
+type pendingRefund struct {
+	id, paymentID ID
+	amount        int64
+}
+
+func (s *Shop) refundLate(ctx context.Context, tx pgx.Tx, o dbsqlc.ShopOrder, p dbsqlc.Payment) (*pendingRefund, error) {
+	r := pendingRefund{pgdb.NewID(), p.PaymentID, p.AmountMinor}
+	err := s.q.RefundInsert(ctx, tx, dbsqlc.RefundInsertParams{
+		RefundID: r.id, OrderID: o.OrderID, PaymentID: &r.paymentID, Reason: "late-payment", AmountMinor: r.amount, Currency: &p.Currency,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("insert refund: %w", err)
+	}
+	if err := s.q.PaymentRefund(ctx, tx, dbsqlc.PaymentRefundParams{PaymentID: p.PaymentID, AmountMinor: r.amount}); err != nil {
+		return nil, err
+	}
+	return &r, s.q.ShopOrderCountRefund(ctx, tx, dbsqlc.ShopOrderCountRefundParams{OrderID: o.OrderID, AmountMinor: r.amount})
+}
+
+// giveBack asks the provider to give money back. What fails is tried again by TendPayments.
+func (s *Shop) giveBack(ctx context.Context, r pendingRefund) {
+	asking, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.o.PayTimeout)
+	defer cancel()
+	if err := s.refundAtProvider(asking, r); err != nil {
+		return
+	}
+}
+
+func (s *Shop) refundAtProvider(ctx context.Context, r pendingRefund) error {
+	if s.o.Provider == nil {
+		return errors.New("there is no payment provider to give money back")
+	}
+	if err := s.o.Provider.Refund(ctx, r.id, r.paymentID, r.amount); err != nil {
+		return fmt.Errorf("give back %d of payment %s: %w", r.amount, r.paymentID, err)
+	}
+	_, err := s.q.RefundSettle(ctx, s.pool, r.id)
+	return err
+}
+
+// PaymentChanged is told when a provider says that something became of a payment. It is not believed, but asked.
+func (s *Shop) PaymentChanged(ctx context.Context, id ID) error {
+	row, err := s.q.PaymentByID(ctx, s.pool, id)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return notFound("payment")
+	}
+	if err != nil {
+		return explain("read payment", err)
+	}
+	return explain("ask for payment", s.askAndRecord(ctx, row.Payment, s.o.Provider.Ask))
+}
+
+// ask asks the provider about a payment, for no longer than Options.PayTimeout.
+func (s *Shop) ask(ctx context.Context, how func(context.Context, ID) (payment.State, error), p dbsqlc.Payment) (payment.State, error) {
+	if p.Provider != s.providerName() {
+		return "", fmt.Errorf("the payment %s is with the provider %s, not with %s", p.PaymentID, p.Provider, s.providerName())
+	}
+	asking, cancel := context.WithTimeout(ctx, s.o.PayTimeout)
+	defer cancel()
+	return how(asking, p.PaymentID)
+}
+
+func (s *Shop) askAndRecord(ctx context.Context, p dbsqlc.Payment, how func(context.Context, ID) (payment.State, error)) error {
+	if p.Status != string(payment.Pending) {
+		return nil
+	}
+	state, err := s.ask(ctx, how, p)
+	if err != nil || state == payment.Pending || state == payment.NotSeen {
+		return err
+	}
+	return s.recordPayment(ctx, p.PaymentID, state)
+}
+
+const (
+	// askAtOnce is how many questions to the provider may be under way at once, from one server.
+	askAtOnce = 16
+	// overduePatience is how long after pay_by an order waits for its provider's word before its units are free all the same.
+	overduePatience = 4 * time.Second
+)
+
+// TendPayments is housekeeping: it asks the provider what became of payments that are pending, calls those off whose orders are overdue, and has
+// refunds made that failed before. An order whose provider gives no answer is cancelled 4 s after it is overdue: money that comes then is late.
+func (s *Shop) TendPayments(ctx context.Context) error {
+	if s.o.Provider == nil {
+		return nil
+	}
+	overdue, err := s.q.PaymentOverdue(ctx, s.pool, dbsqlc.PaymentOverdueParams{Now: s.o.Now(), RowLimit: 200})
+	if err != nil {
+		return fmt.Errorf("look for overdue payments: %w", err)
+	}
+	due, err := s.q.PaymentToAsk(ctx, s.pool, 200)
+	if err != nil {
+		return fmt.Errorf("look for payments: %w", err)
+	}
+	refunds, err := s.q.RefundToAsk(ctx, s.pool, 200)
+	if err != nil {
+		return fmt.Errorf("look for refunds: %w", err)
+	}
+	work := newWork(askAtOnce)
+	for _, row := range overdue {
+		work.do(func() error { return s.tendOverdue(ctx, row) })
+	}
+	for _, row := range due {
+		work.do(func() error { return s.tendPayment(ctx, row) })
+	}
+	for _, row := range refunds {
+		work.do(func() error {
+			return s.refundAtProvider(ctx, pendingRefund{row.RefundID, row.PaymentID, row.AmountMinor})
+		})
+	}
+	return work.wait()
+}
+
+func (s *Shop) tendOverdue(ctx context.Context, row dbsqlc.PaymentOverdueRow) error {
+	found, err := s.q.PaymentByID(ctx, s.pool, row.PaymentID)
+	if err != nil {
+		return err
+	}
+	patience, cancel := context.WithTimeout(ctx, max(overduePatience-seconds(row.OverdueSeconds), 500*time.Millisecond))
+	defer cancel()
+	asked := s.askAndRecord(patience, found.Payment, s.o.Provider.Void)
+	if asked != nil && seconds(row.OverdueSeconds) < overduePatience/2 {
+		return asked // there is time to ask again
+	}
+	if _, err := s.cancelOverdueByIDs(ctx, []ID{row.OrderID}, asked != nil); err != nil {
+		return err
+	}
+	return asked
+}
+
+func (s *Shop) tendPayment(ctx context.Context, row dbsqlc.PaymentToAskRow) error {
+	found, err := s.q.PaymentByID(ctx, s.pool, row.PaymentID)
+	if err != nil {
+		return err
+	}
+	how := s.o.Provider.Ask
+	if state, err := s.ask(ctx, how, found.Payment); err == nil && state == payment.NotSeen && seconds(row.AgeSeconds) > 2*s.o.PayTimeout {
+		// Whoever was to charge it is gone. It is called off, so that a call that may still be on its way takes no money.
+		how = s.o.Provider.Void
+	}
+	return s.askAndRecord(ctx, found.Payment, how)
+}
+
+// work does things side by side, so many at once.
+type work struct {
+	slots chan struct{}
+	all   sync.WaitGroup
+	mu    sync.Mutex
+	errs  []error
+}
+
+func newWork(atOnce int) *work { return &work{slots: make(chan struct{}, atOnce)} }
+
+func (w *work) do(fn func() error) {
+	w.slots <- struct{}{}
+	w.all.Go(func() {
+		defer func() { <-w.slots }()
+		if err := fn(); err != nil {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.errs = append(w.errs, err)
+		}
+	})
+}
+
+// wait returns when everything is done, with the first errors.
+func (w *work) wait() error {
+	w.all.Wait()
+	return errors.Join(w.errs[:min(len(w.errs), 3)]...)
+}

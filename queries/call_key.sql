@@ -1,0 +1,48 @@
+-- CallKeyDeleteOld removes keys of calls that made nothing that lasts, at most row_limit, the oldest first.
+-- name: CallKeyDeleteOld :execrows
+WITH old AS MATERIALIZED (
+    SELECT
+        call_key.caller,
+        call_key.operation,
+        call_key.idempotency_key
+    FROM call_key
+    WHERE call_key.result_id IS NULL
+        AND call_key.created_at < now() - interval '7 days'
+    ORDER BY call_key.created_at
+    LIMIT @row_limit
+    FOR UPDATE SKIP LOCKED
+)
+DELETE FROM call_key
+USING old
+WHERE call_key.caller = old.caller
+    AND call_key.operation = old.operation
+    AND call_key.idempotency_key = old.idempotency_key;
+
+-- CallKeyInsert binds a key to a call, no row is made when the key is taken. It waits for a call with the same key that is under way.
+-- name: CallKeyInsert :execrows
+INSERT INTO call_key (
+    caller,
+    operation,
+    idempotency_key,
+    request_hash,
+    result_id,
+    created_at
+) VALUES (
+    @caller,
+    @operation,
+    @idempotency_key,
+    @request_hash,
+    sqlc.narg('result_id'),
+    now()
+)
+ON CONFLICT DO NOTHING;
+
+-- CallKeyRead finds what a key is bound to.
+-- name: CallKeyRead :one
+SELECT
+    call_key.request_hash,
+    call_key.result_id
+FROM call_key
+WHERE call_key.caller = @caller
+    AND call_key.operation = @operation
+    AND call_key.idempotency_key = @idempotency_key;

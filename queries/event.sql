@@ -1,0 +1,57 @@
+-- EventInsertMany writes events into the outbox.
+-- name: EventInsertMany :exec
+INSERT INTO event (
+    event_id,
+    type,
+    data,
+    created_at
+)
+SELECT
+    unnest(@event_ids::uuid[]),
+    unnest(@types::text[]),
+    unnest(@datas::text[])::jsonb,
+    coalesce(sqlc.narg('now')::timestamptz, clock_timestamp());
+
+-- EventList reads events behind a position, in their order; of all types when none are named.
+-- name: EventList :many
+SELECT
+    event.event_id,
+    event.type,
+    event.data,
+    event.created_at,
+    event.position::bigint AS position
+FROM event
+WHERE event.position > @after_position::bigint
+    AND (cardinality(@types::text[]) = 0 OR event.type = ANY(@types::text[]))
+ORDER BY event.position
+LIMIT @row_limit;
+
+-- EventLockTail takes the turn to give positions. No row: somebody else has it.
+-- name: EventLockTail :one
+SELECT event_tail.only_row
+FROM event_tail
+FOR UPDATE SKIP LOCKED;
+
+-- EventPublish gives events their positions, under the lock of event_tail, and says to how many.
+-- name: EventPublish :execrows
+WITH unpublished AS (
+    SELECT event.event_id
+    FROM event
+    WHERE event.position IS NULL
+    ORDER BY event.event_id
+    LIMIT @row_limit
+),
+placed AS (
+    SELECT
+        ordered.event_id,
+        nextval('event_position') AS position
+    FROM (
+        SELECT unpublished.event_id
+        FROM unpublished
+        ORDER BY unpublished.event_id
+    ) AS ordered
+)
+UPDATE event
+SET position = placed.position
+FROM placed
+WHERE event.event_id = placed.event_id;

@@ -1,0 +1,90 @@
+-- PaymentByID reads a payment. No row: there is none.
+-- name: PaymentByID :one
+SELECT sqlc.embed(payment)
+FROM payment
+WHERE payment.payment_id = @payment_id;
+
+-- PaymentInsert begins a payment, no row is made when the order has one that has not failed.
+-- name: PaymentInsert :execrows
+INSERT INTO payment (
+    payment_id,
+    order_id,
+    provider,
+    status,
+    amount_minor,
+    currency,
+    created_at,
+    ask_at
+) VALUES (
+    @payment_id,
+    @order_id,
+    @provider,
+    'pending',
+    @amount_minor,
+    @currency,
+    clock_timestamp(),
+    clock_timestamp() + sqlc.arg('ask_seconds')::float8 * interval '1 second'
+)
+ON CONFLICT (order_id) WHERE status <> 'failed' DO NOTHING;
+
+-- PaymentRefund counts what is given back of a payment.
+-- name: PaymentRefund :exec
+UPDATE payment
+SET refunded_minor = payment.refunded_minor + @amount_minor
+WHERE payment.payment_id = @payment_id;
+
+-- PaymentLive reads the payment of an order that has not failed. No row: there is none.
+-- name: PaymentLive :one
+SELECT sqlc.embed(payment)
+FROM payment
+WHERE payment.order_id = @order_id
+    AND payment.status <> 'failed';
+
+-- PaymentMove makes a payment that came too late one of the order that replaces its own.
+-- name: PaymentMove :exec
+UPDATE payment
+SET order_id = @order_id
+WHERE payment.payment_id = @payment_id;
+
+-- PaymentOverdue names payments that are under way for orders which are overdue, the longest overdue first, with how long that is.
+-- name: PaymentOverdue :many
+SELECT
+    payment.payment_id,
+    payment.order_id,
+    extract(epoch FROM coalesce(sqlc.narg('now')::timestamptz, clock_timestamp()) - shop_order.pay_by)::float8 AS overdue_seconds
+FROM shop_order
+JOIN payment ON payment.order_id = shop_order.order_id AND payment.status = 'pending'
+WHERE shop_order.status = 'awaiting_payment'
+    AND shop_order.pay_by <= coalesce(sqlc.narg('now')::timestamptz, now())
+ORDER BY shop_order.pay_by
+LIMIT @row_limit;
+
+-- PaymentSettle writes down what became of a payment that was pending.
+-- name: PaymentSettle :execrows
+UPDATE payment
+SET
+    status = @status,
+    ask_at = NULL,
+    settled_at = clock_timestamp()
+WHERE payment.payment_id = @payment_id
+    AND payment.status = 'pending';
+
+-- PaymentToAsk takes payments of which the provider is to be asked now, and puts the next time off, twice as far as the payment is old but
+-- from 1 to 60 seconds, so that nobody else asks meanwhile.
+-- name: PaymentToAsk :many
+WITH due AS MATERIALIZED (
+    SELECT payment.payment_id
+    FROM payment
+    WHERE payment.status = 'pending'
+        AND payment.ask_at <= clock_timestamp()
+    ORDER BY payment.ask_at
+    LIMIT @row_limit
+    FOR UPDATE SKIP LOCKED
+)
+UPDATE payment
+SET ask_at = clock_timestamp() + least(greatest(clock_timestamp() - payment.created_at, interval '1 second'), interval '60 seconds')
+FROM due
+WHERE payment.payment_id = due.payment_id
+RETURNING
+    payment.payment_id,
+    extract(epoch FROM clock_timestamp() - payment.created_at)::float8 AS age_seconds;
