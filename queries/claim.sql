@@ -245,6 +245,11 @@ SELECT
     product.sku,
     (claim.status = 'held' AND claim.expires_at <= coalesce(sqlc.narg('now')::timestamptz, clock_timestamp()))::boolean AS lapsed,
     coalesce(sale.hold_seconds, 0)::integer AS hold_seconds,
+    EXISTS (
+        SELECT 1
+        FROM claim AS other
+        WHERE other.replaces_claim_id = claim.claim_id
+    )::boolean AS replaced,
     return_pool(claim.pool_id, coalesce(sqlc.narg('now')::timestamptz, clock_timestamp()))::bigint AS return_pool_id
 FROM claim
 JOIN product ON product.product_id = claim.product_id
@@ -509,6 +514,8 @@ waiting AS MATERIALIZED (
         next.quantity,
         next.queue_place,
         next.sale_id,
+        next.reference,
+        next.metadata,
         next.created_at
     FROM asked
     CROSS JOIN LATERAL (
@@ -520,6 +527,8 @@ waiting AS MATERIALIZED (
             claim.quantity,
             claim.queue_place,
             claim.sale_id,
+            claim.reference,
+            claim.metadata,
             claim.created_at
         FROM claim
         WHERE claim.product_id = asked.product_id
@@ -539,6 +548,8 @@ SELECT
     waiting.quantity,
     waiting.queue_place::bigint AS queue_place,
     waiting.sale_id,
+    waiting.reference,
+    waiting.metadata,
     waiting.created_at
 FROM waiting
 ORDER BY

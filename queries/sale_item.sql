@@ -24,7 +24,23 @@ SELECT
     unnest(@currencies::text[]),
     nullif(unnest(@quantities::integer[]), 0);
 
--- SaleItemOfSales reads the items of sales, with what lies in the sale's pool and what is held, ordered and sold of each through the sale.
+-- SaleItemLeft names the products of which tokens lie in the pool of a sale.
+-- name: SaleItemLeft :many
+SELECT
+    sale_item.product_id,
+    sale.pool_id
+FROM sale_item
+JOIN sale ON sale.sale_id = sale_item.sale_id
+WHERE sale_item.sale_id = @sale_id
+    AND EXISTS (
+        SELECT 1
+        FROM stock_token
+        WHERE stock_token.product_id = sale_item.product_id
+            AND stock_token.pool_id = sale.pool_id
+    )
+ORDER BY sale_item.product_id;
+
+-- SaleItemOfSales reads the items of sales.
 -- name: SaleItemOfSales :many
 SELECT
     sqlc.embed(sale_item),

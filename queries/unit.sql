@@ -108,7 +108,8 @@ SELECT
     latest.order_id,
     latest.outcome,
     latest.replaces_claim_id,
-    latest.paid_at
+    latest.paid_at,
+    latest.order_reference
 FROM (
     SELECT
         claim.claim_id,
@@ -122,7 +123,8 @@ FROM (
         claim.order_id,
         claim_unit.outcome,
         claim.replaces_claim_id,
-        shop_order.paid_at
+        shop_order.paid_at,
+        shop_order.reference AS order_reference
     FROM claim_unit
     JOIN claim ON claim.claim_id = claim_unit.claim_id
     LEFT JOIN shop_order ON shop_order.order_id = claim.order_id

@@ -82,6 +82,8 @@ CREATE INDEX claim_unpaid_by_product ON claim (product_id, pool_id, pay_by) WHER
 
 CREATE INDEX claim_by_order ON claim (order_id) WHERE order_id IS NOT NULL;
 
+CREATE UNIQUE INDEX claim_replaced_once ON claim (replaces_claim_id) WHERE replaces_claim_id IS NOT NULL;
+
 ALTER TABLE claim_unit
     ADD COLUMN outcome text,
     ADD CONSTRAINT claim_unit_outcome_known CHECK (outcome IN ('cancelled', 'returned', 'quarantined', 'written_off')),
@@ -120,6 +122,7 @@ ALTER TABLE claim_unit
     DROP CONSTRAINT claim_unit_outcome_when_released,
     DROP CONSTRAINT claim_unit_outcome_known,
     DROP COLUMN outcome;
+DROP INDEX claim_replaced_once;
 DROP INDEX claim_by_order;
 DROP INDEX claim_unpaid_by_product;
 ALTER TABLE claim

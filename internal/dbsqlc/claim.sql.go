@@ -519,6 +519,11 @@ SELECT
     product.sku,
     (claim.status = 'held' AND claim.expires_at <= coalesce($1::timestamptz, clock_timestamp()))::boolean AS lapsed,
     coalesce(sale.hold_seconds, 0)::integer AS hold_seconds,
+    EXISTS (
+        SELECT 1
+        FROM claim AS other
+        WHERE other.replaces_claim_id = claim.claim_id
+    )::boolean AS replaced,
     return_pool(claim.pool_id, coalesce($1::timestamptz, clock_timestamp()))::bigint AS return_pool_id
 FROM claim
 JOIN product ON product.product_id = claim.product_id
@@ -537,6 +542,7 @@ type ClaimForOrderRow struct {
 	SKU          string
 	Lapsed       bool
 	HoldSeconds  int32
+	Replaced     bool
 	ReturnPoolID int64
 }
 
@@ -577,6 +583,7 @@ func (q *Queries) ClaimForOrder(ctx context.Context, db DBTX, arg ClaimForOrderP
 			&i.SKU,
 			&i.Lapsed,
 			&i.HoldSeconds,
+			&i.Replaced,
 			&i.ReturnPoolID,
 		); err != nil {
 			return nil, err
@@ -1137,6 +1144,8 @@ waiting AS MATERIALIZED (
         next.quantity,
         next.queue_place,
         next.sale_id,
+        next.reference,
+        next.metadata,
         next.created_at
     FROM asked
     CROSS JOIN LATERAL (
@@ -1148,6 +1157,8 @@ waiting AS MATERIALIZED (
             claim.quantity,
             claim.queue_place,
             claim.sale_id,
+            claim.reference,
+            claim.metadata,
             claim.created_at
         FROM claim
         WHERE claim.product_id = asked.product_id
@@ -1167,6 +1178,8 @@ SELECT
     waiting.quantity,
     waiting.queue_place::bigint AS queue_place,
     waiting.sale_id,
+    waiting.reference,
+    waiting.metadata,
     waiting.created_at
 FROM waiting
 ORDER BY
@@ -1190,6 +1203,8 @@ type ClaimLockQueuedRow struct {
 	Quantity   int32
 	QueuePlace int64
 	SaleID     *pgdb.ID
+	Reference  *string
+	Metadata   []byte
 	CreatedAt  time.Time
 }
 
@@ -1217,6 +1232,8 @@ func (q *Queries) ClaimLockQueued(ctx context.Context, db DBTX, arg ClaimLockQue
 			&i.Quantity,
 			&i.QueuePlace,
 			&i.SaleID,
+			&i.Reference,
+			&i.Metadata,
 			&i.CreatedAt,
 		); err != nil {
 			return nil, err

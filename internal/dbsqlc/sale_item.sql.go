@@ -69,6 +69,48 @@ func (q *Queries) SaleItemInsertMany(ctx context.Context, db DBTX, arg SaleItemI
 	return err
 }
 
+const saleItemLeft = `-- name: SaleItemLeft :many
+SELECT
+    sale_item.product_id,
+    sale.pool_id
+FROM sale_item
+JOIN sale ON sale.sale_id = sale_item.sale_id
+WHERE sale_item.sale_id = $1
+    AND EXISTS (
+        SELECT 1
+        FROM stock_token
+        WHERE stock_token.product_id = sale_item.product_id
+            AND stock_token.pool_id = sale.pool_id
+    )
+ORDER BY sale_item.product_id
+`
+
+type SaleItemLeftRow struct {
+	ProductID int64
+	PoolID    int64
+}
+
+// SaleItemLeft names the products of which tokens lie in the pool of a sale.
+func (q *Queries) SaleItemLeft(ctx context.Context, db DBTX, saleID pgdb.ID) ([]SaleItemLeftRow, error) {
+	rows, err := db.Query(ctx, saleItemLeft, saleID)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []SaleItemLeftRow
+	for rows.Next() {
+		var i SaleItemLeftRow
+		if err := rows.Scan(&i.ProductID, &i.PoolID); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const saleItemOfSales = `-- name: SaleItemOfSales :many
 SELECT
     sale_item.sale_id, sale_item.product_id, sale_item.price_minor, sale_item.currency, sale_item.quantity,
@@ -86,7 +128,7 @@ type SaleItemOfSalesRow struct {
 	SKU      string
 }
 
-// SaleItemOfSales reads the items of sales, with what lies in the sale's pool and what is held, ordered and sold of each through the sale.
+// SaleItemOfSales reads the items of sales.
 func (q *Queries) SaleItemOfSales(ctx context.Context, db DBTX, saleIds []pgdb.ID) ([]SaleItemOfSalesRow, error) {
 	rows, err := db.Query(ctx, saleItemOfSales, saleIds)
 	if err != nil {

@@ -203,7 +203,8 @@ SELECT
     latest.order_id,
     latest.outcome,
     latest.replaces_claim_id,
-    latest.paid_at
+    latest.paid_at,
+    latest.order_reference
 FROM (
     SELECT
         claim.claim_id,
@@ -217,7 +218,8 @@ FROM (
         claim.order_id,
         claim_unit.outcome,
         claim.replaces_claim_id,
-        shop_order.paid_at
+        shop_order.paid_at,
+        shop_order.reference AS order_reference
     FROM claim_unit
     JOIN claim ON claim.claim_id = claim_unit.claim_id
     LEFT JOIN shop_order ON shop_order.order_id = claim.order_id
@@ -246,6 +248,7 @@ type UnitLifeClaimsRow struct {
 	Outcome         *string
 	ReplacesClaimID *pgdb.ID
 	PaidAt          *time.Time
+	OrderReference  *string
 }
 
 // UnitLifeClaims reads the claims that a unit has been in, the oldest first, at most 1000 of the latest, with their orders.
@@ -271,6 +274,7 @@ func (q *Queries) UnitLifeClaims(ctx context.Context, db DBTX, arg UnitLifeClaim
 			&i.Outcome,
 			&i.ReplacesClaimID,
 			&i.PaidAt,
+			&i.OrderReference,
 		); err != nil {
 			return nil, err
 		}

@@ -273,7 +273,7 @@ func example(code shop.Code, who access) *Problem {
 	case shop.HoldExpired:
 		r.TransactionIDs = []shop.ID{id}
 	case shop.Conflict:
-		r.State, r.Detail = "ordered", "This transaction is part of an order. Cancel the order to give its units back."
+		r.State, r.Detail = "ordered", "This transaction is part of an order. Cancel the order, or if it is paid have it refunded, to give its units back."
 	case shop.Validation:
 		r.Problems = []shop.Problem{{Location: "body.quantity", Message: "expected number >= 1"}}
 	case shop.Forbidden:

@@ -168,19 +168,19 @@ func (b *settlement) allot(p *poolShare) iter.Seq2[int, []int64] {
 		left := p.tokens
 		for n, i := range p.calls {
 			c := b.calls[i]
-			if p.refusal == nil && c.refusal == nil && len(left) >= c.Quantity {
-				switch b.admit(c) {
-				case admitted:
-					if !yield(i, left[:c.Quantity]) {
-						return
-					}
-					left = left[c.Quantity:]
-					continue
-				case notNow:
-					p.again = true
+			there := p.refusal == nil && c.refusal == nil && len(left) >= c.Quantity
+			allowed := there && b.admit(c)
+			if allowed {
+				if !yield(i, left[:c.Quantity]) {
+					return
 				}
+				left = left[c.Quantity:]
+				continue
 			}
-			if p.again && c.refusal == nil && c.overLimit == nil && c.kind == queuedRequest {
+			if c.kind == queuedRequest && (c.again || p.again && !there && c.refusal == nil) {
+				for _, rest := range p.calls[n:] {
+					b.calls[rest].again = true
+				}
 				p.short = append(p.short, p.calls[n:]...)
 				return
 			}

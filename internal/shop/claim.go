@@ -203,7 +203,7 @@ func (s *Shop) Release(ctx context.Context, buyer string, id ID) (Status, error)
 		return status, &Refusal{
 			Code:   Conflict,
 			State:  string(status),
-			Detail: "This transaction is part of an order. Cancel the order to give its units back.",
+			Detail: "This transaction is part of an order. Cancel the order, or if it is paid have it refunded, to give its units back.",
 		}
 	}
 	return status, nil

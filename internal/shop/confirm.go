@@ -36,7 +36,7 @@ func (s *Shop) Confirm(ctx context.Context, r ConfirmRequest) (Order, bool, erro
 		return err
 	})
 	if errors.Is(err, errConfirmed) {
-		was, err = true, nil
+		was, err = true, s.q.ClaimReplayRecord(ctx, s.pool)
 	}
 	if err != nil {
 		return Order{}, false, explain("confirm", err)
@@ -98,6 +98,9 @@ func (s *Shop) confirm(ctx context.Context, tx pgx.Tx, r ConfirmRequest, id ID) 
 	}
 	// Behind the locks: who else confirms the same has them, or is done.
 	if was, err := s.hasConfirmed(ctx, tx, r.Reference); err != nil || was {
+		if err == nil {
+			err = s.q.ClaimReplayRecord(ctx, tx)
+		}
 		return was, err
 	}
 	lapsed, err := confirmable(r, rows)
@@ -151,6 +154,8 @@ func confirmable(r ConfirmRequest, rows []dbsqlc.ClaimForOrderRow) ([]dbsqlc.Cla
 		switch status := Status(row.Claim.Status); {
 		case row.Claim.Buyer != rows[0].Claim.Buyer:
 			return nil, invalid("body.transaction_ids", "must all be of one buyer: an order has one")
+		case row.Replaced:
+			return nil, conflict(string(Ordered), fmt.Sprintf("The transaction %s had lapsed and was confirmed with equal units by another reference. It confirms once.", row.Claim.ClaimID))
 		case isLapsed(row):
 			lapsed = append(lapsed, row)
 		case status != Held:
@@ -230,7 +235,7 @@ func (s *Shop) Extend(ctx context.Context, buyer string, id ID, by time.Duration
 		c := rows[0].Claim
 		switch status := Status(c.Status); {
 		case isLapsed(rows[0]):
-			return holdExpired([]ID{id})
+			return lapsedBeforeExtended(id)
 		case status != Held:
 			return conflict(string(status), fmt.Sprintf("The transaction is %s, and only a hold can be extended.", status))
 		}
@@ -241,7 +246,7 @@ func (s *Shop) Extend(ctx context.Context, buyer string, id ID, by time.Duration
 		}
 		n, err := s.q.ClaimExtend(ctx, tx, dbsqlc.ClaimExtendParams{Now: s.o.Now(), ClaimID: id, ExpiresAt: &until})
 		if err == nil && n == 0 {
-			return holdExpired([]ID{id})
+			return lapsedBeforeExtended(id)
 		}
 		return err
 	})
@@ -250,4 +255,8 @@ func (s *Shop) Extend(ctx context.Context, buyer string, id ID, by time.Duration
 	}
 	t, err := s.Transaction(ctx, buyer, id)
 	return t, replayed, err
+}
+
+func lapsedBeforeExtended(id ID) *Refusal {
+	return &Refusal{Code: HoldExpired, TransactionIDs: []ID{id}, Detail: "The hold had lapsed before it was extended, and its units are free again. Claim anew."}
 }

@@ -123,29 +123,22 @@ func (b *settlement) freeOwn(ctx context.Context, tx pgx.Tx, own dbsqlc.SaleBuye
 	return len(freed) > 0, nil
 }
 
-// admission is whether a call may have units that are there.
-type admission int
-
-const (
-	admitted  admission = iota
-	notNow              // it is not known: what its buyer has could not be locked
-	forbidden           // the call has its refusal
-)
-
-// admit decides whether a call may have its units, and counts them.
-func (b *settlement) admit(c *claimCall) admission {
+// admit tells whether a call may have units that are there, and counts them. If not, it has its refusal, or is put back because what its buyer has
+// could not be locked.
+func (b *settlement) admit(c *claimCall) bool {
 	if c.terms == nil {
-		return admitted
+		return true
 	}
 	n := b.buyers[saleBuyer{c.terms.SaleID, c.Buyer}]
 	if n == nil {
-		return notNow
+		c.again = true
+		return false
 	}
 	if c.judge(n.units, n.cool); c.refusal != nil || c.overLimit != nil {
-		return forbidden
+		return false
 	}
 	n.units += c.Quantity
-	return admitted
+	return true
 }
 
 // judge says why a buyer who has so many units of the sale, and may be cooling down, can't have more.

@@ -146,7 +146,7 @@ func (s *Shop) CancelOrder(ctx context.Context, buyer string, id ID, key string)
 		}
 		switch status := OrderStatus(row.ShopOrder.Status); status {
 		case IsCancelled:
-			return nil
+			return s.q.ClaimReplayRecord(ctx, tx)
 		case AwaitingPayment:
 		default:
 			return conflict(string(status), "The order is paid. Ask the shop for a refund.")

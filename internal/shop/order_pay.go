@@ -315,15 +315,20 @@ func (s *Shop) askAndRecord(ctx context.Context, p dbsqlc.Payment, how func(cont
 		return nil
 	}
 	state, err := s.ask(ctx, how, p)
+	return s.recordAnswer(ctx, p, state, err)
+}
+
+// recordAnswer writes down an answer of the provider that is final.
+func (s *Shop) recordAnswer(ctx context.Context, p dbsqlc.Payment, state payment.State, err error) error {
 	if err != nil || state == payment.Pending || state == payment.NotSeen {
 		return err
 	}
-	return s.recordPayment(ctx, p.PaymentID, state)
+	return s.recordPayment(context.WithoutCancel(ctx), p.PaymentID, state)
 }
 
 const (
 	// askAtOnce is how many questions to the provider may be under way at once, from one server.
-	askAtOnce = 16
+	askAtOnce = 500
 	// overduePatience is how long after pay_by an order waits for its provider's word before its units are free all the same.
 	overduePatience = 4 * time.Second
 )
@@ -334,15 +339,15 @@ func (s *Shop) TendPayments(ctx context.Context) error {
 	if s.o.Provider == nil {
 		return nil
 	}
-	overdue, err := s.q.PaymentOverdue(ctx, s.pool, dbsqlc.PaymentOverdueParams{Now: s.o.Now(), RowLimit: 200})
+	overdue, err := s.q.PaymentOverdue(ctx, s.pool, dbsqlc.PaymentOverdueParams{Now: s.o.Now(), RowLimit: askAtOnce})
 	if err != nil {
 		return fmt.Errorf("look for overdue payments: %w", err)
 	}
-	due, err := s.q.PaymentToAsk(ctx, s.pool, 200)
+	due, err := s.q.PaymentToAsk(ctx, s.pool, askAtOnce)
 	if err != nil {
 		return fmt.Errorf("look for payments: %w", err)
 	}
-	refunds, err := s.q.RefundToAsk(ctx, s.pool, 200)
+	refunds, err := s.q.RefundToAsk(ctx, s.pool, askAtOnce)
 	if err != nil {
 		return fmt.Errorf("look for refunds: %w", err)
 	}
@@ -366,11 +371,13 @@ func (s *Shop) tendOverdue(ctx context.Context, row dbsqlc.PaymentOverdueRow) er
 	if err != nil {
 		return err
 	}
-	patience, cancel := context.WithTimeout(ctx, max(overduePatience-seconds(row.OverdueSeconds), 500*time.Millisecond))
+	began, late := time.Now(), seconds(row.OverdueSeconds)
+	// Half of the patience, so that there is time to ask again.
+	asking, cancel := context.WithTimeout(ctx, min(max(overduePatience-late, overduePatience/8), overduePatience/2))
 	defer cancel()
-	asked := s.askAndRecord(patience, found.Payment, s.o.Provider.Void)
-	if asked != nil && seconds(row.OverdueSeconds) < overduePatience/2 {
-		return asked // there is time to ask again
+	asked := s.askAndRecord(asking, found.Payment, s.o.Provider.Void)
+	if late += time.Since(began); asked != nil && late < overduePatience-overduePatience/8 {
+		return asked
 	}
 	if _, err := s.cancelOverdueByIDs(ctx, []ID{row.OrderID}, asked != nil); err != nil {
 		return err
@@ -383,12 +390,12 @@ func (s *Shop) tendPayment(ctx context.Context, row dbsqlc.PaymentToAskRow) erro
 	if err != nil {
 		return err
 	}
-	how := s.o.Provider.Ask
-	if state, err := s.ask(ctx, how, found.Payment); err == nil && state == payment.NotSeen && seconds(row.AgeSeconds) > 2*s.o.PayTimeout {
+	state, err := s.ask(ctx, s.o.Provider.Ask, found.Payment)
+	if err == nil && state == payment.NotSeen && seconds(row.AgeSeconds) > 2*s.o.PayTimeout {
 		// Whoever was to charge it is gone. It is called off, so that a call that may still be on its way takes no money.
-		how = s.o.Provider.Void
+		state, err = s.ask(ctx, s.o.Provider.Void, found.Payment)
 	}
-	return s.askAndRecord(ctx, found.Payment, how)
+	return s.recordAnswer(ctx, found.Payment, state, err)
 }
 
 // work does things side by side, so many at once.

@@ -352,6 +352,10 @@ func TestTheShopBesideConfirmsWhatItWasPaidFor(t *testing.T) {
 		if again, replayed, err := confirm(ref, lapsed.ID); err != nil || !replayed || again.ID != o.ID {
 			t.Errorf("%s again: %+v, %v", ref, again, err)
 		}
+		_, _, err = confirm(ref+" again", lapsed.ID) // it confirms once
+		if no := refusal(t, err, shop.Conflict); no.State != "ordered" {
+			t.Errorf("%+v", no)
+		}
 		if _, _, err := w.Refund(background, shop.RefundRequest{OrderID: o.ID, Restock: shop.RestockAvailable, Operator: w.operator()}); err != nil {
 			t.Fatal(err)
 		}

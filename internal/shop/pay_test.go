@@ -372,7 +372,10 @@ func TestEveryCentIsAccountedForWhateverTheCardsDo(t *testing.T) {
 	for _, s := range servers {
 		tending.Go(func() {
 			for ctx.Err() == nil {
-				if err := errors.Join(s.TendPayments(background), s.CancelOverdue(background), s.ExpireLapsed(background)); err != nil {
+				if err := s.TendPayments(background); err != nil && !errors.Is(err, context.DeadlineExceeded) { // the provider has little time to answer
+					t.Error(err)
+				}
+				if err := errors.Join(s.CancelOverdue(background), s.ExpireLapsed(background)); err != nil {
 					t.Error(err)
 				}
 			}

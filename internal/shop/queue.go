@@ -352,11 +352,13 @@ func (b *settlement) takeTurns(turns []*poolShare, queued []dbsqlc.ClaimLockQueu
 			}
 			first = append(first, len(b.calls))
 			c := &claimCall{
-				ClaimRequest: ClaimRequest{Buyer: row.Buyer, SKU: p.sku, Quantity: int(row.Quantity)},
-				kind:         queuedRequest,
-				id:           row.ClaimID,
-				place:        row.QueuePlace,
-				createdAt:    row.CreatedAt,
+				ClaimRequest: ClaimRequest{
+					Buyer: row.Buyer, SKU: p.sku, Quantity: int(row.Quantity), SaleID: row.SaleID, Reference: text(row.Reference), Metadata: row.Metadata,
+				},
+				kind:      queuedRequest,
+				id:        row.ClaimID,
+				place:     row.QueuePlace,
+				createdAt: row.CreatedAt,
 			}
 			if row.SaleID != nil {
 				c.terms = b.terms[termsKey{*row.SaleID, p.productID}]
@@ -423,7 +425,8 @@ func (b *settlement) moveHeads(ctx context.Context, tx pgx.Tx) error {
 // refused is what becomes of a queued request that is refused.
 func (c *claimCall) refused(r *Refusal) Transaction {
 	return Transaction{
-		ID: c.id, Buyer: c.Buyer, Status: Refused, SKU: c.SKU, Quantity: c.Quantity, CreatedAt: c.createdAt, Refusal: r, place: c.place,
+		ID: c.id, Buyer: c.Buyer, Status: Refused, SKU: c.SKU, Quantity: c.Quantity, CreatedAt: c.createdAt, Refusal: r,
+		SaleID: c.SaleID, Reference: c.Reference, Metadata: c.Metadata, place: c.place,
 	}
 }
 

@@ -59,6 +59,10 @@ func (w *world) stopped(sku string) (goOn func()) {
 		if err := tx.Rollback(background); err != nil {
 			w.t.Fatal(err)
 		}
+		// Whoever was to settle them may have lost patience.
+		if err := w.SettleQueues(background); err != nil {
+			w.t.Fatal(err)
+		}
 	}
 }
 

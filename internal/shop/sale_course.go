@@ -44,8 +44,11 @@ var saleActionEvents = map[SaleAction]EventType{
 func (s *Shop) MoveSale(ctx context.Context, o Operator, id ID, action SaleAction) (Sale, bool, error) {
 	_, replayed, err := s.once(ctx, o.call(), "sale."+string(action), id, id, func(tx pgx.Tx) error {
 		sale, at, err := s.lockSale(ctx, tx, id)
-		if err != nil || sale.State == action.target() {
+		if err != nil {
 			return err
+		}
+		if sale.State == action.target() {
+			return s.q.ClaimReplayRecord(ctx, tx)
 		}
 		moved, err := sale.move(action, at)
 		if err != nil {
@@ -166,15 +169,14 @@ func (s *Shop) tendSale(ctx context.Context, row dbsqlc.SaleDueRow) error {
 	if sale.State != SaleIsClosed {
 		return nil
 	}
-	sales, err := s.withItems(ctx, s.pool, []Sale{sale})
+	left, err := s.q.SaleItemLeft(ctx, s.pool, sale.ID)
 	if err != nil {
-		return err
+		return fmt.Errorf("look for what is left of sale %s: %w", sale.ID, err)
 	}
-	for _, item := range sales[0].Items {
-		if err := s.putBack(ctx, row.Sale.PoolID, item); err != nil {
-			return fmt.Errorf("put back %s of sale %s: %w", item.SKU, sale.ID, err)
+	for _, item := range left {
+		if err := s.putBack(ctx, poolKey{item.ProductID, item.PoolID}); err != nil {
+			return fmt.Errorf("put back what is left of sale %s: %w", sale.ID, err)
 		}
-		s.drains.start(item.SKU) // refuses what is still queued for the sale
 	}
 	if row.LongOver {
 		if _, err := s.q.SaleEnd(ctx, s.pool, sale.ID); err != nil {
@@ -200,25 +202,18 @@ func (s *Shop) announce(ctx context.Context, sale Sale) error {
 }
 
 // putBack moves what is left of an allotment into the common pool.
-func (s *Shop) putBack(ctx context.Context, poolID int64, item SaleItem) error {
-	if item.Quantity == nil {
-		return nil
-	}
-	product, err := s.product(ctx, s.pool, item.SKU)
-	if err != nil {
-		return err
-	}
+func (s *Shop) putBack(ctx context.Context, k poolKey) error {
 	const atOnce = 10_000
 	for moved := int64(atOnce); moved == atOnce; {
 		err := s.inTx(ctx, func(tx pgx.Tx) error {
 			var err error
 			moved, err = s.q.StockTokenMove(ctx, tx, dbsqlc.StockTokenMoveParams{
-				ProductID: product.ProductID, FromPoolID: poolID, ToPoolID: commonPool, Quantity: atOnce,
+				ProductID: k.productID, FromPoolID: k.poolID, ToPoolID: commonPool, Quantity: atOnce,
 			})
 			if err != nil || moved == 0 {
 				return err
 			}
-			return s.cameBack(ctx, tx, poolKey{product.ProductID, commonPool})
+			return s.cameBack(ctx, tx, k)
 		})
 		if err != nil {
 			return err
@@ -240,6 +235,9 @@ func (s *Shop) PauseSelling(ctx context.Context, o Operator, pause bool) (Sellin
 	}
 	_, replayed, err := s.once(ctx, o.call(), "selling."+action, nil, ID{}, func(tx pgx.Tx) error {
 		n, err := s.q.SellingPause(ctx, tx, dbsqlc.SellingPauseParams{Now: s.o.Now(), Pause: pause})
+		if err == nil && n == 0 {
+			err = s.q.ClaimReplayRecord(ctx, tx)
+		}
 		if err != nil || n == 0 {
 			return err
 		}

@@ -331,7 +331,9 @@ func TestAPausedQueueKeepsItsPlacesAndAClosedOneIsRefused(t *testing.T) {
 		late := w.enqueue("late", "A", 1)
 		w.move(sale.ID, shop.CloseSale)
 		goOn()
-		w.tendSales()
+		if err := w.SettleQueues(background); err != nil {
+			t.Fatal(err)
+		}
 		if got := w.settled(w.Shop, late); got.Status != shop.Refused || got.Refusal.Code != shop.SaleEnded {
 			t.Errorf("after the end: %+v", got)
 		}

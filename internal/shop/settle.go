@@ -41,6 +41,7 @@ type claimCall struct {
 
 	// Of the batch that has it:
 	terms     *saleTerms // nil: it is served outside of any sale
+	again     bool       // it is put back, whatever there is
 	refusal   *Refusal   // for itself, whatever there is
 	overLimit *Refusal   // for itself, unless everything is sold
 }
@@ -78,7 +79,7 @@ func (s *Shop) inBatch(batch []lane.Call[string, *claimCall], run func(*settleme
 	b := &settlement{s: s, calls: make([]*claimCall, len(batch)), answers: make([]claimAnswer, len(batch)), terms: map[termsKey]*saleTerms{}}
 	for i, c := range batch {
 		b.calls[i] = c.In
-		c.In.terms, c.In.refusal, c.In.overLimit = nil, nil, nil
+		c.In.terms, c.In.again, c.In.refusal, c.In.overLimit = nil, false, nil, nil
 	}
 	err := pgdb.InTxWith(ctx, s.pool, settleSettings, func(tx pgx.Tx) error { return run(b, ctx, tx) })
 	switch {

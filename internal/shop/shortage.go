@@ -89,8 +89,8 @@ func (b *settlement) shortCalls() []*claimCall {
 	var short []*claimCall
 	for _, p := range b.pools {
 		for _, i := range p.short {
-			if !p.again {
-				short = append(short, b.calls[i])
+			if c := b.calls[i]; !b.mayHaveMore(p, c) {
+				short = append(short, c)
 			}
 		}
 	}
@@ -99,7 +99,7 @@ func (b *settlement) shortCalls() []*claimCall {
 
 // mayHaveMore tells whether it is not yet known that a call must be refused.
 func (b *settlement) mayHaveMore(p *poolShare, c *claimCall) bool {
-	return p.again && c.refusal == nil && c.overLimit == nil || b.lost && c.kind == directClaim
+	return c.again || p.again && c.refusal == nil && c.overLimit == nil || b.lost && c.kind == directClaim
 }
 
 // besideTheSale lets a direct claim for which the allotment of an open sale has too little try what is sold beside the sale.

@@ -28,7 +28,7 @@ const (
 type UnitEvent struct {
 	At        time.Time
 	Event     string // see UnitEvents
-	Reference string // of the receipt, or the reason of the withdrawal
+	Reference string // of the receipt or the order, or the reason of the withdrawal
 	ID        ID     // of the receipt, transaction or withdrawal; of the order when it left quarantine
 	OrderID   *ID    // that it was in
 	Buyer     string
@@ -105,7 +105,11 @@ func (s *Shop) Unit(ctx context.Context, id ID) (Unit, error) {
 
 func (u *Unit) addClaim(c dbsqlc.UnitLifeClaimsRow) {
 	add := func(at time.Time, event string, orderID *ID) {
-		u.Life = append(u.Life, UnitEvent{At: at, Event: event, ID: c.ClaimID, OrderID: orderID, Buyer: c.Buyer})
+		e := UnitEvent{At: at, Event: event, ID: c.ClaimID, OrderID: orderID, Buyer: c.Buyer}
+		if orderID != nil {
+			e.Reference = text(c.OrderReference)
+		}
+		u.Life = append(u.Life, e)
 	}
 	if c.ReplacesClaimID == nil {
 		add(c.CreatedAt, unitHeld, nil)
@@ -114,7 +118,11 @@ func (u *Unit) addClaim(c dbsqlc.UnitLifeClaimsRow) {
 		add(*c.OrderedAt, unitOrdered, c.OrderID)
 	}
 	if c.PaidAt != nil {
-		add(*c.PaidAt, unitPaid, c.OrderID)
+		paid := *c.PaidAt
+		if paid.Before(*c.OrderedAt) {
+			paid = *c.OrderedAt // it was confirmed: both in one transaction
+		}
+		add(paid, unitPaid, c.OrderID)
 	}
 	switch {
 	case c.ReleasedAt != nil && c.Outcome != nil:
