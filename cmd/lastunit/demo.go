@@ -42,6 +42,9 @@ func demo(ctx context.Context, e *environment) error {
 		err = stockCatalogue(ctx, s, operator)
 	}
 	if err == nil {
+		err = openDemoSale(ctx, s, operator)
+	}
+	if err == nil {
 		err = sayHowToBuy(e, s, secret)
 	}
 	if err != nil {
@@ -79,12 +82,36 @@ func stockCatalogue(ctx context.Context, s *service, operator shop.Key) error {
 	return nil
 }
 
+// openDemoSale sees to it that the flash sale is open: 200 of the shoes for less, two for everybody.
+func openDemoSale(ctx context.Context, s *service, operator shop.Key) error {
+	live, _, err := s.Sales(ctx, []shop.SaleState{shop.SaleIsScheduled, shop.SaleIsOpen, shop.SaleIsPaused}, false, shop.ID{}, 1)
+	if err != nil || len(live) > 0 {
+		return err
+	}
+	now := s.Clock()
+	limit, allotment := 2, 200
+	if stock, err := s.Stock(ctx, "sneaker-1212"); err != nil || stock.Available < int64(allotment) {
+		return err // sold in an earlier one
+	}
+	o := shop.Operator{KeyID: operator.ID}
+	sale, _, err := s.CreateSale(ctx, o, shop.SaleTerms{
+		Name: "12.12 flash sale", OpensAt: now, ClosesAt: now.AddDate(0, 0, 7), Hold: s.cfg.Hold, PurchaseLimit: &limit, MaxQuantity: limit,
+		Items: []shop.SaleItem{{SKU: "sneaker-1212", Price: shop.Money{Amount: 6900, Currency: "EUR"}, Quantity: &allotment}},
+	})
+	if err != nil {
+		return err
+	}
+	_, _, err = s.MoveSale(ctx, o, sale.ID, shop.ScheduleSale)
+	return err
+}
+
 func sayHowToBuy(e *environment, s *service, operatorKey string) error {
 	fmt.Fprintf(e.stdout, `
 lastunit is open at %[1]s
 
   the API, to read and to try     %[1]s/docs
   what is for sale                %[1]s/api/v1/products
+  the sale that is open           %[1]s/api/v1/sales
   its database                    psql '%[2]s'
 `, s.address, withoutPassword(s.databaseURL))
 	if len(s.secret) > 0 {
@@ -97,16 +124,20 @@ You are the buyer ada. Her token, good for a day:
 
 %[2]s
 
-Paste these into another terminal: put the last mug into her cart, look into the cart, ask for the mug again; get in line for the
-flash-sale shoe, and look into the cart once more.
+Paste these into another terminal. Put the last mug into her cart, and ask for it again; get in line for the shoe of the flash sale, of which
+everybody may have two; look into the cart, order it, and pay: the order's id goes where it says ORDER_ID (the test provider moves no money).
 
 curl -s %[1]s/order/addToCart -H 'Authorization: Bearer %[2]s' -H 'Content-Type: application/json' -H 'Idempotency-Key: my-first-claim' -d '{"sku":"mug-last"}'
 
-curl -s %[1]s/api/v1/cart -H 'Authorization: Bearer %[2]s'
-
 curl -s %[1]s/order/addToCart -H 'Authorization: Bearer %[2]s' -H 'Content-Type: application/json' -d '{"sku":"mug-last"}'
 
-curl -s %[1]s/api/v1/order/addToCart -H 'Authorization: Bearer %[2]s' -H 'Content-Type: application/json' -d '{"sku":"sneaker-1212"}'
+curl -s %[1]s/api/v1/order/addToCart -H 'Authorization: Bearer %[2]s' -H 'Content-Type: application/json' -d '{"sku":"sneaker-1212","quantity":2}'
+
+curl -s %[1]s/api/v1/cart -H 'Authorization: Bearer %[2]s'
+
+curl -s -X POST %[1]s/api/v1/order/checkout -H 'Authorization: Bearer %[2]s' -H 'Idempotency-Key: my-first-order'
+
+curl -s %[1]s/api/v1/orders/ORDER_ID/pay -H 'Authorization: Bearer %[2]s' -H 'Content-Type: application/json' -d '{"card":"succeed"}'
 `, s.address, token)
 	}
 	_, err := fmt.Fprintf(e.stdout, `

@@ -191,22 +191,26 @@ func TestTheDemoPrintsLinesThatWorkWhenPasted(t *testing.T) {
 	dir := dataDir(t)
 	p := start(t, "demo", dir)
 	lines := regexp.MustCompile(`(?m)^curl .*$`).FindAllString(p.printed, -1)
-	if len(lines) != 4 {
+	wants := []string{`"status":"held"`, `"code":"all-held"`, `"status":"queued"`, `"sku":"mug-last"`, `"status":"awaiting_payment"`, `"status":"paid"`}
+	if len(lines) != len(wants) {
 		t.Fatalf("%d curl lines in\n%s", len(lines), p.printed)
 	}
-	var got []string
-	for _, line := range lines {
-		got = append(got, pasted(t, line))
-	}
-	for i, want := range []string{`"status":"held"`, `"sku":"mug-last"`, `"code":"all-held"`, `"status":"queued"`} {
-		if !strings.Contains(got[i], want) {
-			t.Errorf("line %d answers %s, want %s in it", i+1, got[i], want)
+	last := ""
+	for i, want := range wants {
+		if orderID := regexp.MustCompile(`"id":"([^"]+)`).FindStringSubmatch(last); i == len(wants)-1 && orderID != nil {
+			lines[i] = strings.Replace(lines[i], "ORDER_ID", orderID[1], 1)
 		}
+		if last = pasted(t, lines[i]); !strings.Contains(last, want) {
+			t.Errorf("line %d answers %s, want %s in it", i+1, last, want)
+		}
+	}
+	if sales := pasted(t, "curl -s "+p.address+"/api/v1/sales"); !strings.Contains(sales, `"status":"open"`) {
+		t.Errorf("no sale is open: %s", sales)
 	}
 	p.stop()
 	again := start(t, "demo", dir) // what was sold stays sold, and nothing is stocked twice
 	lines = regexp.MustCompile(`(?m)^curl .*$`).FindAllString(again.printed, -1)
-	if answer := pasted(t, lines[0]); !strings.Contains(answer, `"status":"held"`) {
+	if answer := pasted(t, lines[0]); !strings.Contains(answer, `"status":"ordered"`) {
 		t.Errorf("after a restart: %s", answer)
 	}
 	if out := output(t, "audit", "--data-dir", dir); !strings.Contains(out, "nothing is broken") {
@@ -227,6 +231,9 @@ func pasted(t *testing.T, line string) string {
 	for i := 1; i < len(words); i++ {
 		switch words[i] {
 		case "-s":
+		case "-X":
+			i++
+			method = words[i]
 		case "-H":
 			i++
 			name, value, _ := strings.Cut(words[i], ": ")

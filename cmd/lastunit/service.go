@@ -94,6 +94,9 @@ func startService(ctx context.Context, cfg Config, log *slog.Logger) (s *service
 	if err := s.SyncClock(ctx); err != nil {
 		return s, err
 	}
+	if s.provider != nil {
+		log.Warn("orders are paid with the test provider: no money moves, whatever card is given; --payment none leaves payment to your shop")
+	}
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
 	s.stop = stop
 	handler, err := httpapi.New(running, s.Shop, httpapi.Options{

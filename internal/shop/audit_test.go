@@ -328,10 +328,14 @@ func TestACleanShopPassesTheAudit(t *testing.T) {
 	if found := offenders(t, a); len(found) > 0 || !a.OK || a.SKU != nil {
 		t.Errorf("audit of a clean shop: %+v, names %v", a, found)
 	}
-	for i, name := range []string{"one_place", "conservation", "transaction_units", "key_once", "hold_expiry"} {
-		if len(a.Checks) <= i || a.Checks[i].Name != name {
-			t.Errorf("the checks are %+v, want %s in place %d", a.Checks, name, i)
-		}
+	names := make([]string, len(a.Checks))
+	for i, c := range a.Checks {
+		names[i] = c.Name
+	}
+	if want := []string{
+		"one_place", "conservation", "transaction_units", "key_once", "hold_expiry", "queue_order", "purchase_limit", "order_state", "money", "pools",
+	}; !slices.Equal(names, want) {
+		t.Errorf("the checks are %v, want %v", names, want)
 	}
 	h.moveTo(h.held.ExpiresAt.Add(time.Second)) // a hold that has lapsed and was not swept breaks nothing
 	if found := offenders(t, h.audit("")); len(found) > 0 {
