@@ -38,7 +38,7 @@ WHERE sale.stage = 'scheduled'
 ORDER BY sale.closes_at
 LIMIT 100;
 
--- SaleEnd closes a sale of which nothing is left in its pool, neither tokens nor requests in a queue.
+-- SaleEnd closes a sale of which nothing is left, neither tokens in its pool nor requests in a queue that may be of it.
 -- name: SaleEnd :execrows
 UPDATE sale
 SET stage = 'closed'
@@ -53,9 +53,14 @@ WHERE sale.sale_id = @sale_id
     AND NOT EXISTS (
         SELECT 1
         FROM sale_item
-        JOIN claim ON claim.product_id = sale_item.product_id AND claim.status = 'queued'
+        JOIN queue_tail
+            ON queue_tail.product_id = sale_item.product_id
+            AND queue_tail.pool_id = CASE WHEN sale_item.quantity IS NULL THEN 0 ELSE sale.pool_id END
+        JOIN queue_head
+            ON queue_head.product_id = queue_tail.product_id
+            AND queue_head.pool_id = queue_tail.pool_id
         WHERE sale_item.sale_id = sale.sale_id
-            AND claim.sale_id = sale.sale_id
+            AND queue_head.place < queue_tail.place
     );
 
 -- SaleForClaim reads the sales, not yet over or not yet put away, that products are in, by SKU: their terms, and what a claim needs to know of their pools.

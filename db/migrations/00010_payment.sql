@@ -22,6 +22,8 @@ CREATE TABLE payment (
 
 CREATE UNIQUE INDEX payment_live_once ON payment (order_id) WHERE status <> 'failed';
 
+CREATE INDEX payment_by_order ON payment (order_id, payment_id);
+
 CREATE INDEX payment_to_ask ON payment (ask_at) WHERE status = 'pending';
 
 COMMENT ON COLUMN payment.payment_id IS 'also what the provider knows it by';

@@ -505,42 +505,46 @@ func (q *Queries) AuditProducts(ctx context.Context, db DBTX, arg AuditProductsP
 
 const auditPurchaseLimit = `-- name: AuditPurchaseLimit :many
 WITH of_product AS MATERIALIZED (
-    SELECT DISTINCT
-        claim.sale_id,
-        claim.buyer
-    FROM claim
-    WHERE claim.product_id = $2
-        AND claim.sale_id IS NOT NULL
-        AND claim.status IN ('held', 'ordered')
+    SELECT
+        sale_item.sale_id,
+        together.product_id
+    FROM sale_item
+    JOIN sale_item AS together ON together.sale_id = sale_item.sale_id
+    WHERE sale_item.product_id = $2
 ),
 has AS (
     SELECT
-        of_product.sale_id,
-        of_product.buyer,
-        (
-            SELECT count(*)
-            FROM claim
-            JOIN claim_unit ON claim_unit.claim_id = claim.claim_id AND claim_unit.released_at IS NULL
-            WHERE claim.sale_id = of_product.sale_id
-                AND claim.buyer = of_product.buyer
-                AND claim.status IN ('held', 'ordered')
-        ) AS unit_count
+        claim.sale_id,
+        claim.buyer,
+        count(*) AS unit_count
     FROM of_product
+    JOIN claim ON claim.product_id = of_product.product_id AND claim.sale_id = of_product.sale_id
+    JOIN claim_unit ON claim_unit.claim_id = claim.claim_id AND claim_unit.released_at IS NULL
+    WHERE claim.status IN ('held', 'ordered')
+    GROUP BY
+        claim.sale_id,
+        claim.buyer
+),
+counted AS (
+    SELECT
+        sale_buyer.sale_id,
+        sale_buyer.buyer,
+        sale_buyer.unit_count
+    FROM sale_buyer
+    WHERE sale_buyer.sale_id IN (SELECT of_product.sale_id FROM of_product)
 )
 SELECT
-    has.sale_id::uuid AS sale_id,
-    has.buyer,
-    has.unit_count::bigint AS unit_count,
-    coalesce(sale_buyer.unit_count, -1)::bigint AS counted,
+    coalesce(has.sale_id, counted.sale_id)::uuid AS sale_id,
+    coalesce(has.buyer, counted.buyer)::text AS buyer,
+    coalesce(has.unit_count, 0)::bigint AS unit_count,
+    coalesce(counted.unit_count, 0)::bigint AS counted,
     coalesce(sale.purchase_limit, 0)::bigint AS purchase_limit
 FROM has
-LEFT JOIN sale_buyer ON sale_buyer.sale_id = has.sale_id AND sale_buyer.buyer = has.buyer
-LEFT JOIN sale ON sale.sale_id = has.sale_id
-WHERE sale_buyer.unit_count IS DISTINCT FROM has.unit_count
+FULL JOIN counted ON counted.sale_id = has.sale_id AND counted.buyer = has.buyer
+LEFT JOIN sale ON sale.sale_id = coalesce(has.sale_id, counted.sale_id)
+WHERE coalesce(counted.unit_count, 0) <> coalesce(has.unit_count, 0)
     OR has.unit_count > sale.purchase_limit
-ORDER BY
-    has.sale_id,
-    has.buyer
+ORDER BY 1, 2
 LIMIT $1
 `
 
@@ -557,8 +561,8 @@ type AuditPurchaseLimitRow struct {
 	PurchaseLimit int64
 }
 
-// AuditPurchaseLimit finds buyers who have units of a product through sales, and of whom it is not counted how many units they have of a sale, or who have more than
-// they may.
+// AuditPurchaseLimit finds buyers of the sales that a product is in of whom it is not counted how many units they have of the sale, of all its
+// products, or who have more than they may.
 func (q *Queries) AuditPurchaseLimit(ctx context.Context, db DBTX, arg AuditPurchaseLimitParams) ([]AuditPurchaseLimitRow, error) {
 	rows, err := db.Query(ctx, auditPurchaseLimit, arg.RowLimit, arg.ProductID)
 	if err != nil {

@@ -199,13 +199,18 @@ WHERE sale.sale_id = $1
     AND NOT EXISTS (
         SELECT 1
         FROM sale_item
-        JOIN claim ON claim.product_id = sale_item.product_id AND claim.status = 'queued'
+        JOIN queue_tail
+            ON queue_tail.product_id = sale_item.product_id
+            AND queue_tail.pool_id = CASE WHEN sale_item.quantity IS NULL THEN 0 ELSE sale.pool_id END
+        JOIN queue_head
+            ON queue_head.product_id = queue_tail.product_id
+            AND queue_head.pool_id = queue_tail.pool_id
         WHERE sale_item.sale_id = sale.sale_id
-            AND claim.sale_id = sale.sale_id
+            AND queue_head.place < queue_tail.place
     )
 `
 
-// SaleEnd closes a sale of which nothing is left in its pool, neither tokens nor requests in a queue.
+// SaleEnd closes a sale of which nothing is left, neither tokens in its pool nor requests in a queue that may be of it.
 func (q *Queries) SaleEnd(ctx context.Context, db DBTX, saleID pgdb.ID) (int64, error) {
 	result, err := db.Exec(ctx, saleEnd, saleID)
 	if err != nil {

@@ -352,7 +352,7 @@ func TestTheAuditRaisesNoFalseAlarmWhileOrdersGoOn(t *testing.T) {
 		who := buyer(i % 4) // some share a cart
 		wg.Go(func() {
 			for n := i; !done.Load(); n++ {
-				if err := w.trade(who, n); err != nil && !refusedFor(err, expected...) {
+				if err := w.dealings(who, n); err != nil && !refusedFor(err, expected...) {
 					t.Errorf("%s: %v", who, err)
 				}
 			}
@@ -374,8 +374,8 @@ func TestTheAuditRaisesNoFalseAlarmWhileOrdersGoOn(t *testing.T) {
 	w.audited()
 }
 
-// trade lets a buyer claim and order something, and do with the order what comes next.
-func (w *world) trade(buyer string, n int) error {
+// dealings lets a buyer claim and order something, and do with the order what comes next.
+func (w *world) dealings(buyer string, n int) error {
 	for _, sku := range []string{"A", "B"} {
 		if _, err := w.claim(buyer, sku, 1+n%2); err != nil && !refusedFor(err, shop.PurchaseLimit, shop.AllHeld, shop.NotEnoughUnits) {
 			return err
