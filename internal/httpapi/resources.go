@@ -113,6 +113,7 @@ type Withdrawal struct {
 	SKU       string    `json:"sku"`
 	Quantity  int       `json:"quantity"`
 	Reason    string    `json:"reason"`
+	Place     string    `json:"place" enum:"available,quarantine,sold" doc:"Where they were: sold ones came back and were written off."`
 	CreatedAt time.Time `json:"created_at"`
 }
 

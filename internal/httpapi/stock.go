@@ -56,6 +56,7 @@ type withdrawInput struct {
 type WithdrawalBody struct {
 	Quantity int    `json:"quantity" required:"true" minimum:"1" maximum:"1000000" doc:"How many units." example:"2"`
 	Reason   string `json:"reason" required:"true" minLength:"1" maxLength:"200" doc:"Why." example:"broken in transport"`
+	Place    string `json:"place,omitempty" enum:"available,quarantine" default:"available" doc:"Where they are taken from."`
 }
 
 type withdrawalOutput struct {
@@ -65,13 +66,13 @@ type withdrawalOutput struct {
 
 func (a *api) withdraw(ctx context.Context, in *withdrawInput) (*withdrawalOutput, error) {
 	w, replayed, err := a.shop.Withdraw(ctx, shop.WithdrawalRequest{
-		SKU: in.SKU, Quantity: in.Body.Quantity, Reason: in.Body.Reason, KeyID: callerOf(ctx).key.ID, Key: in.IdempotencyKey,
+		SKU: in.SKU, Quantity: in.Body.Quantity, Reason: in.Body.Reason, Place: shop.Place(in.Body.Place), KeyID: callerOf(ctx).key.ID, Key: in.IdempotencyKey,
 	})
 	if err != nil {
 		return nil, err
 	}
 	return &withdrawalOutput{Replayed: replayedHeader(replayed), Body: Withdrawal{
-		ID: w.ID.String(), SKU: w.SKU, Quantity: w.Quantity, Reason: w.Reason, CreatedAt: w.CreatedAt.UTC(),
+		ID: w.ID.String(), SKU: w.SKU, Quantity: w.Quantity, Reason: w.Reason, Place: string(w.Place), CreatedAt: w.CreatedAt.UTC(),
 	}}, nil
 }
 

@@ -629,3 +629,39 @@ func TestOrdersAreListedByWhatIsAskedFor(t *testing.T) {
 		t.Errorf("%d exported, %v", n, err)
 	}
 }
+
+func TestUnitsInQuarantineCanBeWrittenOff(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, shop.Options{Provider: newFake()})
+	w.priced("A", 100, 3)
+	w.mustClaim("b", "A", 2)
+	o := w.mustCheckout("b")
+	if _, _, err := w.Pay(background, "b", o.ID, "succeed", ""); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := w.Refund(background, shop.RefundRequest{OrderID: o.ID, Restock: shop.RestockQuarantine, Operator: w.operator()}); err != nil {
+		t.Fatal(err)
+	}
+	r := shop.WithdrawalRequest{SKU: "A", Quantity: 2, Reason: "wet", Place: shop.InQuarantine, KeyID: w.key, Key: "k"}
+	for replayed := range 2 {
+		got, again, err := w.Withdraw(background, r)
+		if err != nil || got.Place != shop.InQuarantine || again != (replayed == 1) {
+			t.Errorf("%+v, %t, %v", got, again, err)
+		}
+	}
+	r.Place = ""
+	_, _, err := w.Withdraw(background, r)
+	refusal(t, err, shop.KeyReused)
+	r.Key, r.Place = "", shop.InQuarantine
+	_, _, err = w.Withdraw(background, r)
+	if no := refusal(t, err, shop.NotEnoughUnits); *no.Available != 0 {
+		t.Errorf("%+v", no)
+	}
+	r.Place = shop.AtBuyer
+	_, _, err = w.Withdraw(background, r)
+	refusal(t, err, shop.Validation)
+	if got, want := w.stock("A"), (shop.Stock{Received: 3, Available: 1, Withdrawn: 2}); got != want {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+	w.audited()
+}

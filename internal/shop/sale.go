@@ -351,6 +351,9 @@ func (s *Shop) ChangeSale(ctx context.Context, o Operator, id ID, p SalePatch) (
 		if err != nil {
 			return err
 		}
+		if sale.State == SaleIsClosed {
+			return sale.mayBecome(sale, at)
+		}
 		changed := sale
 		changed.SaleTerms = p.apply(sale.SaleTerms)
 		if err := changed.check(); err != nil {
