@@ -6,6 +6,7 @@ WITH checked AS (
     FROM unit
     WHERE (SELECT count(*) FROM stock_token WHERE stock_token.unit_id = unit.unit_id)
         + (SELECT count(*) FROM claim_unit WHERE claim_unit.unit_id = unit.unit_id AND claim_unit.released_at IS NULL)
+        + (SELECT count(*) FROM quarantine_unit WHERE quarantine_unit.unit_id = unit.unit_id AND quarantine_unit.left_at IS NULL)
         + (SELECT count(*) FROM withdrawal_unit WHERE withdrawal_unit.unit_id = unit.unit_id) <> 1
     UNION ALL
     SELECT
@@ -13,11 +14,12 @@ WITH checked AS (
         abs((SELECT coalesce(sum(receipt.quantity), 0) FROM receipt) - (SELECT count(*) FROM unit))
     UNION ALL
     SELECT
-        'units more or fewer than tokens, units of holds and withdrawn units together',
+        'units more or fewer than there are in all places together',
         abs(
             (SELECT count(*) FROM unit)
             - (SELECT count(*) FROM stock_token)
             - (SELECT count(*) FROM claim_unit WHERE claim_unit.released_at IS NULL)
+            - (SELECT count(*) FROM quarantine_unit WHERE quarantine_unit.left_at IS NULL)
             - (SELECT count(*) FROM withdrawal_unit)
         )
     UNION ALL
@@ -31,8 +33,54 @@ WITH checked AS (
         'holds that lack units, and ended claims that keep some',
         count(*)
     FROM claim
-    WHERE CASE claim.status WHEN 'held' THEN claim.quantity ELSE 0 END
-        <> (SELECT count(*) FROM claim_unit WHERE claim_unit.claim_id = claim.claim_id AND claim_unit.released_at IS NULL)
+    WHERE claim.status <> 'ordered'
+        AND CASE claim.status WHEN 'held' THEN claim.quantity ELSE 0 END
+            <> (SELECT count(*) FROM claim_unit WHERE claim_unit.claim_id = claim.claim_id AND claim_unit.released_at IS NULL)
+    UNION ALL
+    SELECT
+        'lines of unpaid orders that lack units, and of ended ones that keep some',
+        count(*)
+    FROM claim
+    JOIN shop_order ON shop_order.order_id = claim.order_id
+    WHERE shop_order.status <> 'paid'
+        AND CASE shop_order.status WHEN 'awaiting_payment' THEN claim.quantity ELSE 0 END
+            <> (SELECT count(*) FROM claim_unit WHERE claim_unit.claim_id = claim.claim_id AND claim_unit.released_at IS NULL)
+    UNION ALL
+    SELECT
+        'claims that are taken for unpaid and are not, or the other way round',
+        count(*)
+    FROM claim
+    LEFT JOIN shop_order ON shop_order.order_id = claim.order_id
+    WHERE claim.unpaid <> (shop_order.order_id IS NOT NULL AND shop_order.status = 'awaiting_payment')
+    UNION ALL
+    SELECT
+        'lines of no order',
+        count(*)
+    FROM claim
+    LEFT JOIN shop_order ON shop_order.order_id = claim.order_id
+    WHERE claim.status = 'ordered'
+        AND shop_order.buyer IS DISTINCT FROM claim.buyer
+    UNION ALL
+    SELECT
+        'buyers who have other than is counted of a sale, or more than they may',
+        count(*)
+    FROM (
+        SELECT
+            claim.sale_id,
+            claim.buyer,
+            count(*) AS unit_count
+        FROM claim
+        JOIN claim_unit ON claim_unit.claim_id = claim.claim_id
+        WHERE claim.sale_id IS NOT NULL
+            AND claim_unit.released_at IS NULL
+        GROUP BY
+            claim.sale_id,
+            claim.buyer
+    ) AS own
+    FULL JOIN sale_buyer ON sale_buyer.sale_id = own.sale_id AND sale_buyer.buyer = own.buyer
+    LEFT JOIN sale ON sale.sale_id = sale_buyer.sale_id
+    WHERE sale_buyer.unit_count IS DISTINCT FROM coalesce(own.unit_count, 0)
+        OR sale_buyer.unit_count > sale.purchase_limit
     UNION ALL
     SELECT
         'units in claims of another product, or of none',

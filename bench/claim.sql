@@ -68,7 +68,11 @@ WITH written AS (
             unnest(ARRAY[:unit_count]::integer[]) AS quantity,
             unnest(ARRAY[:key]::text[]) AS idempotency_key,
             unnest(ARRAY[-1]::bigint[]) AS price_minor,
-            unnest(ARRAY['']::text[]) AS currency
+            unnest(ARRAY['']::text[]) AS currency,
+            unnest(ARRAY[:hold_seconds]::float8[]) AS hold_seconds,
+            unnest(ARRAY['00000000-0000-0000-0000-000000000000']::uuid[]) AS sale_id,
+            unnest(ARRAY['']::text[]) AS reference,
+            unnest(ARRAY['']::text[]) AS metadata
     )
     INSERT INTO claim (
         claim_id,
@@ -80,6 +84,9 @@ WITH written AS (
         idempotency_key,
         price_minor,
         currency,
+        sale_id,
+        reference,
+        metadata,
         created_at,
         expires_at
     )
@@ -93,8 +100,11 @@ WITH written AS (
         nullif(given.idempotency_key, ''),
         nullif(given.price_minor, -1),
         nullif(given.currency, ''),
+        nullif(given.sale_id, '00000000-0000-0000-0000-000000000000'),
+        nullif(given.reference, ''),
+        nullif(given.metadata, '')::jsonb,
         coalesce(NULL::timestamptz, now()),
-        coalesce(NULL::timestamptz, now()) + :hold_seconds::float8 * interval '1 second'
+        coalesce(NULL::timestamptz, now()) + given.hold_seconds * interval '1 second'
     FROM given
     ORDER BY
         given.buyer,

@@ -4,7 +4,10 @@
 BEGIN;
 
 WITH locked AS (
-    SELECT claim.claim_id
+    SELECT
+        claim.claim_id,
+        claim.buyer,
+        claim.sale_id
     FROM claim
     WHERE claim.product_id = :product_id
         AND claim.pool_id = 0
@@ -37,9 +40,13 @@ WITH ended AS (
         AND (false::boolean OR claim.expires_at <= coalesce(NULL::timestamptz, clock_timestamp()))
     RETURNING
         claim.claim_id,
+        claim.buyer,
+        claim.sale_id,
         claim.product_id,
         claim.pool_id,
-        claim.status
+        claim.quantity,
+        claim.status,
+        claim.expires_at
 ),
 freed AS (
     UPDATE claim_unit
@@ -61,14 +68,37 @@ returned AS (
     )
     SELECT
         freed.product_id,
-        freed.pool_id,
+        return_pool(freed.pool_id, coalesce(NULL::timestamptz, clock_timestamp())),
         nextval('stock_token_position'),
         freed.unit_id
     FROM freed
+),
+uncounted AS (
+    UPDATE sale_buyer
+    SET
+        unit_count = sale_buyer.unit_count - gone.unit_count,
+        cool_until = greatest(sale_buyer.cool_until, gone.cool_until)
+    FROM (
+        SELECT
+            ended.sale_id,
+            ended.buyer,
+            sum(ended.quantity) AS unit_count,
+            max(ended.expires_at + sale.cooldown_seconds * interval '1 second')
+                FILTER (WHERE ended.status = 'expired' AND sale.cooldown_seconds > 0) AS cool_until
+        FROM ended
+        JOIN sale ON sale.sale_id = ended.sale_id
+        GROUP BY
+            ended.sale_id,
+            ended.buyer
+    ) AS gone
+    WHERE sale_buyer.sale_id = gone.sale_id
+        AND sale_buyer.buyer = gone.buyer
 )
 SELECT
     ended.claim_id,
-    ended.status
+    ended.status,
+    ended.product_id,
+    ended.pool_id
 FROM ended;
 
 \endif

@@ -8,7 +8,27 @@ BEGIN
 END
 $$;
 
-TRUNCATE product, receipt, unit, withdrawal, withdrawal_unit, stock_token, claim, claim_unit RESTART IDENTITY;
+TRUNCATE
+    product,
+    receipt,
+    unit,
+    withdrawal,
+    withdrawal_unit,
+    quarantine_unit,
+    stock_token,
+    stock_out,
+    claim,
+    claim_unit,
+    queue_head,
+    queue_tail,
+    sale,
+    sale_item,
+    sale_buyer,
+    sale_change,
+    shop_order,
+    payment,
+    refund
+RESTART IDENTITY;
 
 INSERT INTO product (sku)
 SELECT 'bench-' || series.n

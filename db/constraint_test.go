@@ -30,7 +30,14 @@ const (
 )
 
 // bites has, for each constraint, statements of which the last must break it, and only the last. The product with the id 1 exists.
-var bites = map[string][][]string{
+func bites() map[string][][]string {
+	all := maps.Clone(stockBites)
+	maps.Copy(all, orderBites)
+	return all
+}
+
+// stockBites are bites of what there was before anything was ordered: products, stock and claims.
+var stockBites = map[string][][]string{
 	"product_sku_once":           {{productRow + `('A', NULL, NULL)`, productRow + `('A', NULL, NULL)`}},
 	"product_sku_form":           {{productRow + `('', NULL, NULL)`}, {productRow + `('a b', NULL, NULL)`}, {productRow + `(repeat('a', 65), NULL, NULL)`}},
 	"product_price_whole":        {{productRow + `('A', 1, NULL)`}, {productRow + `('A', NULL, 'EUR')`}},
@@ -148,8 +155,9 @@ func TestEveryConstraintBites(t *testing.T) {
 	t.Parallel()
 	conn := connect(t, dbtest.URL(t))
 	makeProduct(t, conn, "first")
-	for _, name := range slices.Sorted(maps.Keys(bites)) {
-		for _, statements := range bites[name] {
+	all := bites()
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		for _, statements := range all[name] {
 			err := tryAll(t, conn, statements)
 			if !pgdb.ViolatesConstraint(err, name) {
 				t.Errorf("%s: %s gives %v", name, statements[len(statements)-1], err)
@@ -193,8 +201,8 @@ func TestNoConstraintIsWithoutATest(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	known := map[string]bool{"claim_moves_forward": true} // it has a test of its own
-	for name := range bites {
+	known := map[string]bool{"claim_moves_forward": true, "shop_order_moves_forward": true} // they have tests of their own
+	for name := range bites() {
 		known[name] = true
 		if !slices.Contains(names, name) {
 			t.Errorf("%s is tested, but is no constraint", name)
@@ -217,10 +225,19 @@ func TestATransactionMovesOnlyForward(t *testing.T) {
 	}
 	states := []string{"queued", "held", "ordered", "released", "expired", "refused"}
 	endedAt := func(state string) string {
-		if state == "queued" || state == "held" {
+		switch state {
+		case "queued", "held":
 			return "NULL"
+		case "ordered": // before it expires
+			return "now() - interval '1 microsecond'"
 		}
 		return "now()"
+	}
+	orderID := func(state string) string {
+		if state == "ordered" {
+			return oneID
+		}
+		return "NULL"
 	}
 	reason := func(state string) string {
 		if state == "refused" {
@@ -233,9 +250,9 @@ func TestATransactionMovesOnlyForward(t *testing.T) {
 			err := tryAll(t, conn, []string{
 				queuedRow + `(` + anID + `, 'b', 1, 0, 1, 'queued', 0, NULL, now(), NULL)`,
 				`ALTER TABLE claim DISABLE TRIGGER claim_moves_forward`,
-				`UPDATE claim SET status = '` + from + `', reason = ` + reason(from) + `, expires_at = now(), ended_at = ` + endedAt(from),
+				`UPDATE claim SET status = '` + from + `', reason = ` + reason(from) + `, order_id = ` + orderID(from) + `, expires_at = now(), ended_at = ` + endedAt(from),
 				`ALTER TABLE claim ENABLE TRIGGER claim_moves_forward`,
-				`UPDATE claim SET status = '` + to + `', reason = ` + reason(to) + `, ended_at = ` + endedAt(to),
+				`UPDATE claim SET status = '` + to + `', reason = ` + reason(to) + `, order_id = ` + orderID(to) + `, ended_at = ` + endedAt(to),
 			})
 			switch {
 			case from == to || slices.Contains(allowed[from], to):

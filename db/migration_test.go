@@ -49,9 +49,18 @@ FROM (
 	FROM pg_sequences
 	WHERE schemaname = 'public'
 	UNION ALL
+	SELECT concat_ws(' ', 'view', viewname, definition)
+	FROM pg_views
+	WHERE schemaname = 'public'
+	UNION ALL
 	SELECT concat_ws(' ', 'comment', objoid::regclass, objsubid, description)
 	FROM pg_description
 	WHERE classoid = 'pg_class'::regclass AND objoid IN (SELECT oid FROM pg_class WHERE relnamespace = 'public'::regnamespace)
+	UNION ALL
+	SELECT concat_ws(' ', 'comment', conname, description)
+	FROM pg_description
+	JOIN pg_constraint ON pg_constraint.oid = objoid
+	WHERE classoid = 'pg_constraint'::regclass AND connamespace = 'public'::regnamespace
 	UNION ALL
 	SELECT concat_ws(' ', 'type', typname)
 	FROM pg_type
@@ -84,7 +93,7 @@ func TestMigrationsGoUpAndDownAndUpAgain(t *testing.T) {
 		t.Fatalf("up: %v, %v", done, err)
 	}
 	first := schemaOf(t, pool)
-	for _, name := range []string{"claim_unit_live_once", "claim_moves_forward", "uuid_v7_nth", "autovacuum_vacuum_scale_factor", "stock_token_position", "absent from lists"} {
+	for _, name := range []string{"claim_unit_live_once", "claim_moves_forward", "shop_order_moves_forward", "uuid_v7_nth", "autovacuum_vacuum_scale_factor", "stock_token_position", "absent from lists"} {
 		if !strings.Contains(strings.Join(first, "\n"), name) {
 			t.Errorf("the description of the schema lacks %s", name)
 		}
@@ -152,6 +161,8 @@ func TestTheDescriptionOfTheSchemaSeesEveryChange(t *testing.T) {
 		`ALTER TABLE stock_token SET (autovacuum_vacuum_threshold = 1)`,
 		`ALTER SEQUENCE stock_token_position CACHE 10`,
 		`COMMENT ON COLUMN stock_token.position IS 'something else'`,
+		`COMMENT ON CONSTRAINT claim_ordered_in_time ON claim IS 'something else'`,
+		`CREATE OR REPLACE VIEW queue_position AS SELECT claim_id, 0::bigint AS queue_position FROM claim`,
 		`CREATE TYPE forgotten AS ENUM ('a')`,
 		`ALTER TABLE product ALTER COLUMN selling SET DEFAULT false`,
 	} {

@@ -8,7 +8,7 @@ import (
 
 const (
 	receiveText           = "Either a quantity, or a list of serials, one a unit. The units can be claimed as soon as it is answered. A serial comes in once in the life of a product."
-	withdrawText          = "Only available units, all or none. Units in lapsed holds are available."
+	withdrawText          = "Available units, or units in quarantine, all or none. Units in lapsed holds are available; those of an allotment are its sale's."
 	releaseQuarantineText = "So many units, those first that have been there longest, or those that `unit_ids` names; all or none. They can be claimed again as soon as it is answered, " +
 		"from the common stock.\n\nA replay (the same `Idempotency-Key`) shows that nothing was released by it: `quantity` 0 and no `unit_ids`, with `Idempotency-Replayed: true`."
 	runAuditText = "Checks the invariants, product by product, and answers with what it found. An audit that finds something is a success of the audit: look at `ok`."

@@ -67,7 +67,7 @@ func newTrade(t *testing.T) *trade {
 	giveBack(h.outside, shop.RestockWriteOff, h.outside.Lines[0].UnitIDs[2])
 	h.sold = pay(order("s", "S", 1))
 	h.mustClaim("s", "S", 1)
-	back := h.mustClaim("t", "S", 3)
+	back := h.mustClaim("t", "S", 2)
 	if _, err := h.Release(background, "t", back.ID); err != nil {
 		t.Fatal(err)
 	}
@@ -153,6 +153,10 @@ func TestTheAuditNamesWhatIsBrokenInOrders(t *testing.T) {
 		},
 		"a buyer who has less of a sale than is counted": {
 			func(h *trade) { h.exec(`UPDATE sale_buyer SET unit_count = 3 WHERE buyer = 's'`) },
+			ofS(purchaseLimit),
+		},
+		"a buyer who is counted for what was released": {
+			func(h *trade) { h.exec(`UPDATE sale_buyer SET unit_count = 3 WHERE buyer = 't'`) },
 			ofS(purchaseLimit),
 		},
 		"a buyer who is not counted": {
