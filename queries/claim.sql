@@ -96,7 +96,7 @@ DELETE FROM claim
 USING ended
 WHERE claim.claim_id = ended.claim_id;
 
--- ClaimEnd ends holds, of which the caller has the locks, and those of their buyers' sale_buyer rows, and gives their units back to the pool
+-- ClaimEnd ends holds, of which the caller has the locks, and of several also those of their buyers' sale_buyer rows, and gives their units back to the pool
 -- that they came from, at new, higher positions; to the common pool when its sale is over. It is decided by the clock at this instant, not at the
 -- transaction's start, which may lie before a long wait for the lock: a hold that has lapsed becomes expired, another becomes released if
 -- that is asked for, and else stays.

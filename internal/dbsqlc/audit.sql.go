@@ -7,7 +7,6 @@ package dbsqlc
 
 import (
 	"context"
-	"time"
 
 	"github.com/lastunit/lastunit/internal/pgdb"
 )
@@ -61,14 +60,15 @@ func (q *Queries) AuditConservation(ctx context.Context, db DBTX, productID int6
 const auditHoldExpiry = `-- name: AuditHoldExpiry :many
 SELECT DISTINCT
     claim.claim_id,
-    claim.expires_at,
-    claim.ended_at
+    claim.status
 FROM unit
 JOIN claim_unit ON claim_unit.unit_id = unit.unit_id
 JOIN claim ON claim.claim_id = claim_unit.claim_id
 WHERE unit.product_id = $1
-    AND claim.status = 'expired'
-    AND (claim.ended_at < claim.expires_at) IS NOT FALSE
+    AND (
+        (claim.status = 'expired' AND (claim.ended_at < claim.expires_at) IS NOT FALSE)
+        OR (claim.status = 'ordered' AND claim.ended_at >= claim.expires_at)
+    )
 ORDER BY claim.claim_id
 LIMIT $2
 `
@@ -79,12 +79,11 @@ type AuditHoldExpiryParams struct {
 }
 
 type AuditHoldExpiryRow struct {
-	ClaimID   pgdb.ID
-	ExpiresAt *time.Time
-	EndedAt   *time.Time
+	ClaimID pgdb.ID
+	Status  string
 }
 
-// AuditHoldExpiry finds transactions of a product's units that expired before their time.
+// AuditHoldExpiry finds transactions of a product's units that expired before their time, or were ordered after it.
 func (q *Queries) AuditHoldExpiry(ctx context.Context, db DBTX, arg AuditHoldExpiryParams) ([]AuditHoldExpiryRow, error) {
 	rows, err := db.Query(ctx, auditHoldExpiry, arg.ProductID, arg.RowLimit)
 	if err != nil {
@@ -94,7 +93,7 @@ func (q *Queries) AuditHoldExpiry(ctx context.Context, db DBTX, arg AuditHoldExp
 	var items []AuditHoldExpiryRow
 	for rows.Next() {
 		var i AuditHoldExpiryRow
-		if err := rows.Scan(&i.ClaimID, &i.ExpiresAt, &i.EndedAt); err != nil {
+		if err := rows.Scan(&i.ClaimID, &i.Status); err != nil {
 			return nil, err
 		}
 		items = append(items, i)
@@ -177,6 +176,8 @@ book AS (
         shop_order.order_id,
         shop_order.status,
         shop_order.provider,
+        shop_order.currency,
+        (shop_order.total_minor IS NOT NULL OR shop_order.provider <> 'external') AS has_total,
         coalesce(shop_order.total_minor, 0) AS total_minor,
         shop_order.refunded_minor,
         coalesce((
@@ -218,13 +219,33 @@ SELECT
     book.refunded_minor,
     book.refund_minor::bigint AS refund_minor
 FROM book
-WHERE (book.total_minor <> 0 AND book.line_minor <> book.total_minor)
+WHERE (book.has_total AND book.line_minor <> book.total_minor)
     OR book.refunded_minor <> book.refund_minor
     OR (book.provider <> 'external' AND book.payment_refunded_minor <> book.refunded_minor)
     OR (book.provider <> 'external' AND book.status IN ('paid', 'refunded') AND book.paid_minor <> book.total_minor)
     OR (book.status = 'cancelled' AND book.paid_minor <> book.refunded_minor)
     OR (book.status = 'awaiting_payment' AND book.paid_minor <> 0)
-    OR (book.total_minor <> 0 AND book.status IN ('paid', 'refunded') AND book.returned_minor <> book.refunded_minor)
+    OR (book.has_total AND book.status IN ('paid', 'refunded') AND book.returned_minor <> book.refunded_minor)
+    OR EXISTS (
+        SELECT 1
+        FROM payment
+        WHERE payment.order_id = book.order_id
+            AND payment.currency IS DISTINCT FROM book.currency
+    )
+    OR EXISTS (
+        SELECT 1
+        FROM claim
+        WHERE claim.order_id = book.order_id
+            AND book.has_total
+            AND claim.currency IS DISTINCT FROM book.currency
+    )
+    OR EXISTS (
+        SELECT 1
+        FROM refund
+        WHERE refund.order_id = book.order_id
+            AND (refund.payment_id IS NULL) <> (book.provider = 'external')
+            AND refund.amount_minor > 0
+    )
 ORDER BY book.order_id
 LIMIT $1
 `
@@ -354,8 +375,12 @@ FROM claim
 LEFT JOIN shop_order ON shop_order.order_id = claim.order_id
 CROSS JOIN LATERAL (
     SELECT
+        count(*) AS had_count,
         count(*) FILTER (WHERE claim_unit.released_at IS NULL) AS unit_count,
-        count(*) FILTER (WHERE claim_unit.released_at IS NOT NULL AND claim_unit.outcome IS NULL) AS strange_count
+        count(*) FILTER (
+            WHERE claim_unit.released_at IS NOT NULL
+                AND (claim_unit.outcome IS NULL OR (claim_unit.outcome = 'cancelled') <> (shop_order.status = 'cancelled'))
+        ) AS strange_count
     FROM claim_unit
     WHERE claim_unit.claim_id = claim.claim_id
 ) AS live
@@ -368,6 +393,19 @@ WHERE claim.product_id = $1
         OR (shop_order.status IN ('cancelled', 'refunded') AND live.unit_count > 0)
         OR (shop_order.status = 'awaiting_payment' AND live.unit_count <> claim.quantity)
         OR live.strange_count > 0
+        OR live.had_count <> claim.quantity
+        OR (shop_order.status = 'paid' AND live.unit_count = 0 AND NOT EXISTS (
+            SELECT 1
+            FROM claim AS line
+            JOIN claim_unit ON claim_unit.claim_id = line.claim_id AND claim_unit.released_at IS NULL
+            WHERE line.order_id = shop_order.order_id
+        ))
+        OR (claim.unpaid AND claim.pay_by IS NULL AND NOT EXISTS (
+            SELECT 1
+            FROM payment
+            WHERE payment.order_id = shop_order.order_id
+                AND payment.status = 'pending'
+        ))
     )
 ORDER BY claim.claim_id
 LIMIT $2
@@ -387,7 +425,7 @@ type AuditOrderStateRow struct {
 }
 
 // AuditOrderState finds lines of orders of a product that do not fit the state of their order: units that an ended order still has, ones that a live
-// order has lost, and lines that are taken for unpaid though they are not, or the other way round.
+// order has lost, lines that are taken for unpaid though they are not, or the other way round, and unpaid ones that nothing would ever free.
 func (q *Queries) AuditOrderState(ctx context.Context, db DBTX, arg AuditOrderStateParams) ([]AuditOrderStateRow, error) {
 	rows, err := db.Query(ctx, auditOrderState, arg.ProductID, arg.RowLimit)
 	if err != nil {
@@ -654,6 +692,43 @@ func (q *Queries) AuditQueueOrder(ctx context.Context, db DBTX, arg AuditQueueOr
 			return nil, err
 		}
 		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const auditStrayQuarantine = `-- name: AuditStrayQuarantine :many
+SELECT quarantine_unit.unit_id
+FROM quarantine_unit
+LEFT JOIN unit ON unit.unit_id = quarantine_unit.unit_id
+WHERE quarantine_unit.product_id = $1
+    AND quarantine_unit.left_at IS NULL
+    AND unit.product_id IS DISTINCT FROM quarantine_unit.product_id
+ORDER BY quarantine_unit.unit_id
+LIMIT $2
+`
+
+type AuditStrayQuarantineParams struct {
+	ProductID int64
+	RowLimit  int32
+}
+
+// AuditStrayQuarantine finds units in quarantine under a product that are no units of it.
+func (q *Queries) AuditStrayQuarantine(ctx context.Context, db DBTX, arg AuditStrayQuarantineParams) ([]pgdb.ID, error) {
+	rows, err := db.Query(ctx, auditStrayQuarantine, arg.ProductID, arg.RowLimit)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []pgdb.ID
+	for rows.Next() {
+		var unit_id pgdb.ID
+		if err := rows.Scan(&unit_id); err != nil {
+			return nil, err
+		}
+		items = append(items, unit_id)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, err

@@ -163,6 +163,15 @@ func checkOnePlace(ctx context.Context, s *Shop, p dbsqlc.AuditProductsRow, limi
 			})
 		}
 	}
+	if err != nil {
+		return nil, err
+	}
+	quarantined, err := s.q.AuditStrayQuarantine(ctx, s.pool, dbsqlc.AuditStrayQuarantineParams{ProductID: p.ProductID, RowLimit: limit})
+	for _, id := range quarantined {
+		if len(found) < int(limit) {
+			found = append(found, Violation{SKU: p.SKU, UnitID: &id, Detail: "is in quarantine under this product, but is no unit of it"})
+		}
+	}
 	return found, err
 }
 
@@ -232,7 +241,7 @@ func checkHoldExpiry(ctx context.Context, s *Shop, p dbsqlc.AuditProductsRow, li
 	rows, err := s.q.AuditHoldExpiry(ctx, s.pool, dbsqlc.AuditHoldExpiryParams{ProductID: p.ProductID, RowLimit: limit})
 	var found []Violation
 	for _, row := range rows {
-		found = append(found, Violation{SKU: p.SKU, TransactionID: &row.ClaimID, Detail: "expired before its time"})
+		found = append(found, Violation{SKU: p.SKU, TransactionID: &row.ClaimID, Detail: fmt.Sprintf("is %s, but not in its time", row.Status)})
 	}
 	return found, err
 }
