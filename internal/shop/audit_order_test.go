@@ -168,6 +168,36 @@ func TestTheAuditNamesWhatIsBrokenInOrders(t *testing.T) {
 			ofS(purchaseLimit),
 		},
 
+		"a paid line that has lost its units without a trace": {
+			func(h *trade) {
+				unit := h.sold.Lines[0].UnitIDs[0]
+				h.exec(`DELETE FROM claim_unit WHERE unit_id = $1`, unit)
+				h.exec(`INSERT INTO stock_token SELECT product_id, 0, nextval('stock_token_position'), unit_id FROM unit WHERE unit_id = $1`, unit)
+				h.exec(`UPDATE sale_buyer SET unit_count = unit_count - 1 WHERE buyer = 's'`)
+			},
+			state("S", func(h *trade) shop.Order { return h.sold }),
+		},
+		"an unpaid line that nothing would ever free": {
+			func(h *trade) { h.exec(`UPDATE claim SET pay_by = NULL WHERE order_id = $1`, h.unpaid.ID) },
+			state("A", unpaid),
+		},
+		"a hold that was ordered after its time": {
+			func(h *trade) {
+				h.exec(`ALTER TABLE claim DROP CONSTRAINT claim_ordered_in_time`)
+				h.exec(`UPDATE claim SET expires_at = ended_at WHERE order_id = $1`, h.unpaid.ID)
+			},
+			func(h *trade) []offender { return []offender{{"hold_expiry", "A", shop.ID{}, line(h.unpaid)}} },
+		},
+		"a unit in quarantine under another product": {
+			func(h *trade) {
+				h.exec(`UPDATE quarantine_unit SET product_id = (SELECT product_id FROM product WHERE sku = 'A') WHERE unit_id = $1`, h.suspect)
+			},
+			func(h *trade) []offender { return []offender{{onePlace, "A", h.suspect, shop.ID{}}} },
+		},
+		"a payment in another currency": {
+			func(h *trade) { h.exec(`UPDATE payment SET currency = 'USD' WHERE order_id = $1`, h.paid.ID) },
+			ofA(money),
+		},
 		"a line of no order": {
 			func(h *trade) { h.exec(`DELETE FROM shop_order WHERE order_id = $1`, h.unpaid.ID) },
 			state("A", unpaid),
