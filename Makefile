@@ -4,10 +4,10 @@ GO_LINT = go tool -modfile=$(CURDIR)/tools/golangci-lint/go.mod golangci-lint
 need = @tools/prerequisites.sh
 node_modules = tools/node_modules/.package-lock.json
 
-.PHONY: help demo test rehearse pgbench bench-queue build lint lint-code lint-document sizes generate postman check
+.PHONY: help demo test rehearse pgbench bench-queue bench-orders build lint lint-code lint-document sizes generate postman check
 
 help: ## list these commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 demo: ## run a shop with a small catalogue, on a PostgreSQL of its own; it prints how to buy
 	$(need) go postgresql
@@ -32,6 +32,11 @@ bench-queue: ## run the queue from outside and check what clients saw; ARGS="ord
 	$(need) go postgresql
 	@go build -o bin/bench-queue ./bench/queue
 	@exec bin/bench-queue $(ARGS)
+
+bench-orders: ## run carts, orders and payments from outside and check the books; ARGS="faults", "limit", "carts" or "export" with their flags
+	$(need) go postgresql
+	@go build -o bin/bench-orders ./bench/orders
+	@exec bin/bench-orders $(ARGS)
 
 build: ## build bin/lastunit
 	$(need) go

@@ -1,41 +1,28 @@
 package main
 
 import (
-	"fmt"
-	"io"
 	"strings"
+
+	"github.com/lastunit/lastunit/bench/driven"
 )
 
 // findings are the invariants that were broken.
-type findings []string
-
-func (f *findings) add(format string, args ...any) { *f = append(*f, fmt.Sprintf(format, args...)) }
-
-// print says the first of them, and how many there are.
-func (f *findings) print(w io.Writer) {
-	const most = 20
-	for _, line := range (*f)[:min(len(*f), most)] {
-		fmt.Fprintln(w, "BROKEN:", line)
-	}
-	if len(*f) > most {
-		fmt.Fprintf(w, "BROKEN: and %d more\n", len(*f)-most)
-	}
-}
+type findings = driven.Findings
 
 // checkLives holds what each client saw of its own request against the states that a transaction may go through.
 func checkLives(requests []*request) (f findings) {
 	for _, r := range requests {
 		if r.failure != "" {
-			f.add("%s: %s", r.key, r.failure)
+			f.Add("%s: %s", r.key, r.failure)
 		}
 		if r.refusal != "" {
 			if len(r.seen) > 0 {
-				f.add("%s was refused directly, and is transaction %s", r.key, r.id())
+				f.Add("%s was refused directly, and is transaction %s", r.key, r.id())
 			}
 			continue
 		}
 		if _, known := r.outcome(); !known {
-			f.add("%s (transaction %q) was never settled", r.key, r.id())
+			f.Add("%s (transaction %q) was never settled", r.key, r.id())
 		}
 		for i, s := range r.seen {
 			checkSighting(&f, r, s)
@@ -60,23 +47,23 @@ func checkSighting(f *findings, r *request, s sighting) {
 		ok = s.position < 0 && r.cancels
 	}
 	if !ok {
-		f.add("%s was told what can't be: %+v", r.key, s)
+		f.Add("%s was told what can't be: %+v", r.key, s)
 	}
 }
 
 func checkStep(f *findings, r *request, was, is sighting) {
 	switch {
 	case was.id != is.id:
-		f.add("%s is two transactions: %s and %s", r.key, was.id, is.id)
+		f.Add("%s is two transactions: %s and %s", r.key, was.id, is.id)
 	case was.queued() && is.queued():
 		if is.position > was.position {
-			f.add("%s rose from position %d to %d (asked at %v, told at %v)", r.key, was.position, is.position, is.asked, is.told)
+			f.Add("%s rose from position %d to %d (asked at %v, told at %v)", r.key, was.position, is.position, is.asked, is.told)
 		}
 	case was.queued() || r.cancels && was.status == "held" && is.status == "released" && was.units == is.units:
 	case was.status != is.status:
-		f.add("%s went from %s to %s", r.key, was.status, is.status)
+		f.Add("%s went from %s to %s", r.key, was.status, is.status)
 	case was.units != is.units || was.reason != is.reason:
-		f.add("%s: what was told of its outcome has changed from %q%s to %q%s", r.key, was.units, was.reason, is.units, is.reason)
+		f.Add("%s: what was told of its outcome has changed from %q%s to %q%s", r.key, was.units, was.reason, is.units, is.reason)
 	}
 }
 
@@ -90,7 +77,7 @@ func checkUnits(requests []*request) (f findings) {
 		}
 		for unit := range strings.FieldsSeq(s.units) {
 			if other, taken := holder[unit]; taken {
-				f.add("unit %s is held by %s and by %s", unit, other, r.key)
+				f.Add("unit %s is held by %s and by %s", unit, other, r.key)
 			}
 			holder[unit] = r.key
 		}
@@ -105,7 +92,7 @@ func checkDatabase(requests []*request, rows []row) (f findings) {
 	for _, d := range rows {
 		k := owned{d.buyer, d.key}
 		if other, twice := byKey[k]; twice {
-			f.add("%s is two transactions in the database: %s and %s", d.key, other.id, d.id)
+			f.Add("%s is two transactions in the database: %s and %s", d.key, other.id, d.id)
 		}
 		byKey[k] = d
 	}
@@ -116,11 +103,11 @@ func checkDatabase(requests []*request, rows []row) (f findings) {
 		switch {
 		case r.refusal != "" || len(r.seen) == 0:
 			if found {
-				f.add("%s has transaction %s in the database, %s, of which its client was not told", r.key, d.id, d.status)
+				f.Add("%s has transaction %s in the database, %s, of which its client was not told", r.key, d.id, d.status)
 			}
 			continue
 		case !found:
-			f.add("%s (transaction %s) is not in the database", r.key, r.id())
+			f.Add("%s (transaction %s) is not in the database", r.key, r.id())
 			continue
 		}
 		s := r.seen[len(r.seen)-1]
@@ -129,11 +116,11 @@ func checkDatabase(requests []*request, rows []row) (f findings) {
 			units = s.units // those of a released one are no longer its own
 		}
 		if d.id != s.id || d.sku != r.sku || d.status != s.status || d.reason != s.reason || units != s.units {
-			f.add("%s: its client was told %+v last, the database has %+v", r.key, s, d)
+			f.Add("%s: its client was told %+v last, the database has %+v", r.key, s, d)
 		}
 	}
 	for k, d := range byKey {
-		f.add("the database has transaction %s for %s of %s, who never asked", d.id, k.key, k.buyer)
+		f.Add("the database has transaction %s for %s of %s, who never asked", d.id, k.key, k.buyer)
 	}
 	return f
 }
@@ -152,7 +139,7 @@ func checkStock(requests []*request, stock map[string]int) (held int, f findings
 	for sku, units := range stock {
 		want := min(units, wants[sku])
 		if holds[sku] > want || holds[sku] < want && !cancels[sku] {
-			f.add("%d of %s are held, of a stock of %d and %d requests", holds[sku], sku, units, wants[sku])
+			f.Add("%d of %s are held, of a stock of %d and %d requests", holds[sku], sku, units, wants[sku])
 		}
 	}
 	return held, f

@@ -90,23 +90,23 @@ func (k *ahead) note(a *request, place map[string]int64) {
 
 func (k *ahead) compare(f *findings, b *request, place map[string]int64) {
 	if p, ok := place[b.id()]; ok && p >= 0 && k.place >= p {
-		f.add("%s has place %d behind %s with place %d, which was sent at %v, after the 202 at %v",
+		f.Add("%s has place %d behind %s with place %d, which was sent at %v, after the 202 at %v",
 			k.placed.key, k.place, b.key, p, b.sent, k.placed.accepted)
 	}
 	at, held, known := b.decided()
 	if known && !b.cancels && k.queued != nil && k.queuedAt > at { // one that is cancelled need not wait for its turn
-		f.add("%s was still queued for who asked at %v; %s, sent at %v after its 202 at %v, was settled at %v",
+		f.Add("%s was still queued for who asked at %v; %s, sent at %v after its 202 at %v, was settled at %v",
 			k.queued.key, k.queuedAt, b.key, b.sent, k.queued.accepted, at)
 	}
 	if !held || k.comingBack {
 		return
 	}
 	if k.refused != nil {
-		f.add("%s was refused; %s, sent at %v after its 202 at %v, holds a unit", k.refused.key, b.key, b.sent, k.refused.accepted)
+		f.Add("%s was refused; %s, sent at %v after its 202 at %v, holds a unit", k.refused.key, b.key, b.sent, k.refused.accepted)
 	}
 	if k.refusalOf != nil {
 		was, _, _ := k.refusalOf.decided()
-		f.add("%s was told at %v that there is nothing; %s, sent at %v, holds a unit", k.refusalOf.key, was, b.key, b.sent)
+		f.Add("%s was told at %v that there is nothing; %s, sent at %v, holds a unit", k.refusalOf.key, was, b.key, b.sent)
 	}
 }
 
@@ -126,6 +126,6 @@ func checkPlaces(f *findings, accepted []*request, comingBack bool, place map[st
 		}
 	}
 	if first != nil && last != nil && place[first.id()] < place[last.id()] {
-		f.add("%s with place %d was refused, %s with place %d holds a unit", first.key, place[first.id()], last.key, place[last.id()])
+		f.Add("%s with place %d was refused, %s with place %d holds a unit", first.key, place[first.id()], last.key, place[last.id()])
 	}
 }

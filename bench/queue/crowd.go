@@ -8,6 +8,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/lastunit/lastunit/bench/driven"
 )
 
 // crowd is many clients who send requests, each with a key, and follow them to their outcome, over all servers at random and undeterred by
@@ -44,8 +46,8 @@ func (o orders) stock() map[string]int {
 	return units
 }
 
-func newCrowd(s *service, o orders) *crowd {
-	w := &crowd{ctx: s.ctx, addresses: s.addresses(), key: s.key, began: time.Now(), burst: o.burst}
+func newCrowd(ctx context.Context, s *driven.Service, o orders) *crowd {
+	w := &crowd{ctx: ctx, addresses: s.Addresses(), key: s.Key, began: time.Now(), burst: o.burst}
 	for i := range o.requests {
 		w.requests = append(w.requests, &request{
 			buyer:   fmt.Sprintf("buyer-%d", i),
@@ -68,14 +70,14 @@ type client struct {
 func (w *crowd) client(n int) *client {
 	c := &client{crowd: w, n: n}
 	for _, address := range w.addresses {
-		c.conns = append(c.conns, &conn{address: address, key: w.key})
+		c.conns = append(c.conns, &conn{driven.Conn{Address: address, Key: w.key}})
 	}
 	return c
 }
 
 func (c *client) close() {
 	for _, conn := range c.conns {
-		conn.close()
+		conn.Close()
 	}
 }
 
@@ -138,22 +140,22 @@ func (c *client) submit(r *request) {
 	}
 	for c.ctx.Err() == nil {
 		asked := c.now()
-		a, err := c.anywhere().do(c.ctx, ask{
-			method: "POST", path: path, buyer: r.buyer, header: header, body: `{"sku":"` + r.sku + `"}`,
+		a, err := c.anywhere().do(c.ctx, driven.Ask{
+			Method: "POST", Path: path, Buyer: r.buyer, Header: header, Body: `{"sku":"` + r.sku + `"}`,
 		})
 		switch {
-		case err != nil || a.status == 503 || a.status == 429:
+		case err != nil || a.Status == 503 || a.Status == 429:
 			r.unanswered++
 			c.rest()
 			continue
-		case a.status == 201 || a.status == 202 || a.status == 409 && a.location != "":
+		case a.Status == 201 || a.Status == 202 || a.Status == 409 && a.Location != "":
 			if r.see(asked, c.now(), a.about()); r.accepted == 0 {
-				r.accepted, r.by202 = c.now(), a.status == 202
+				r.accepted, r.by202 = c.now(), a.Status == 202
 			}
-		case a.status == 409 && r.direct:
+		case a.Status == 409 && r.direct:
 			r.refusal, r.refused = a.body.Code, c.now()
 		default:
-			r.failure = fmt.Sprintf("was answered %d %s", a.status, a.text)
+			r.failure = fmt.Sprintf("was answered %d %s", a.Status, a.Text)
 		}
 		return
 	}
@@ -164,7 +166,7 @@ func (r *request) see(asked, told time.Duration, s sighting) {
 	r.seen = append(r.seen, s)
 }
 
-func (c *client) rest() { pause(c.ctx, 10*time.Millisecond+rand.N(40*time.Millisecond)) }
+func (c *client) rest() { driven.Pause(c.ctx, 10*time.Millisecond+rand.N(40*time.Millisecond)) }
 
 // follow waits for the outcome of a request in the way of this client: some ask again and again, some wait, some watch events.
 func (c *client) follow(r *request) {
@@ -188,13 +190,13 @@ func (c *client) follow(r *request) {
 // look asks once for a transaction; false: there was no answer, and it has rested.
 func (c *client) look(r *request, query string) bool {
 	asked := c.now()
-	a, err := c.anywhere().do(c.ctx, ask{method: "GET", path: "/api/v1/transaction/" + r.id() + query, buyer: r.buyer})
+	a, err := c.anywhere().do(c.ctx, driven.Ask{Method: "GET", Path: "/api/v1/transaction/" + r.id() + query, Buyer: r.buyer})
 	switch {
-	case err != nil || a.status == 503:
+	case err != nil || a.Status == 503:
 		c.rest()
 		return false
-	case a.status != 200:
-		r.failure = fmt.Sprintf("transaction %s: %d %s", r.id(), a.status, a.text)
+	case a.Status != 200:
+		r.failure = fmt.Sprintf("transaction %s: %d %s", r.id(), a.Status, a.Text)
 		return false
 	}
 	r.see(asked, c.now(), a.about())
@@ -204,16 +206,16 @@ func (c *client) look(r *request, query string) bool {
 // events watches a transaction until it is settled or the stream ends, and returns the last event's id.
 func (c *client) events(r *request, last string) string {
 	asked := c.now()
-	last, a, err := c.anywhere().watch(c.ctx, ask{
-		method: "GET", path: "/api/v1/transaction/" + r.id() + "/events", buyer: r.buyer, patience: 30 * time.Second,
+	last, a, err := c.anywhere().watch(c.ctx, driven.Ask{
+		Method: "GET", Path: "/api/v1/transaction/" + r.id() + "/events", Buyer: r.buyer, Patience: 30 * time.Second,
 	}, last, func(a *answer) bool {
 		r.see(asked, c.now(), a.about())
 		return a.stands() != "queued"
 	})
 	switch {
 	case err == nil:
-	case errors.Is(err, errNoStream) && a.status != 503:
-		r.failure = fmt.Sprintf("events of transaction %s: %d %s", r.id(), a.status, a.text)
+	case errors.Is(err, driven.ErrNoStream) && a.Status != 503:
+		r.failure = fmt.Sprintf("events of transaction %s: %d %s", r.id(), a.Status, a.Text)
 	default:
 		c.rest()
 	}
@@ -224,13 +226,13 @@ func (c *client) events(r *request, last string) string {
 func (c *client) cancel(r *request) {
 	for c.ctx.Err() == nil && r.id() != "" && r.failure == "" {
 		asked := c.now()
-		a, err := c.anywhere().do(c.ctx, ask{method: "DELETE", path: "/api/v1/cart/" + r.id(), buyer: r.buyer})
+		a, err := c.anywhere().do(c.ctx, driven.Ask{Method: "DELETE", Path: "/api/v1/cart/" + r.id(), Buyer: r.buyer})
 		switch {
-		case err != nil || a.status == 503:
+		case err != nil || a.Status == 503:
 			c.rest()
 			continue
-		case a.status != 204:
-			r.failure = fmt.Sprintf("cancel %s: %d %s", r.id(), a.status, a.text)
+		case a.Status != 204:
+			r.failure = fmt.Sprintf("cancel %s: %d %s", r.id(), a.Status, a.Text)
 			return
 		}
 		for !c.look(r, "") && r.failure == "" && c.ctx.Err() == nil {

@@ -7,6 +7,8 @@ import (
 	"math/rand/v2"
 	"slices"
 	"time"
+
+	"github.com/lastunit/lastunit/bench/driven"
 )
 
 // blow is a kill -9, when so many requests have been accepted.
@@ -26,29 +28,29 @@ func blows(requests, kills, postgresKills int) []blow {
 }
 
 // deal deals the blows. Each comes when something has been accepted since the last.
-func deal(s *service, w *crowd, all []blow) (kills, postgresKills int, err error) {
+func deal(s *driven.Service, w *crowd, all []blow) (kills, postgresKills int, err error) {
 	since := int64(0)
 	for _, b := range all {
-		for s.ctx.Err() == nil && w.answered.Load() <= max(b.after, since) && w.answered.Load() < int64(len(w.requests)) {
-			pause(s.ctx, time.Millisecond)
+		for w.ctx.Err() == nil && w.answered.Load() <= max(b.after, since) && w.answered.Load() < int64(len(w.requests)) {
+			driven.Pause(w.ctx, time.Millisecond)
 		}
-		pause(s.ctx, rand.N(20*time.Millisecond))
+		driven.Pause(w.ctx, rand.N(20*time.Millisecond))
 		since = w.answered.Load()
 		if b.postgres {
-			for s.ctx.Err() == nil && !s.killPostgres() {
-				pause(s.ctx, 10*time.Millisecond)
+			for w.ctx.Err() == nil && !s.KillPostgres() {
+				driven.Pause(w.ctx, 10*time.Millisecond)
 			}
 			postgresKills++
 			continue
 		}
-		i := rand.IntN(len(s.servers))
-		s.kill(i)
+		i := rand.IntN(len(s.Servers))
+		s.Kill(i)
 		kills++
-		if err := s.restart(i); err != nil {
+		if err := s.Restart(i); err != nil {
 			return kills, postgresKills, fmt.Errorf("restart after kill %d: %w", kills, err)
 		}
 	}
-	return kills, postgresKills, s.ctx.Err()
+	return kills, postgresKills, w.ctx.Err()
 }
 
 // faults lets a crowd send requests while what serves them is killed again and again.
@@ -57,13 +59,13 @@ func faults(ctx context.Context, binary string, servers, kills, postgresKills in
 	if err != nil {
 		return nil, err
 	}
-	defer s.stop()
-	if err := s.stock(o.stock()); err != nil {
+	defer s.Stop()
+	if err := stock(s, o.stock()); err != nil {
 		return nil, err
 	}
 	fmt.Fprintf(out, "faults: %d requests by %d clients over %d servers, %d products, %d units\n",
 		o.requests, o.clients, servers, o.products, o.requests/2)
-	w := newCrowd(s, o)
+	w := newCrowd(ctx, s, o)
 	dealt := make(chan error, 1)
 	var killed, postgresKilled int
 	go func() {

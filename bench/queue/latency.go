@@ -6,6 +6,8 @@ import (
 	"io"
 	"slices"
 	"time"
+
+	"github.com/lastunit/lastunit/bench/driven"
 )
 
 // A way is how the client of a series finds out.
@@ -30,16 +32,16 @@ func latency(ctx context.Context, binary string, requests int, out io.Writer) er
 	if err != nil {
 		return err
 	}
-	defer s.stop()
-	if err := s.stock(map[string]int{"latency": requests*len(ways) + 100}); err != nil {
+	defer s.Stop()
+	if err := stock(s, map[string]int{"latency": requests*len(ways) + 100}); err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "latency: %d requests one after the other, milliseconds (target: p50 20, p99 60 from 202 to known); load average %s\n", requests, loadAverage())
+	fmt.Fprintf(out, "latency: %d requests one after the other, milliseconds (target: p50 20, p99 60 from 202 to known); load average %s\n", requests, driven.LoadAverage())
 	fmt.Fprintf(out, "%-30s %25s %32s\n", "", "from 202 to known", "from settling begun to known")
 	fmt.Fprintf(out, "%-30s %7s %8s %8s %14s %8s %8s\n", "the client uses", "p50", "p99", "max", "p50", "p99", "max")
 	for n, w := range ways {
 		var known, settled []time.Duration
-		accepts, asks := &conn{address: s.servers[0].address, key: s.key}, &conn{address: s.servers[w.watches].address, key: s.key}
+		accepts, asks := dial(s, 0), dial(s, w.watches)
 		for i := range requests {
 			k, t, err := w.measure(ctx, accepts, asks, fmt.Sprintf("buyer-%d-%d", n, i))
 			if err != nil {
@@ -47,11 +49,11 @@ func latency(ctx context.Context, binary string, requests int, out io.Writer) er
 			}
 			known, settled = append(known, k), append(settled, t)
 		}
-		accepts.close()
-		asks.close()
+		accepts.Close()
+		asks.Close()
 		fmt.Fprintf(out, "%-30s %s %6s %s\n", w.name, quantiles(known), "", quantiles(settled))
 	}
-	line, err := s.audit()
+	line, err := s.Audit()
 	fmt.Fprintf(out, "audit: %s\n", line)
 	return err
 }
@@ -59,27 +61,27 @@ func latency(ctx context.Context, binary string, requests int, out io.Writer) er
 // measure sends a request and waits for its outcome.
 func (w way) measure(ctx context.Context, accepts, asks *conn, buyer string) (known, settled time.Duration, err error) {
 	began := time.Now()
-	q := ask{method: "POST", path: "/api/v1/order/addToCart", buyer: buyer, body: `{"sku":"latency"}`}
+	q := driven.Ask{Method: "POST", Path: "/api/v1/order/addToCart", Buyer: buyer, Body: `{"sku":"latency"}`}
 	if w.prefer {
-		q.header = "Prefer: wait=20\r\n"
+		q.Header = "Prefer: wait=20\r\n"
 	}
 	a, err := accepts.do(ctx, q)
 	if err != nil {
 		return 0, 0, err
 	}
 	if !w.prefer {
-		if began = time.Now(); a.status != 202 {
-			return 0, 0, fmt.Errorf("%d %s", a.status, a.text)
+		if began = time.Now(); a.Status != 202 {
+			return 0, 0, fmt.Errorf("%d %s", a.Status, a.Text)
 		}
-		get := ask{method: "GET", path: "/api/v1/transaction/" + a.body.ID, buyer: buyer, patience: 30 * time.Second}
+		get := driven.Ask{Method: "GET", Path: "/api/v1/transaction/" + a.body.ID, Buyer: buyer, Patience: 30 * time.Second}
 		if w.events {
-			get.path += "/events"
+			get.Path += "/events"
 			_, _, err = asks.watch(ctx, get, "", func(event *answer) bool {
 				known, a = time.Since(began), event
 				return a.stands() != "queued"
 			})
 		} else {
-			get.path += "?wait=20"
+			get.Path += "?wait=20"
 			a, err = asks.do(ctx, get)
 		}
 		if err != nil {
@@ -90,7 +92,7 @@ func (w way) measure(ctx context.Context, accepts, asks *conn, buyer string) (kn
 		known = time.Since(began)
 	}
 	if a.stands() != "held" {
-		return 0, 0, fmt.Errorf("%d %s", a.status, a.text)
+		return 0, 0, fmt.Errorf("%d %s", a.Status, a.Text)
 	}
 	return known, began.Add(known).Sub(a.body.ExpiresAt.Add(-hold)), nil
 }

@@ -4,25 +4,15 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
-	"fmt"
 	"os"
-	"os/signal"
-	"syscall"
 	"time"
+
+	"github.com/lastunit/lastunit/bench/driven"
 )
 
-var errBroken = errors.New("an invariant broke")
-
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := run(ctx, os.Args[1:]); err != nil {
-		fmt.Fprintln(os.Stderr, "queue:", err)
-		stop()
-		os.Exit(1)
-	}
+	driven.Program{Name: "queue", Usage: usage, Timeout: 10 * time.Minute, Scenario: scenarioOf}.Main()
 }
 
 const usage = `go run ./bench/queue SCENARIO [flags]
@@ -35,35 +25,7 @@ const usage = `go run ./bench/queue SCENARIO [flags]
 
 SCENARIO -h lists the flags`
 
-// run runs a scenario within its time.
-func run(ctx context.Context, args []string) error {
-	if len(args) == 0 {
-		return errors.New("no scenario\n\n" + usage)
-	}
-	f := flag.NewFlagSet(args[0], flag.ContinueOnError)
-	binary := f.String("lastunit", "", "the program, if it is not to be built")
-	timeout := f.Duration("timeout", 10*time.Minute, "when to give up")
-	scenario, err := scenarioOf(args[0], f)
-	if err != nil {
-		return err
-	}
-	if err := f.Parse(args[1:]); err != nil {
-		return err
-	}
-	if f.NArg() > 0 {
-		return fmt.Errorf("%q is not a flag", f.Arg(0))
-	}
-	ctx, cancel := context.WithTimeout(ctx, *timeout)
-	defer cancel()
-	path, clean, err := build(ctx, *binary)
-	if err != nil {
-		return err
-	}
-	defer clean()
-	return scenario(ctx, path)
-}
-
-func scenarioOf(name string, f *flag.FlagSet) (func(ctx context.Context, binary string) error, error) {
+func scenarioOf(name string, f *flag.FlagSet) driven.Scenario {
 	var o orders
 	crowdFlags := func(requests, clients, products, direct int) *int {
 		f.IntVar(&o.requests, "requests", requests, "requests; there are half as many units")
@@ -79,34 +41,34 @@ func scenarioOf(name string, f *flag.FlagSet) (func(ctx context.Context, binary 
 		servers := crowdFlags(5000, 128, 1, 5)
 		return func(ctx context.Context, binary string) error {
 			return broken(order(ctx, binary, *servers, o, os.Stdout))
-		}, nil
+		}
 	case "faults":
 		servers := crowdFlags(100000, 128, 4, 0)
 		kills := f.Int("kills", 30, "times that a lastunit is killed")
 		postgresKills := f.Int("postgres-kills", 10, "times that PostgreSQL is killed")
 		return func(ctx context.Context, binary string) error {
 			return broken(faults(ctx, binary, *servers, *kills, *postgresKills, o, os.Stdout))
-		}, nil
+		}
 	case "retries":
 		keys := f.Int("keys", 2000, "keys; there are half as many units")
 		times := f.Int("times", 8, "times that each is sent at once")
 		return func(ctx context.Context, binary string) error {
 			return broken(retries(ctx, binary, *keys, *times, os.Stdout))
-		}, nil
+		}
 	case "latency":
 		requests := f.Int("requests", 2000, "requests of each series")
-		return func(ctx context.Context, binary string) error { return latency(ctx, binary, *requests, os.Stdout) }, nil
+		return func(ctx context.Context, binary string) error { return latency(ctx, binary, *requests, os.Stdout) }
 	case "events":
 		clients := f.Int("clients", 10000, "clients who wait")
 		wait := f.Duration("wait", 10*time.Second, "how long they wait")
-		return func(ctx context.Context, binary string) error { return events(ctx, binary, *clients, *wait, os.Stdout) }, nil
+		return func(ctx context.Context, binary string) error { return events(ctx, binary, *clients, *wait, os.Stdout) }
 	}
-	return nil, fmt.Errorf("there is no scenario %q\n\n%s", name, usage)
+	return nil
 }
 
 func broken(v *verdict, err error) error {
 	if err == nil && len(v.findings) > 0 {
-		err = errBroken
+		err = driven.ErrBroken
 	}
 	return err
 }

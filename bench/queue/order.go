@@ -6,6 +6,8 @@ import (
 	"io"
 	"slices"
 	"time"
+
+	"github.com/lastunit/lastunit/bench/driven"
 )
 
 // verdict is what a run of a crowd came to.
@@ -19,9 +21,9 @@ type verdict struct {
 }
 
 // judge holds what the crowd saw, the database and the audit against each other.
-func judge(s *service, w *crowd, stock map[string]int) (*verdict, error) {
+func judge(s *driven.Service, w *crowd, stock map[string]int) (*verdict, error) {
 	v := &verdict{}
-	rows, err := s.rows()
+	rows, err := rowsOf(w.ctx, s)
 	if err != nil {
 		return nil, err
 	}
@@ -48,8 +50,8 @@ func judge(s *service, w *crowd, stock map[string]int) (*verdict, error) {
 			v.cancelled++
 		}
 	}
-	if v.audit, err = s.audit(); err != nil {
-		v.add("%v", err)
+	if v.audit, err = s.Audit(); err != nil {
+		v.Add("%v", err)
 	}
 	return v, nil
 }
@@ -60,7 +62,9 @@ func (v *verdict) print(w io.Writer) {
 	fmt.Fprintf(w, "checked   %d sightings, %d ordered pairs\n", v.sightings, v.pairs)
 	fmt.Fprintf(w, "audit     %s\n", v.audit)
 	fmt.Fprintf(w, "took      %.1f s\n", v.took.Seconds())
-	v.findings.print(w)
+	for _, line := range v.First(20) {
+		fmt.Fprintln(w, "BROKEN:", line)
+	}
 	fmt.Fprintf(w, "%d invariants broken\n", len(v.findings))
 }
 
@@ -70,13 +74,13 @@ func order(ctx context.Context, binary string, servers int, o orders, out io.Wri
 	if err != nil {
 		return nil, err
 	}
-	defer s.stop()
-	if err := s.stock(o.stock()); err != nil {
+	defer s.Stop()
+	if err := stock(s, o.stock()); err != nil {
 		return nil, err
 	}
 	fmt.Fprintf(out, "order: %d requests by %d clients over %d servers, %d products, %d units\n",
 		o.requests, o.clients, servers, o.products, o.requests/2)
-	w := newCrowd(s, o)
+	w := newCrowd(ctx, s, o)
 	w.run(o.clients)
 	took := time.Since(w.began)
 	w.askAgain(o.clients, o.requests/10)

@@ -3,28 +3,21 @@ package main
 import (
 	"context"
 	"os"
-	"sync"
 	"testing"
 	"time"
-)
 
-// program is the built lastunit.
-var program = sync.OnceValues(func() (string, error) {
-	path, _, err := build(context.Background(), "")
-	return path, err
-})
+	"github.com/lastunit/lastunit/bench/driven"
+)
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if path, err := program(); err == nil {
-		removeBuilt(path)
-	}
+	driven.RemoveBuilt()
 	os.Exit(code)
 }
 
 func inTime(t *testing.T) (context.Context, string) {
 	t.Helper()
-	path, err := program()
+	path, err := driven.Built()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,7 +32,7 @@ func unbroken(t *testing.T, v *verdict, err error) *verdict {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, line := range v.findings[:min(len(v.findings), 20)] {
+	for _, line := range v.First(20) {
 		t.Error(line)
 	}
 	return v

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/lastunit/lastunit/bench/driven"
 )
 
 // retries sends each of many keys several times at once, queued and direct, to two servers: a key is one transaction with one unit.
@@ -17,13 +19,13 @@ func retries(ctx context.Context, binary string, keys, times int, out io.Writer)
 	if err != nil {
 		return nil, err
 	}
-	defer s.stop()
+	defer s.Stop()
 	o := orders{requests: keys, products: 1, burst: 1}
-	if err := s.stock(o.stock()); err != nil {
+	if err := stock(s, o.stock()); err != nil {
 		return nil, err
 	}
 	fmt.Fprintf(out, "retries: %d keys, each sent %d times at once over 2 servers, every other time direct, %d units\n", keys, times, keys/2)
-	w := newCrowd(s, o)
+	w := newCrowd(ctx, s, o)
 	var all sync.WaitGroup
 	for range 16 {
 		all.Go(func() {
@@ -54,7 +56,7 @@ func (w *crowd) sendAtOnce(r *request, times int) {
 			defer c.close()
 			c.conns = c.conns[n%len(c.conns):][:1]
 			for ready.Add(1); ready.Load() < int64(times) && c.ctx.Err() == nil; {
-				pause(c.ctx, 100*time.Microsecond)
+				driven.Pause(c.ctx, 100*time.Microsecond)
 			}
 			c.submit(&copies[n])
 		})

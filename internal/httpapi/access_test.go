@@ -60,7 +60,7 @@ var samples = map[string]sample{
 	"pauseSelling":      {scope: "sale", status: 200},
 	"pay":               {scope: "claim", body: `{"card": "succeed"}`, status: 200, on: "unpaid order"},
 	"planSale":          {scope: "sale", body: saleText("cup"), status: 201},
-	"putProduct":        {scope: "catalog", body: `{}`, status: 200},
+	"putProduct":        {scope: "catalog", body: `{"price": {"amount": 1250, "currency": "EUR"}}`, status: 200},
 	"ready":             {status: 503}, // the tests' PostgreSQL runs without fsync, and says so
 	"receive":           {scope: "stock", body: `{"quantity": 1, "reference": "r"}`, status: 201},
 	"refund":            {scope: "order", body: `{"restock": "available"}`, status: 200, on: "paid order"},
@@ -211,8 +211,11 @@ func (w *world) tries(t *testing.T, method, template, id string, c who) {
 	if text, is := body.(string); is {
 		body = strings.ReplaceAll(text, "{tx}", tx.ID)
 	}
-	before := w.fingerprint(t)
-	got, want := w.send(t, c.set(request{method: method, path: path, body: body})), c.want(s)
+	want, before := c.want(s), ""
+	if want >= 400 {
+		before = w.fingerprint(t)
+	}
+	got := w.send(t, c.set(request{method: method, path: path, body: body}))
 	if got.status != want {
 		t.Errorf("%s by %s: got %d %s, want %d", id, c.name, got.status, got.body, want)
 	}
@@ -230,6 +233,7 @@ func (w *world) tries(t *testing.T, method, template, id string, c who) {
 	if want == 401 && got.header.Get("WWW-Authenticate") == "" {
 		t.Errorf("%s by %s: a 401 without WWW-Authenticate", id, c.name)
 	}
+	_, _ = w.Release(t.Context(), "ann", ids(t, tx.ID)[0]) // or the cart would grow
 }
 
 // thing makes what an operation is called for and returns its id.

@@ -58,6 +58,24 @@ var badClaims = []badClaim{
 	invalidAt("body.quantity", "quantity of 20 digits", body(`{"sku": "cup", "quantity": 18446744073709551617}`)),
 	invalidAt("body.quantity", "quantity above the maximum", body(`{"sku": "cup", "quantity": 11}`)),
 
+	{"unknown sale", body(`{"sku": "cup", "sale_id": "019b1234-5678-7abc-8def-0123456789ab"}`), 404, "not-found", ""},
+	invalidAt("body.sale_id", "sale_id that is no UUID", body(`{"sku": "cup", "sale_id": "`+canary+`"}`)),
+	invalidAt("body.sale_id", "sale_id of another form", body(`{"sku": "cup", "sale_id": "urn:uuid:019b1234-5678-7abc-8def-0123456789ab"}`)),
+	invalidAt("body.sale_id", "empty sale_id", body(`{"sku": "cup", "sale_id": ""}`)),
+	invalidAt("body.sale_id", "sale_id is a number", body(`{"sku": "cup", "sale_id": 7}`)),
+	invalidAt("body.reference", "empty reference", body(`{"sku": "cup", "reference": ""}`)),
+	invalidAt("body.reference", "reference of 201 characters", body(`{"sku": "cup", "reference": "`+canary+strings.Repeat("ü", 191)+`"}`)),
+	invalidAt("body.reference", "reference is a number", body(`{"sku": "cup", "reference": 7}`)),
+	invalidAt("body", "reference with U+0000", body(`{"sku": "cup", "reference": "`+canary+`\u0000"}`)),
+	invalidAt("body.metadata", "metadata is a list", body(`{"sku": "cup", "metadata": ["`+canary+`"]}`)),
+	invalidAt("body.metadata", "metadata is text", body(`{"sku": "cup", "metadata": "`+canary+`"}`)),
+	invalidAt("body.metadata", "metadata of more than 4 KiB", body(`{"sku": "cup", "metadata": {"`+canary+`": "`+strings.Repeat("x", 4097-len(canary)-7)+`"}}`)),
+	invalidAt("body", "metadata with U+0000", body(`{"sku": "cup", "metadata": {"a": [{"b": "`+canary+`\u0000"}]}}`)),
+	invalidAt("body", "metadata with a name with U+0000", body(`{"sku": "cup", "metadata": {"a\u0000": 1}}`)),
+	invalidAt("body", "metadata with a name twice", body(`{"sku": "cup", "metadata": {"a": 1, "a": 2}}`)),
+	invalidAt("body", "metadata with a number that nothing holds", body(`{"sku": "cup", "metadata": {"a": 1e999}}`)),
+	invalidAt("body", "metadata that nests deeply", body(`{"sku": "cup", "metadata": `+strings.Repeat(`{"a":`, 101)+"1"+strings.Repeat("}", 102))),
+
 	invalidAt("body.colour", "unknown field", body(`{"sku": "cup", "colour": "`+canary+`"}`)),
 	invalidAt("body.SKU", "field in capitals", body(`{"sku": "cup", "SKU": "`+canary+` "}`)),
 	invalidAt("body", "a field twice", body(`{"sku": "cup", "quantity": 1, "quantity": 2}`)),
@@ -156,7 +174,7 @@ func (w *world) refuses(t *testing.T, r request, bad badClaim) {
 func TestGoodClaimsThatLookOdd(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.stocked(t, "cup", 20)
+	w.stocked(t, "cup", 40)
 	for name, change := range map[string]func(request) request{
 		"no Content-Type":                   header("Content-Type", absent),
 		"Content-Type with a charset":       header("Content-Type", "application/json; charset=utf-8"),
@@ -165,6 +183,9 @@ func TestGoodClaimsThatLookOdd(t *testing.T) {
 		"quantity null":                     body(`{"sku": "cup", "quantity": null}`),
 		"bearer in small letters":           header("Authorization", "bearer "+token("ann")),
 		"Idempotency-Key of 255 characters": header("Idempotency-Key", strings.Repeat("ü", 255)),
+		"sale_id, reference, metadata null": body(`{"sku": "cup", "sale_id": null, "reference": null, "metadata": null}`),
+		"metadata of 4 KiB":                 body(`{"sku": "cup", "metadata": {"a": "` + strings.Repeat("<", 4096-8) + `"}}`),
+		"reference of 200 characters":       body(`{"sku": "cup", "reference": "` + strings.Repeat("ü", 200) + `"}`),
 		"any Accept":                        header("Accept", "text/html, image/*;q=0"),
 	} {
 		for _, path := range claimPaths {
@@ -189,7 +210,9 @@ func TestKeyWithAnotherBody(t *testing.T) {
 	for i, path := range claimPaths {
 		first := goodClaim(path).with("Idempotency-Key", buyer(i))
 		w.send(t, first).into(t, 201, nil)
-		for _, text := range []string{`{"sku": "cup", "quantity": 2}`, `{"sku": "mug"}`} {
+		for _, text := range []string{
+			`{"sku": "cup", "quantity": 2}`, `{"sku": "mug"}`, `{"sku": "cup", "reference": "r"}`, `{"sku": "cup", "metadata": {}}`,
+		} {
 			for _, other := range claimPaths {
 				r := first
 				r.path, r.body = other, text
@@ -201,6 +224,39 @@ func TestKeyWithAnotherBody(t *testing.T) {
 		if a := w.send(t, first).into(t, 201, nil); a.header.Get("Idempotency-Replayed") != "true" {
 			t.Errorf("%s: the same content in another form was no replay", path)
 		}
+	}
+}
+
+// TestNotes: what a claim is sent with is shown with it, whoever looks and whenever.
+func TestNotes(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.stocked(t, "cup", 20)
+	for i, path := range claimPaths {
+		r := goodClaim(path).with("Idempotency-Key", buyer(i))
+		r.body = `{"sku": "cup", "reference": " <cart> & \"ü\" ", "metadata": {"b": [1.50, 1e3, null, "<a>"], "a": {"\\u0000": 12345678901234567890}, "": false}}`
+		const want = `{"a": {"\\u0000": 12345678901234567890}, "b": [1.50, 1000, null, "<a>"], "": false}`
+		var tx httpapi.Transaction
+		for _, r := range []request{r, r, {method: "GET", path: "", token: token("ann")}} {
+			status := 201
+			if r.method == "GET" {
+				r.path, status = "/api/v1/transaction/"+tx.ID, 200
+			}
+			if w.send(t, r).into(t, status, &tx); tx.Reference == nil || *tx.Reference != ` <cart> & "ü" ` {
+				t.Errorf("%s %s: the reference is %v", r.method, path, tx.Reference)
+			}
+			sameJSON(t, tx.Metadata, want)
+		}
+		// The order of names makes no other call.
+		r.body = `{"metadata": {"": false, "a": {"\\u0000": 12345678901234567890}, "b": [1.50, 1e3, null, "<a>"]}, "reference": " <cart> & \"ü\" ", "sku": "cup"}`
+		if a := w.send(t, r).into(t, 201, nil); a.header.Get("Idempotency-Replayed") != "true" {
+			t.Errorf("%s: the same content in another order was no replay", path)
+		}
+		r.body = `{"sku": "cup", "metadata": {"b": 1}, "reference": " <cart> & \"ü\" "}`
+		w.send(t, r).refused(t, 422, "idempotency-key-reused")
+	}
+	if c := w.cart(t, "ann"); len(c.Items) != 2 || c.Items[0].Reference == nil || c.Items[1].Metadata == nil {
+		t.Errorf("the cart is %+v", c)
 	}
 }
 

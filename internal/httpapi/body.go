@@ -121,7 +121,7 @@ type jsonLevel struct {
 }
 
 // unambiguous refuses what decoders understand in different ways: text that is not UTF-8, a name that stands twice in an object, nesting
-// beyond jsonDepth, and numbers that neither floats nor PostgreSQL can hold.
+// beyond jsonDepth, and numbers and characters that PostgreSQL can't hold.
 func unambiguous(data []byte) error {
 	if !utf8.Valid(data) {
 		return errors.New("is not UTF-8")
@@ -140,6 +140,10 @@ func unambiguous(data []byte) error {
 		if number, is := token.(json.Number); is && !holdable(number) {
 			return errors.New("holds a number that is too large, too small or too long")
 		}
+		name, isText := token.(string)
+		if strings.ContainsRune(name, 0) {
+			return errors.New("holds a character that can't be stored (U+0000)") // it would take the batch that it is written with along
+		}
 		switch token {
 		case json.Delim('{'), json.Delim('['):
 			if len(open) == jsonDepth {
@@ -157,7 +161,6 @@ func unambiguous(data []byte) error {
 			continue
 		}
 		top := &open[len(open)-1]
-		name, isText := token.(string)
 		if top.names == nil || top.value || !isText {
 			top.value = false
 			continue

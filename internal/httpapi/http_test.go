@@ -18,7 +18,7 @@ func TestCORS(t *testing.T) {
 		r := request{method: "OPTIONS", path: claimPaths[0]}.with("Origin", origin).with("Access-Control-Request-Method", method)
 		return w.send(t, r.with("Access-Control-Request-Headers", "authorization,content-type,idempotency-key,last-event-id,prefer")).header
 	}
-	for _, method := range []string{"GET", "POST", "PUT", "DELETE"} {
+	for _, method := range []string{"GET", "POST", "PUT", "PATCH", "DELETE"} {
 		h := preflight(ours, method)
 		if h.Get("Access-Control-Allow-Origin") != ours || !strings.Contains(h.Get("Access-Control-Allow-Methods"), method) {
 			t.Errorf("preflight for %s: %v", method, h)

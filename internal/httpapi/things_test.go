@@ -69,7 +69,7 @@ func ids(t testing.TB, texts ...string) (all []shop.ID) {
 	return all
 }
 
-// sale makes a sale that is draft, scheduled, open or paused. What the terms leave out is as in saleText.
+// sale makes a sale that is in a state. What the terms leave out is as in saleText.
 func (w *world) sale(t testing.TB, state string, terms shop.SaleTerms) shop.Sale {
 	t.Helper()
 	op := shop.Operator{KeyID: pgdb.NewID()}
@@ -92,7 +92,7 @@ func (w *world) sale(t testing.TB, state string, terms shop.SaleTerms) shop.Sale
 	sale, _, err := w.CreateSale(t.Context(), op, terms)
 	for _, action := range map[string][]shop.SaleAction{
 		"draft": nil, "scheduled": {shop.ScheduleSale}, "open": {shop.ScheduleSale, shop.OpenSale},
-		"paused": {shop.ScheduleSale, shop.OpenSale, shop.PauseSale},
+		"paused": {shop.ScheduleSale, shop.OpenSale, shop.PauseSale}, "closed": {shop.ScheduleSale, shop.CloseSale},
 	}[state] {
 		if err == nil {
 			sale, _, err = w.MoveSale(t.Context(), op, sale.ID, action)

@@ -1,4 +1,4 @@
-package main
+package driven
 
 import (
 	"fmt"
@@ -7,8 +7,8 @@ import (
 	"syscall"
 )
 
-// loadAverage is that of the last minute, "?" where the system does not tell.
-func loadAverage() string {
+// LoadAverage is that of the last minute, "?" where the system does not tell.
+func LoadAverage() string {
 	text, err := os.ReadFile("/proc/loadavg")
 	if err != nil {
 		return "?"
@@ -17,8 +17,8 @@ func loadAverage() string {
 	return minute
 }
 
-// memory is what a process has in memory now, and what it had at most, in MiB; zeros where the system does not tell.
-func memory(pid int) (now, most float64) {
+// Memory is what a process has in memory now, and what it had at most, in MiB; zeros where the system does not tell.
+func Memory(pid int) (now, most float64) {
 	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	for line := range strings.Lines(string(text)) {
 		var kib float64
@@ -32,8 +32,8 @@ func memory(pid int) (now, most float64) {
 	return now, most
 }
 
-// raiseFileLimit lets this process, and the servers that it starts, have so many files open.
-func raiseFileLimit(files uint64) error {
+// RaiseFileLimit lets this process, and the servers that it starts, have so many files open.
+func RaiseFileLimit(files uint64) error {
 	var r syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &r); err != nil || r.Cur >= files {
 		return err

@@ -1,0 +1,284 @@
+package driven
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"math/rand/v2"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Service is lastunit as its users run it: started on a data directory of its own, perhaps several times on one database.
+type Service struct {
+	Key     string // an API key that may do everything
+	Servers []*Server
+
+	ctx      context.Context
+	binary   string
+	dir      string
+	args     []string
+	mu       sync.Mutex // over database
+	database string
+}
+
+// Server is one process; it keeps its address over restarts.
+type Server struct {
+	Address string // host:port
+	cmd     *exec.Cmd
+	exited  chan struct{}
+	log     log
+}
+
+// PID of the process that runs, or ran last.
+func (s *Server) PID() int { return s.cmd.Process.Pid }
+
+// log is what a server has said since it was first started.
+type log struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (l *log) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *log) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+// Start starts so many servers with arguments for serve, the first with the PostgreSQL that all use. Everything ends with ctx.
+func Start(ctx context.Context, binary string, servers int, args ...string) (*Service, error) {
+	s := &Service{ctx: ctx, binary: binary, args: append([]string{"--log-level", "error"}, args...)}
+	if err := s.startAll(servers); err != nil {
+		s.Stop()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *Service) startAll(servers int) (err error) {
+	// Not below a directory of mode 0700: as root PostgreSQL runs as somebody else, who has to enter it.
+	if s.dir, err = os.MkdirTemp("", "lastunit-bench-"); err != nil {
+		return err
+	}
+	if err := os.Chmod(s.dir, 0o755); err != nil {
+		return err
+	}
+	for i := range servers {
+		address, err := freeAddress()
+		if err != nil {
+			return err
+		}
+		s.Servers = append(s.Servers, &Server{Address: address})
+		if err := s.start(i); err != nil {
+			return err
+		}
+	}
+	out, err := s.command("key", "create", "--name", "bench", "--scope", "*").Output()
+	s.Key = strings.TrimSpace(string(out))
+	return err
+}
+
+// freeAddress is one below the ports that the system gives to clients: a client that dials one of those while the server is down may
+// be connected with itself.
+func freeAddress() (string, error) {
+	var err error
+	for range 100 {
+		var l net.Listener
+		if l, err = net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(10000+rand.IntN(20000))); err == nil {
+			return l.Addr().String(), l.Close()
+		}
+	}
+	return "", err
+}
+
+func (s *Service) command(args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(s.ctx, s.binary, append(args, "--data-dir", s.dir)...)
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "TMPDIR=" + os.TempDir()} //nolint:forbidigo // nothing else of ours may reach it
+	return cmd
+}
+
+// start starts a server that is down, and returns when it has said where it is.
+func (s *Service) start(i int) error {
+	srv := s.Servers[i]
+	args := append([]string{"serve", "--listen", srv.Address}, s.args...)
+	if i > 0 {
+		args = append(args, "--database-url", s.Database())
+	}
+	cmd := s.command(args...)
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	before := len(srv.log.String())
+	cmd.Stderr = &srv.log
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	srv.cmd, srv.exited = cmd, make(chan struct{})
+	lines := bufio.NewScanner(stdout)
+	database := ""
+	for database == "" && lines.Scan() {
+		database, _ = strings.CutPrefix(lines.Text(), "its database is ")
+		if database == lines.Text() {
+			database = ""
+		}
+	}
+	exited := srv.exited
+	go func() {
+		_, _ = io.Copy(io.Discard, stdout)
+		_ = cmd.Wait()
+		close(exited)
+	}()
+	if database == "" {
+		<-exited
+		return fmt.Errorf("serve did not start: %s", srv.log.String()[before:])
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.database = database
+	return nil
+}
+
+// Database is the URL of the database, as the last server that was started has told it.
+func (s *Service) Database() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.database
+}
+
+// Kill is kill -9 of a server.
+func (s *Service) Kill(i int) {
+	_ = s.Servers[i].cmd.Process.Kill()
+	<-s.Servers[i].exited
+}
+
+// Restart starts a server again until it runs: one without a PostgreSQL of its own can't while that is down.
+func (s *Service) Restart(i int) error {
+	var err error
+	for began := time.Now(); time.Since(began) < time.Minute; Pause(s.ctx, 100*time.Millisecond) {
+		if err = s.start(i); err == nil || s.ctx.Err() != nil {
+			return err
+		}
+	}
+	return err
+}
+
+// KillPostgres is kill -9 of the postmaster. It tells whether there was one.
+func (s *Service) KillPostgres() bool {
+	text, err := os.ReadFile(filepath.Join(s.dir, "postgres", "postmaster.pid"))
+	if err != nil {
+		return false
+	}
+	line, _, _ := strings.Cut(string(text), "\n")
+	pid, err := strconv.Atoi(line)
+	return err == nil && pid > 1 && syscall.Kill(pid, syscall.SIGKILL) == nil
+}
+
+// Stop ends the servers, the first last, and removes their directory.
+func (s *Service) Stop() {
+	for i := len(s.Servers) - 1; i >= 0; i-- {
+		srv := s.Servers[i]
+		if srv.cmd == nil {
+			continue
+		}
+		_ = srv.cmd.Process.Signal(syscall.SIGTERM)
+		select {
+		case <-srv.exited:
+		case <-time.After(30 * time.Second):
+			s.Kill(i)
+		}
+	}
+	_ = os.RemoveAll(s.dir)
+}
+
+// Addresses of all servers.
+func (s *Service) Addresses() []string {
+	var all []string
+	for _, srv := range s.Servers {
+		all = append(all, srv.Address)
+	}
+	return all
+}
+
+// Operate calls the first server as the operator, once, and returns an error unless it does what it is told.
+func (s *Service) Operate(method, path, body string) (*Answer, error) {
+	c := Conn{Address: s.Servers[0].Address, Key: s.Key}
+	defer c.Close()
+	a, err := c.Do(s.ctx, Ask{Method: method, Path: path, Body: body, Patience: time.Minute})
+	if err == nil && a.Status/100 != 2 {
+		err = fmt.Errorf("%s %s: %v", method, path, a)
+	}
+	return a, err
+}
+
+// Stock makes a product with so many units.
+func (s *Service) Stock(sku, product string, units int) error {
+	if _, err := s.Operate("PUT", "/api/v1/products/"+sku, product); err != nil {
+		return err
+	}
+	_, err := s.Operate("POST", "/api/v1/products/"+sku+"/receipts", fmt.Sprintf(`{"quantity":%d,"reference":"bench"}`, units))
+	return err
+}
+
+// Audit runs lastunit audit and returns its last line.
+func (s *Service) Audit() (string, error) {
+	out, err := s.command("audit").CombinedOutput()
+	lines := strings.Split(strings.TrimSpace(string(out)), "\n")
+	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
+		err = fmt.Errorf("audit:\n%s", out)
+	}
+	return lines[len(lines)-1], err
+}
+
+// Connect opens a connection of our own to the database.
+func (s *Service) Connect(ctx context.Context) (*pgx.Conn, error) {
+	return pgx.Connect(ctx, s.Database())
+}
+
+// Pause waits, or not so long when ctx ends.
+func Pause(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+// PostgresLog is what PostgreSQL has said since it was first started, as far as it is kept.
+func (s *Service) PostgresLog() (string, error) {
+	old, err := os.ReadFile(filepath.Join(s.dir, "postgres.log.1"))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", err
+	}
+	text, err := os.ReadFile(filepath.Join(s.dir, "postgres.log"))
+	return string(old) + string(text), err
+}
+
+// Log is what the servers have logged since they were first started: errors only.
+func (s *Service) Log() string {
+	text := ""
+	for _, srv := range s.Servers {
+		text += srv.log.String()
+	}
+	return text
+}
