@@ -87,4 +87,9 @@ FROM due
 WHERE payment.payment_id = due.payment_id
 RETURNING
     payment.payment_id,
-    extract(epoch FROM clock_timestamp() - payment.created_at)::float8 AS age_seconds;
+    extract(epoch FROM clock_timestamp() - payment.created_at)::float8 AS age_seconds,
+    (
+        SELECT shop_order.status <> 'awaiting_payment'
+        FROM shop_order
+        WHERE shop_order.order_id = payment.order_id
+    )::boolean AS too_late;

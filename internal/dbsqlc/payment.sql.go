@@ -238,12 +238,18 @@ FROM due
 WHERE payment.payment_id = due.payment_id
 RETURNING
     payment.payment_id,
-    extract(epoch FROM clock_timestamp() - payment.created_at)::float8 AS age_seconds
+    extract(epoch FROM clock_timestamp() - payment.created_at)::float8 AS age_seconds,
+    (
+        SELECT shop_order.status <> 'awaiting_payment'
+        FROM shop_order
+        WHERE shop_order.order_id = payment.order_id
+    )::boolean AS too_late
 `
 
 type PaymentToAskRow struct {
 	PaymentID  pgdb.ID
 	AgeSeconds float64
+	TooLate    bool
 }
 
 // PaymentToAsk takes payments of which the provider is to be asked now, and puts the next time off, twice as far as the payment is old but
@@ -257,7 +263,7 @@ func (q *Queries) PaymentToAsk(ctx context.Context, db DBTX, rowLimit int32) ([]
 	var items []PaymentToAskRow
 	for rows.Next() {
 		var i PaymentToAskRow
-		if err := rows.Scan(&i.PaymentID, &i.AgeSeconds); err != nil {
+		if err := rows.Scan(&i.PaymentID, &i.AgeSeconds, &i.TooLate); err != nil {
 			return nil, err
 		}
 		items = append(items, i)

@@ -390,7 +390,12 @@ func (s *Shop) tendPayment(ctx context.Context, row dbsqlc.PaymentToAskRow) erro
 	if err != nil {
 		return err
 	}
-	state, err := s.ask(ctx, s.o.Provider.Ask, found.Payment)
+	how := s.o.Provider.Ask
+	if row.TooLate {
+		// Its order was cancelled while the provider was silent: what has not been taken is not to be taken any more.
+		how = s.o.Provider.Void
+	}
+	state, err := s.ask(ctx, how, found.Payment)
 	if err == nil && state == payment.NotSeen && seconds(row.AgeSeconds) > 2*s.o.PayTimeout {
 		// Whoever was to charge it is gone. It is called off, so that a call that may still be on its way takes no money.
 		state, err = s.ask(ctx, s.o.Provider.Void, found.Payment)

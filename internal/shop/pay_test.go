@@ -228,6 +228,17 @@ func TestMoneyThatComesTooLateGetsEqualUnitsOrGoesBack(t *testing.T) {
 		}
 		w.settledMoney(f)
 	})
+	t.Run("nothing, when it has not been taken by the time that the provider can be asked again", func(t *testing.T) {
+		t.Parallel()
+		f := newFake()
+		w, o := late(t, f, shop.Options{}, func(*world) {})
+		f.set(w.unit(`SELECT payment_id FROM payment`), payment.Pending)
+		f.onVoid = nil
+		w.exec(`UPDATE payment SET ask_at = now() - interval '1 second'`)
+		w.tendPayments()
+		w.order(o.ID, shop.IsCancelled, shop.PaymentRejected)
+		w.settledMoney(f)
+	})
 	t.Run("a refund", func(t *testing.T) {
 		t.Parallel()
 		f := newFake()
