@@ -254,7 +254,7 @@ func TestTheMostThatABuyerHadAtOneInstant(t *testing.T) {
 
 func TestARefusalThatIsNotTrueIsFound(t *testing.T) {
 	t.Parallel()
-	soon := time.Now().Add(time.Minute)
+	soon := time.Now().Add(time.Hour)
 	has := func(n int) (all []*holding) {
 		for i := range n {
 			all = append(all, &holding{fmt.Sprint(i), time.Now().Add(-time.Minute), time.Time{}})

@@ -93,7 +93,7 @@ func (in *ClaimInput) request(ctx context.Context) (r shop.ClaimRequest, err err
 	if r.SaleID, err = optionalID("body.sale_id", in.Body.SaleID); err != nil {
 		return r, err
 	}
-	r.Reference, r.Metadata, err = in.Body.Notes.read()
+	r.Reference, r.Metadata, err = in.Body.read()
 	return r, err
 }
 

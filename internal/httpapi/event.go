@@ -59,7 +59,7 @@ func (*listEventsInput) Resolve(hc huma.Context) []error { return firstMeans(hc,
 type listEventsOutput struct{ Body EventPage }
 
 func (a *api) listEvents(ctx context.Context, in *listEventsInput) (*listEventsOutput, error) {
-	position, err := in.Paged.position()
+	position, err := in.position()
 	if err != nil {
 		return nil, err
 	}

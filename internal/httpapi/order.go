@@ -232,7 +232,7 @@ func (a *api) listOrders(ctx context.Context, in *listOrdersInput) (*listOrdersO
 	if err != nil {
 		return nil, err
 	}
-	before, err := in.Paged.id()
+	before, err := in.id()
 	if err != nil {
 		return nil, err
 	}

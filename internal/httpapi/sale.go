@@ -28,8 +28,8 @@ const (
 // SaleBody plans a sale.
 type SaleBody struct {
 	Name            string     `json:"name" required:"true" minLength:"1" maxLength:"200" example:"12.12"`
-	OpensAt         time.Time  `json:"opens_at" required:"true" doc:"From this instant on it can be claimed from, by the store's clock."`
-	ClosesAt        time.Time  `json:"closes_at" required:"true" doc:"From this instant on it can't."`
+	OpensAt         time.Time  `json:"opens_at" required:"true" doc:"From this instant on it can be claimed from, by the store's clock." example:"2030-12-12T12:12:00Z"`
+	ClosesAt        time.Time  `json:"closes_at" required:"true" doc:"From this instant on it can't." example:"2030-12-13T00:00:00Z"`
 	HoldSeconds     int        `json:"hold_seconds" required:"true" minimum:"1" maximum:"86400" doc:"How long a claim keeps its units." example:"600"`
 	PurchaseLimit   *int       `json:"purchase_limit,omitempty" nullable:"true" minimum:"1" maximum:"1000000" doc:"How many units one buyer may hold or own, over all carts and orders; null: any number." example:"2"`
 	MaxQuantity     int        `json:"max_quantity,omitempty" minimum:"1" maximum:"1000" default:"10" doc:"How many units one claim may ask for."`
@@ -87,7 +87,7 @@ func saleHasChanged(sale shop.Sale, replayed bool, err error) (*saleChanged, err
 
 // SalePatch is what is to change of a sale.
 type SalePatch struct {
-	Name            *string     `json:"name,omitempty" minLength:"1" maxLength:"200"`
+	Name            *string     `json:"name,omitempty" minLength:"1" maxLength:"200" example:"12.12, day and night"`
 	OpensAt         *time.Time  `json:"opens_at,omitempty"`
 	ClosesAt        *time.Time  `json:"closes_at,omitempty"`
 	HoldSeconds     *int        `json:"hold_seconds,omitempty" minimum:"1" maximum:"86400"`
@@ -189,7 +189,7 @@ func (*listSalesInput) Resolve(hc huma.Context) []error { return firstMeans(hc, 
 type listSalesOutput struct{ Body SalePage }
 
 func (a *api) listSales(ctx context.Context, in *listSalesInput) (*listSalesOutput, error) {
-	before, err := in.Paged.id()
+	before, err := in.id()
 	if err != nil {
 		return nil, err
 	}
@@ -223,7 +223,7 @@ func (a *api) saleChanges(ctx context.Context, in *saleChangesInput) (*saleChang
 	if err != nil {
 		return nil, err
 	}
-	after, err := in.Paged.id()
+	after, err := in.id()
 	if err != nil {
 		return nil, err
 	}

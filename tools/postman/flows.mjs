@@ -122,6 +122,54 @@ const untilDecided = () => {
   }
 };
 
+const ordered = () => {
+  const order = pm.response.json();
+  pm.collectionVariables.set('order_id', order.id);
+  pm.test('201: an order that awaits payment', () => {
+    pm.response.to.have.status(201);
+    pm.expect(order.status).to.eql('awaiting_payment');
+    pm.expect(order.lines.map((line) => line.transaction_id)).to.eql([pm.collectionVariables.get('transaction_id')]);
+    pm.expect(new Date(order.pay_by)).to.be.above(new Date(order.created_at));
+  });
+};
+
+// checkout orders what the flow has claimed, and nothing else that is in the cart.
+const checkout = (flow) =>
+  step(`${flow}: order it`, 'POST', '/api/v1/order/checkout', {
+    headers: { 'Idempotency-Key': '{{$guid}}' },
+    body: { transaction_ids: ['{{transaction_id}}'], reference: 'postman' },
+    after: ordered,
+  });
+
+const declined = () => {
+  pm.test('402: the problem payment-failed', () => {
+    pm.response.to.have.status(402);
+    pm.expect(pm.response.json()).to.include({ code: 'payment-failed', status: 402 });
+  });
+};
+
+const paid = () => {
+  const order = pm.response.json();
+  pm.test('200: paid', () => {
+    pm.response.to.have.status(200);
+    pm.expect(order.id).to.eql(pm.collectionVariables.get('order_id'));
+    pm.expect(order.status).to.eql('paid');
+    pm.expect(order.payment.status).to.eql('succeeded');
+  });
+};
+
+const cancelled = () => {
+  const order = pm.response.json();
+  pm.test('200: cancelled, and its units are free', () => {
+    pm.response.to.have.status(200);
+    pm.expect(order.status).to.eql('cancelled');
+    pm.expect(order.lines[0].returned_unit_ids).to.have.lengthOf(1);
+  });
+};
+
+const pay = (name, card, after) =>
+  step(name, 'POST', '/api/v1/orders/{{order_id}}/pay', { headers: { 'Idempotency-Key': '{{$guid}}' }, body: { card }, after });
+
 const notFound = () => {
   pm.test('404: the problem not-found', () => {
     pm.response.to.have.status(404);
@@ -134,7 +182,7 @@ const keyed = { 'Idempotency-Key': '{{idempotency_key}}' };
 
 export const flows = {
   name: 'Flows',
-  description: 'Both ways to a unit, from asking for it to giving it back. Each leaves the stock as it found it.',
+  description: 'Both ways to a unit, from asking for it to giving it back, and from the cart to a paid order. All but the last leave the stock as they found it.',
   item: [
     {
       name: 'Queued',
@@ -178,6 +226,26 @@ export const flows = {
           body: { sku: 'no-such-product', quantity: 1 },
           after: notFound,
         }),
+      ],
+    },
+    {
+      name: 'Order, and change of mind',
+      description: 'What is ordered is kept for the buyer until it is to be paid; cancelling it frees it at once.',
+      item: [
+        step('Cancel: ask for one', 'POST', direct, { headers: keyed, body: one, before: newKey, after: held }),
+        checkout('Cancel'),
+        step('Cancel: cancel the order', 'POST', '/api/v1/orders/{{order_id}}/cancel', { headers: { 'Idempotency-Key': '{{$guid}}' }, after: cancelled }),
+      ],
+    },
+    {
+      name: 'Order and pay',
+      description: "With the built-in payment provider `test`, whose cards say what they do. It sells one unit; the operators' request \"Take units back\" returns it.",
+      item: [
+        step('Pay: ask for one', 'POST', direct, { headers: keyed, body: one, before: newKey, after: held }),
+        checkout('Pay'),
+        pay('Pay: with a card that is declined', 'decline', declined),
+        pay('Pay: with one that is not', 'succeed', paid),
+        step('Pay: look at the order', 'GET', '/api/v1/orders/{{order_id}}', { after: paid }),
       ],
     },
   ],
