@@ -17,7 +17,7 @@ demo: ## run a shop with a small catalogue, on a PostgreSQL of its own; it print
 test: $(node_modules) ## run every test, with the race detector; the last line is the count
 	$(need) go cc postgresql node
 	@go -C tools build -o ../bin/testcount ./testcount
-	@exec bin/testcount . tools -- -race $(ARGS) ./...
+	@exec bin/testcount . tools -- -race -timeout 20m $(ARGS) ./...
 
 rehearse: ## play the 12.12 event against a service that it starts; ARGS="--buyers 5000" and the like go with it
 	$(need) go postgresql

@@ -25,7 +25,7 @@ var update = flag.Bool("update", false, "write config.example.yml anew")
 const exampleFile = "../../config.example.yml"
 
 var defaults = Config{
-	Listen: "127.0.0.1:8080", DataDir: exampleDataDir, Hold: 10 * time.Minute, MaxQuantity: 10, ShowStock: 1000, MaxWaiting: 20000,
+	Listen: "127.0.0.1:8080", DataDir: exampleDataDir, Hold: 10 * time.Minute, HoldMax: time.Hour, Payment: "test", MaxQuantity: 10, ShowStock: 1000, MaxWaiting: 20000,
 	MaxQueued: 100_000, MaxQueuedPerBuyer: 50, KeepRefused: 168 * time.Hour,
 	DBConnections: 16, QueryMode: pgx.QueryExecModeCacheStatement, SweepEvery: time.Second, LogLevel: slog.LevelInfo, LogFormat: "text",
 }

@@ -36,6 +36,12 @@ type documentedOperation struct {
 	Tags        []string                      `json:"tags"`
 	Security    []map[string][]string         `json:"security"`
 	Responses   map[string]documentedResponse `json:"responses"`
+	Parameters  []struct {
+		Name     string         `json:"name"`
+		In       string         `json:"in"`
+		Required bool           `json:"required"`
+		Schema   map[string]any `json:"schema"`
+	} `json:"parameters"`
 }
 
 type documentedResponse struct {
@@ -222,6 +228,32 @@ func TestDocumentOfTheQueue(t *testing.T) {
 	}
 	if _, has := watch.Responses["204"]; !has || len(none.Content) != 0 {
 		t.Errorf("204 is %+v", none)
+	}
+}
+
+// TestDocumentOfKeys: everything that changes something can be sent again safely, and the answer tells when it was.
+func TestDocumentOfKeys(t *testing.T) {
+	t.Parallel()
+	for path, operations := range openAPI().Paths {
+		for method, o := range operations {
+			takes := false
+			for _, p := range o.Parameters {
+				if p.Name == "Idempotency-Key" && p.In == "header" && !p.Required && p.Schema["minLength"] == 1.0 && p.Schema["maxLength"] == 255.0 {
+					takes = true
+				}
+			}
+			if want := method == "post" || method == "patch"; takes != want {
+				t.Errorf("%s %s takes an Idempotency-Key: %t, want %t", method, path, takes, want)
+			}
+			for status, r := range o.Responses {
+				if _, tells := r.Headers["Idempotency-Replayed"]; takes && status[0] == '2' && !tells {
+					t.Errorf("%s %s: %s has no Idempotency-Replayed", method, path, status)
+				}
+			}
+			if reused := slices.Contains(o.problems("422"), "idempotency-key-reused"); reused != takes {
+				t.Errorf("%s %s: idempotency-key-reused is listed: %t", method, path, reused)
+			}
+		}
 	}
 }
 

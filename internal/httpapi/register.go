@@ -125,9 +125,9 @@ func register[I, O any](a *api, op operation, handler func(context.Context, *I) 
 	}
 	if op.who.forBuyer {
 		o.Parameters = append(o.Parameters, &huma.Param{
-			Name: "Buyer-Id", In: "header",
+			Name: "Buyer-Id", In: "header", Required: !op.who.buyer,
 			Description: op.who.aboutBuyerID(),
-			Schema:      &huma.Schema{Type: "string", MinLength: ptr(1), MaxLength: ptr(128)},
+			Schema:      &huma.Schema{Type: "string", MinLength: ptr(1), MaxLength: ptr(128), Examples: []any{"ann"}},
 		})
 	}
 	a.huma.OpenAPI().Components.Schemas.Schema(problemType, true, "Problem")
