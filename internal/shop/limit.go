@@ -70,10 +70,29 @@ func (b *settlement) limit(ctx context.Context, tx pgx.Tx) error {
 		return nil
 	}
 	freed, err := b.freeOwn(ctx, tx, own)
-	if err != nil || !freed {
+	if err == nil && freed {
+		err = b.lockBuyers(ctx, tx, own, asked)
+	}
+	if err != nil {
 		return err
 	}
-	return b.lockBuyers(ctx, tx, own, asked)
+	return b.leaveUnsure(ctx, tx, own)
+}
+
+// leaveUnsure forgets the counts of buyers that still hold what has lapsed or is overdue, because somebody else has it locked at this moment: their calls
+// are put back, and neither refused for it nor spared a cool-down.
+func (b *settlement) leaveUnsure(ctx context.Context, tx pgx.Tx, own dbsqlc.SaleBuyerEnterParams) error {
+	rows, err := b.s.q.SaleBuyerLook(ctx, tx, dbsqlc.SaleBuyerLookParams{Now: b.s.o.Now(), SaleIds: own.SaleIds, Buyers: own.Buyers})
+	if err != nil {
+		return fmt.Errorf("look at buyers: %w", err)
+	}
+	for _, row := range rows {
+		k := saleBuyer{row.SaleID, row.Buyer}
+		if n := b.buyers[k]; n != nil && int(row.UnitCount) < n.units {
+			delete(b.buyers, k)
+		}
+	}
+	return nil
 }
 
 // lockBuyers reads what it can lock.

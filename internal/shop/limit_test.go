@@ -255,6 +255,44 @@ func TestTheRefusalOfALimitComesBehindSoldOutAndBeforeAllHeld(t *testing.T) {
 	w.audited()
 }
 
+// A hold that has lapsed counts no more, also while somebody else is about to put it away: who asks meanwhile waits, and is not refused.
+func TestALapsedHoldThatSomebodyHasLockedDoesNotMakeTheLimit(t *testing.T) {
+	t.Parallel()
+	for name, claim := range both {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, shop.Options{ClaimWait: longEnough})
+			w.priced("A", 100, 5)
+			limit, at := 1, noon()
+			w.moveTo(at)
+			terms := aSale(at, "A", 0)
+			terms.PurchaseLimit = &limit
+			w.scheduled(terms)
+			tx := w.mustClaim("b", "A", 1)
+			unlock := w.locked(`SELECT FROM claim WHERE claim_id = $1 FOR UPDATE`, tx.ID)
+			w.moveTo(*tx.ExpiresAt)
+			got := make(chan error, 1)
+			go func() {
+				_, err := claim(w, w.Shop, shop.ClaimRequest{Buyer: "b", SKU: "A", Quantity: 1})
+				got <- err
+			}()
+			select {
+			case err := <-got:
+				t.Fatalf("it did not wait: %v", err)
+			case <-time.After(300 * time.Millisecond):
+			}
+			unlock()
+			if err := <-got; err != nil {
+				t.Error(err)
+			}
+			if n := w.hasInSale("b"); n != 1 {
+				t.Errorf("%d are counted, want 1", n)
+			}
+			w.audited()
+		})
+	}
+}
+
 // A call with a key that is sent twice at once is no second purchase, also when the first makes the limit.
 func TestACopyOfACallIsNotRefusedForTheLimitThatItsTwinHasReached(t *testing.T) {
 	t.Parallel()
