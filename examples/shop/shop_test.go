@@ -147,7 +147,7 @@ func lapsedBeforePaymentNoneLeft(t *testing.T, s *town) {
 	other := s.open(t, s.lastunit.address, "before-none", 0)
 	o := shop.user("ada").add(1)
 	s.waitUntilAvailable(t, "before-none", 1)
-	theirs := other.user("grace").add(1)
+	theirs := other.user("grace").addLapsed()
 	shop.user("ada").refused("POST", "/orders/"+o.Number+"/pay", http.StatusConflict, "all-held")
 	if shop.money(o) != 0 {
 		t.Errorf("ada paid %d for nothing", shop.money(o))
@@ -176,7 +176,7 @@ func lapsedDuringPaymentNoneLeft(t *testing.T, s *town) {
 	charged := 0
 	shop.charge = func(number string, cents int, card string) error {
 		s.waitUntilAvailable(t, "during-none", 1)
-		other.user("grace").pay(other.user("grace").add(1), "4242")
+		other.user("grace").pay(other.user("grace").addLapsed(), "4242")
 		err := shop.chargeCard(number, cents, card)
 		charged = shop.money(order{Number: number})
 		return err

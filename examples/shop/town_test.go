@@ -99,6 +99,20 @@ func (u user) add(quantity int) (o order) {
 	return o
 }
 
+// addLapsed is add for a unit whose hold has lapsed: all-held, for a moment, when somebody is just putting it away.
+func (u user) addLapsed() (o order) {
+	u.t.Helper()
+	for end := time.Now().Add(10 * time.Second); ; {
+		p := u.call("POST", "/cart", url.Values{"sku": {u.sku}, "quantity": {"1"}}, &o)
+		if p.Status == 0 {
+			return o
+		}
+		if p.Code != "all-held" || time.Now().After(end) {
+			u.t.Fatalf("%s adds 1 of %s: %+v", u.name, u.sku, p)
+		}
+	}
+}
+
 func (u user) pay(o order, card string) (paid order) {
 	u.t.Helper()
 	if p := u.call("POST", "/orders/"+o.Number+"/pay", url.Values{"card": {card}}, &paid); p.Status != 0 {
