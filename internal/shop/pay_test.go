@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -57,44 +58,57 @@ func (w *world) settledMoney(f *fake) {
 
 func TestAnOrderIsPaidOnceHoweverOftenItIsAskedFor(t *testing.T) {
 	t.Parallel()
-	f := newFake()
-	w, o := paying(t, f, shop.Options{})
-	_, _, err := w.Pay(background, "c", o.ID, "succeed", "")
-	refusal(t, err, shop.NotFound)
-	for range 2 {
-		_, _, err = w.Pay(background, "b", o.ID, "decline", "no")
-		refusal(t, err, shop.PaymentFailed)
-	}
-	w.order(o.ID, shop.AwaitingPayment, shop.PaymentRejected)
-	_, _, err = w.Pay(background, "b", o.ID, "succeed", "no")
-	refusal(t, err, shop.KeyReused)
-	var wg sync.WaitGroup
-	for i := range 50 {
-		wg.Go(func() {
-			key := "k"
-			if i%2 == 0 {
-				key = ""
+	for name, c := range map[string]struct {
+		key      func(i int) string
+		conflict bool // for calls that come when another has paid
+	}{
+		"one key":       {func(int) string { return "k" }, false},
+		"a key and not": {func(i int) string { return []string{"k", ""}[i%2] }, true},
+		"a key each":    {func(i int) string { return fmt.Sprint(i) }, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFake()
+			w, o := paying(t, f, shop.Options{})
+			_, _, err := w.Pay(background, "c", o.ID, "succeed", "")
+			refusal(t, err, shop.NotFound)
+			for range 2 {
+				_, _, err = w.Pay(background, "b", o.ID, "decline", "no")
+				refusal(t, err, shop.PaymentFailed)
 			}
-			got, _, err := w.Pay(background, "b", o.ID, "succeed", key)
-			late := key == "" && refusedFor(err, shop.Conflict)
-			if err != nil && !late || err == nil && got.Status != shop.IsPaid {
-				t.Errorf("%+v, %v", got, err)
+			w.order(o.ID, shop.AwaitingPayment, shop.PaymentRejected)
+			_, _, err = w.Pay(background, "b", o.ID, "succeed", "no")
+			refusal(t, err, shop.KeyReused)
+			var wg sync.WaitGroup
+			var paid atomic.Int64
+			for i := range 50 {
+				wg.Go(func() {
+					got, _, err := w.Pay(background, "b", o.ID, "succeed", c.key(i))
+					if err == nil && got.Status == shop.IsPaid {
+						paid.Add(1)
+					} else if !c.conflict || !refusedFor(err, shop.Conflict) {
+						t.Errorf("%+v, %v", got, err)
+					}
+				})
 			}
+			wg.Wait()
+			if paid.Load() == 0 {
+				t.Error("nobody was told that the order is paid")
+			}
+			if captured, _ := f.books(); captured != 100 {
+				t.Errorf("the provider took %d", captured)
+			}
+			w.order(o.ID, shop.IsPaid, shop.PaymentSucceeded)
+			_, _, err = w.CancelOrder(background, "b", o.ID, "")
+			if no := refusal(t, err, shop.Conflict); no.State != "paid" {
+				t.Errorf("%+v", no)
+			}
+			if got := w.stock("A"); got.Sold != 1 {
+				t.Errorf("%+v", got)
+			}
+			w.settledMoney(f)
 		})
 	}
-	wg.Wait()
-	if captured, _ := f.books(); captured != 100 {
-		t.Errorf("the provider took %d", captured)
-	}
-	w.order(o.ID, shop.IsPaid, shop.PaymentSucceeded)
-	_, _, err = w.CancelOrder(background, "b", o.ID, "")
-	if no := refusal(t, err, shop.Conflict); no.State != "paid" {
-		t.Errorf("%+v", no)
-	}
-	if got := w.stock("A"); got.Sold != 1 {
-		t.Errorf("%+v", got)
-	}
-	w.settledMoney(f)
 }
 
 // Nothing is locked and no transaction is open while the provider is asked: everybody else goes on, also with this order and its product.
