@@ -130,7 +130,15 @@ func (s *Shop) charge(ctx context.Context, buyer string, c payment.Charge) (Orde
 	case state == payment.Failed:
 		return Order{}, false, paymentFailed()
 	}
-	return o, false, nil
+	return o, false, o.paymentFailed() // also when somebody else has heard of it while the provider kept this call waiting
+}
+
+// paymentFailed is the refusal for an order that awaits payment and whose payment has failed, nil for any other.
+func (o Order) paymentFailed() error {
+	if o.Status == AwaitingPayment && o.PaymentStatus == PaymentRejected {
+		return paymentFailed()
+	}
+	return nil
 }
 
 func paymentFailed() *Refusal {
@@ -145,8 +153,8 @@ func (s *Shop) awaitPayment(ctx context.Context, buyer string, id ID) (Order, bo
 	defer tick.Stop()
 	for {
 		o, err := s.Order(context.WithoutCancel(ctx), &buyer, id)
-		if err == nil && o.Status == AwaitingPayment && o.PaymentStatus == PaymentRejected {
-			err = paymentFailed()
+		if err == nil {
+			err = o.paymentFailed()
 		}
 		if err != nil || o.PaymentStatus != PaymentPending {
 			return o, true, err

@@ -111,6 +111,25 @@ func TestAnOrderIsPaidOnceHoweverOftenItIsAskedFor(t *testing.T) {
 	}
 }
 
+// A call that the provider has kept waiting tells what others have heard of the payment in the meantime.
+func TestAPaymentThatFailedWhileItsCallWasKeptWaitingIsRefused(t *testing.T) {
+	t.Parallel()
+	f := newFake()
+	w, o := paying(t, f, shop.Options{})
+	f.onCharge = func(_ context.Context, c payment.Charge) (payment.State, error) {
+		f.set(c.ID, payment.Failed)
+		if err := w.PaymentChanged(background, c.ID); err != nil {
+			t.Error(err)
+		}
+		return "", context.DeadlineExceeded
+	}
+	_, _, err := w.Pay(background, "b", o.ID, "x", "k")
+	refusal(t, err, shop.PaymentFailed)
+	w.order(o.ID, shop.AwaitingPayment, shop.PaymentRejected)
+	_, _, err = w.Pay(background, "b", o.ID, "x", "k")
+	refusal(t, err, shop.PaymentFailed)
+}
+
 // Nothing is locked and no transaction is open while the provider is asked: everybody else goes on, also with this order and its product.
 func TestNothingIsLockedWhileTheProviderIsAsked(t *testing.T) {
 	t.Parallel()
