@@ -672,3 +672,13 @@ RETURNING claim.claim_id;
 -- what the replay shows.
 -- name: ClaimReplayRecord :exec
 SELECT pg_logical_emit_message(true, 'lastunit.replay', '');
+
+-- ClaimSettings keeps the planner on the indexes until the end of the transaction, whatever it believes about tables that were filled a moment ago, and bounds what
+-- a statement may wait for.
+-- name: ClaimSettings :exec
+SELECT
+    set_config('enable_seqscan', 'off', true),
+    set_config('enable_bitmapscan', 'off', true),
+    set_config('plan_cache_mode', 'force_generic_plan', true),
+    set_config('lock_timeout', '2s', true),
+    set_config('statement_timeout', '4s', true);

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"math/rand/v2"
 	"net"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -83,7 +84,7 @@ func (s *Service) startAll(servers int) (err error) {
 		return err
 	}
 	for i := range servers {
-		address, err := freeAddress()
+		address, err := FreeAddress()
 		if err != nil {
 			return err
 		}
@@ -97,9 +98,9 @@ func (s *Service) startAll(servers int) (err error) {
 	return err
 }
 
-// freeAddress is one below the ports that the system gives to clients: a client that dials one of those while the server is down may
+// FreeAddress is one below the ports that the system gives to clients: a client that dials one of those while the server is down may
 // be connected with itself.
-func freeAddress() (string, error) {
+func FreeAddress() (string, error) {
 	var err error
 	for range 100 {
 		var l net.Listener
@@ -182,15 +183,34 @@ func (s *Service) Restart(i int) error {
 	return err
 }
 
-// KillPostgres is kill -9 of the postmaster. It tells whether there was one.
-func (s *Service) KillPostgres() bool {
+// DatabaseNamed is the URL of another database on the same PostgreSQL.
+func (s *Service) DatabaseNamed(name string) string {
+	u, err := url.Parse(s.Database())
+	if err != nil {
+		return ""
+	}
+	u.Path = "/" + name
+	return u.String()
+}
+
+// PostgresPID is the process of the postmaster, 0 when there is none.
+func (s *Service) PostgresPID() int {
 	text, err := os.ReadFile(filepath.Join(s.dir, "postgres", "postmaster.pid"))
 	if err != nil {
-		return false
+		return 0
 	}
 	line, _, _ := strings.Cut(string(text), "\n")
 	pid, err := strconv.Atoi(line)
-	return err == nil && pid > 1 && syscall.Kill(pid, syscall.SIGKILL) == nil
+	if err != nil || pid < 2 {
+		return 0
+	}
+	return pid
+}
+
+// KillPostgres is kill -9 of the postmaster. It tells whether there was one.
+func (s *Service) KillPostgres() bool {
+	pid := s.PostgresPID()
+	return pid > 0 && syscall.Kill(pid, syscall.SIGKILL) == nil
 }
 
 // Stop ends the servers, the first last, and removes their directory.

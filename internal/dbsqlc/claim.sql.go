@@ -1586,3 +1586,19 @@ func (q *Queries) ClaimReplayRecord(ctx context.Context, db DBTX) error {
 	_, err := db.Exec(ctx, claimReplayRecord)
 	return err
 }
+
+const claimSettings = `-- name: ClaimSettings :exec
+SELECT
+    set_config('enable_seqscan', 'off', true),
+    set_config('enable_bitmapscan', 'off', true),
+    set_config('plan_cache_mode', 'force_generic_plan', true),
+    set_config('lock_timeout', '2s', true),
+    set_config('statement_timeout', '4s', true)
+`
+
+// ClaimSettings keeps the planner on the indexes until the end of the transaction, whatever it believes about tables that were filled a moment ago, and bounds what
+// a statement may wait for.
+func (q *Queries) ClaimSettings(ctx context.Context, db DBTX) error {
+	_, err := db.Exec(ctx, claimSettings)
+	return err
+}

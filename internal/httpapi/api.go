@@ -27,10 +27,13 @@ type Options struct {
 	Log         *slog.Logger
 	// Heartbeat is how often a stream of events that has nothing to tell says so, lest a proxy take it for dead. 15 s.
 	Heartbeat time.Duration
+	// Claim decides direct claims; nil: the shop does. bench puts what it compares us with behind the same HTTP.
+	Claim func(context.Context, shop.ClaimRequest) (shop.Claimed, error)
 }
 
 type api struct {
 	shop      *shop.Shop
+	decide    func(context.Context, shop.ClaimRequest) (shop.Claimed, error)
 	huma      huma.API
 	verifier  *verifier
 	log       *slog.Logger
@@ -41,7 +44,7 @@ type api struct {
 var problemType = reflect.TypeFor[Problem]()
 
 // New makes the handler of everything under the service's address. It fetches the JWKS, if there is one, until ctx ends. With a nil shop it
-// serves the document and nothing else.
+// serves the document, direct claims if Options.Claim decides them, and nothing else.
 func New(ctx context.Context, s *shop.Shop, o Options) (http.Handler, error) {
 	a, router, err := build(ctx, s, o)
 	if err != nil {
@@ -61,10 +64,13 @@ func Document() ([]byte, error) {
 }
 
 func build(ctx context.Context, s *shop.Shop, o Options) (*api, chi.Router, error) {
-	a := &api{shop: s, log: o.Log, heartbeat: cmp.Or(o.Heartbeat, heartbeatEvery)}
+	a := &api{shop: s, decide: o.Claim, log: o.Log, heartbeat: cmp.Or(o.Heartbeat, heartbeatEvery)}
 	now := time.Now
 	if s != nil {
 		now = s.Clock
+		if a.decide == nil {
+			a.decide = s.Claim
+		}
 	}
 	var err error
 	if a.verifier, err = newVerifier(ctx, o.Buyers, now, o.Log); err != nil {

@@ -102,7 +102,7 @@ func (a *api) claim(ctx context.Context, in *ClaimInput) (*ClaimOutput, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := a.shop.Claim(ctx, r)
+	c, err := a.decide(ctx, r)
 	if err != nil {
 		return nil, err
 	}

@@ -1,5 +1,6 @@
 // Package lane gathers concurrent calls and settles them together: what has arrived for a key while the last batch of that key
-// was being settled goes into the next one. Batches of one key follow each other; different keys are settled side by side by a
+// was being settled goes into the next one. Batches of one key follow each other, and begin one after the other: a batch may let the next of its keys begin before it
+// has ended itself. Different keys are settled side by side by a
 // bounded number of workers, and where a batch has room it takes calls of several keys. An idle lane costs nothing.
 //
 // It is generic and knows nothing of ours.
@@ -51,7 +52,7 @@ type Answer[Out any] struct {
 // Lanes is a set of lanes, one for each key that has calls.
 type Lanes[K comparable, In, Out any] struct {
 	cfg    Config
-	settle func(ctx context.Context, batch []Call[K, In]) []Answer[Out]
+	settle func(ctx context.Context, batch []Call[K, In], next func()) []Answer[Out]
 
 	mu      sync.Mutex
 	keys    map[K]*queue[K, In, Out]
@@ -66,8 +67,9 @@ type queue[K comparable, In, Out any] struct {
 	key    K
 	calls  []*call[In, Out]
 	listed bool // in ready
-	busy   bool // in a batch, or pausing before it is tried again
-	pause  time.Duration
+	// batches have calls of it, of which blocks do not yet let the next begin; a pause before it is tried again blocks as well.
+	batches, blocks int
+	pause           time.Duration
 }
 
 type call[In, Out any] struct {
@@ -78,8 +80,9 @@ type call[In, Out any] struct {
 }
 
 // New makes lanes that settle batches with settle. It gets calls of one key in the order of their arrival, next to each other,
-// and returns as many answers in the same order. It must end by itself: no context of a caller reaches it.
-func New[K comparable, In, Out any](cfg Config, settle func(ctx context.Context, batch []Call[K, In]) []Answer[Out]) *Lanes[K, In, Out] {
+// and returns as many answers in the same order. It must end by itself: no context of a caller reaches it. It may call next, to let the next batch of its keys
+// begin; else that begins when it returns.
+func New[K comparable, In, Out any](cfg Config, settle func(ctx context.Context, batch []Call[K, In], next func()) []Answer[Out]) *Lanes[K, In, Out] {
 	l := &Lanes[K, In, Out]{cfg: cfg, settle: settle, keys: map[K]*queue[K, In, Out]{}}
 	l.idle = sync.NewCond(&l.mu)
 	return l
@@ -162,11 +165,13 @@ func (l *Lanes[K, In, Out]) leave() {
 
 // list makes a queue ready, if it has calls and none of them is in a batch, and sees to it that a worker is there.
 func (l *Lanes[K, In, Out]) list(q *queue[K, In, Out]) {
-	if q.busy || q.listed {
+	if q.blocks > 0 || q.listed {
 		return
 	}
 	if len(q.calls) == 0 {
-		delete(l.keys, q.key)
+		if q.batches == 0 {
+			delete(l.keys, q.key)
+		}
 		return
 	}
 	q.listed = true
@@ -186,7 +191,11 @@ func (l *Lanes[K, In, Out]) work() {
 			break
 		}
 		l.mu.Unlock()
-		answers := l.safely(batch)
+		answers := l.safely(batch, func() {
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			l.unblock(parts)
+		})
 		l.mu.Lock()
 		for _, p := range parts {
 			l.answer(p, answers[:len(p.calls)])
@@ -201,8 +210,20 @@ func (l *Lanes[K, In, Out]) work() {
 
 // part is what a batch has of one key.
 type part[K comparable, In, Out any] struct {
-	queue *queue[K, In, Out]
-	calls []*call[In, Out]
+	queue  *queue[K, In, Out]
+	calls  []*call[In, Out]
+	blocks bool // its queue
+}
+
+// unblock lets the next batch of some parts' keys begin.
+func (l *Lanes[K, In, Out]) unblock(parts []part[K, In, Out]) {
+	for i := range parts {
+		if p := &parts[i]; p.blocks {
+			p.blocks = false
+			p.queue.blocks--
+			l.list(p.queue)
+		}
+	}
 }
 
 // take makes a batch of the queues that have been ready for longest. Callers that have gone are left out.
@@ -212,7 +233,10 @@ func (l *Lanes[K, In, Out]) take() (parts []part[K, In, Out], batch []Call[K, In
 		l.ready[0] = nil
 		l.ready = l.ready[1:]
 		q.listed = false
-		p := part[K, In, Out]{queue: q}
+		if q.blocks > 0 {
+			continue // it has been put back since it was listed
+		}
+		p := part[K, In, Out]{queue: q, blocks: true}
 		for len(q.calls) > 0 && len(batch) < l.cfg.BatchCalls {
 			c := q.calls[0]
 			q.calls[0] = nil
@@ -228,13 +252,14 @@ func (l *Lanes[K, In, Out]) take() (parts []part[K, In, Out], batch []Call[K, In
 			l.list(q)
 			continue
 		}
-		q.busy = true
+		q.batches++
+		q.blocks++
 		parts = append(parts, p)
 	}
 	return parts, batch
 }
 
-// answer hands out the answers for one key and makes it ready for the next batch, after a pause if calls were put back.
+// answer hands out the answers for one key, and puts calls back for the next batch, which begins after a pause.
 func (l *Lanes[K, In, Out]) answer(p part[K, In, Out], answers []Answer[Out]) {
 	var back []*call[In, Out]
 	for i, c := range p.calls {
@@ -246,24 +271,28 @@ func (l *Lanes[K, In, Out]) answer(p part[K, In, Out], answers []Answer[Out]) {
 		c.done <- answers[i]
 	}
 	q := p.queue
+	q.batches--
+	if p.blocks {
+		q.blocks--
+	}
 	if len(back) == 0 {
 		q.pause = 0
-		q.busy = false
 		l.list(q)
 		return
 	}
 	q.calls = append(back, q.calls...)
 	q.pause = min(max(2*q.pause, time.Millisecond), 50*time.Millisecond)
+	q.blocks++
 	time.AfterFunc(q.pause, func() {
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		q.busy = false
+		q.blocks--
 		l.list(q)
 	})
 }
 
 // safely turns a panic of settle into an error for each call of the batch.
-func (l *Lanes[K, In, Out]) safely(batch []Call[K, In]) (answers []Answer[Out]) {
+func (l *Lanes[K, In, Out]) safely(batch []Call[K, In], next func()) (answers []Answer[Out]) {
 	defer func() {
 		p := recover()
 		if p == nil && len(answers) == len(batch) {
@@ -278,5 +307,5 @@ func (l *Lanes[K, In, Out]) safely(batch []Call[K, In]) (answers []Answer[Out]) 
 			answers[i].Err = err
 		}
 	}()
-	return l.settle(context.Background(), batch)
+	return l.settle(context.Background(), batch, next)
 }

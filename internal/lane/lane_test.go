@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -40,7 +41,7 @@ type gate struct {
 
 func newGate() *gate { return &gate{entered: make(chan calls, 100), open: make(chan struct{})} }
 
-func (g *gate) settle(_ context.Context, batch calls) answers {
+func (g *gate) settle(_ context.Context, batch calls, _ func()) answers {
 	g.entered <- batch
 	<-g.open
 	return echo(batch)
@@ -57,11 +58,39 @@ func waitFor(t *testing.T, what string, ok func() bool) {
 	}
 }
 
+func TestNothingIsLostWhereBatchesOverlap(t *testing.T) {
+	t.Parallel()
+	l := lane.New(roomy, func(_ context.Context, batch calls, next func()) answers {
+		if rand.N(3) > 0 {
+			next()
+		}
+		runtime.Gosched()
+		out := echo(batch)
+		for i := range out {
+			out[i].Again = rand.N(10) == 0
+		}
+		return out
+	})
+	var wg sync.WaitGroup
+	for i := range 5000 {
+		wg.Go(func() {
+			if got, err := l.Do(context.Background(), string(rune('a'+i%5)), i); err != nil || got != i {
+				t.Errorf("call %d: got %d, %v", i, got, err)
+			}
+		})
+	}
+	wg.Wait()
+	l.Close()
+	if n := l.Waiting(); n != 0 {
+		t.Errorf("%d calls wait after all were answered", n)
+	}
+}
+
 func TestEveryCallGetsItsOwnAnswerAndKeysNeverOverlap(t *testing.T) {
 	t.Parallel()
 	var busy [5]atomic.Int32
 	names := []string{"a", "b", "c", "d", "e"}
-	l := lane.New(roomy, func(_ context.Context, batch calls) answers {
+	l := lane.New(roomy, func(_ context.Context, batch calls, _ func()) answers {
 		if len(batch) > roomy.BatchCalls {
 			t.Errorf("batch of %d calls", len(batch))
 		}
@@ -125,6 +154,58 @@ func TestGathersInOrderWhileABatchIsUnderWay(t *testing.T) {
 	}
 }
 
+func TestTheNextBatchOfAKeyBeginsWhenItIsLet(t *testing.T) {
+	t.Parallel()
+	entered, let, end := make(chan int, 10), make(chan struct{}), make(chan struct{})
+	var seconds atomic.Int32
+	l := lane.New(roomy, func(_ context.Context, batch calls, next func()) answers {
+		entered <- batch[0].In
+		if batch[0].In == 1 {
+			<-let
+			next()
+			next() // once is enough, and twice does no harm
+			<-end
+		}
+		out := echo(batch)
+		out[0].Again = batch[0].In == 2 && seconds.Add(1) == 1
+		return out
+	})
+	var wg sync.WaitGroup
+	ask := func(in int) {
+		wg.Go(func() {
+			if got, err := l.Do(context.Background(), "a", in); err != nil || got != in {
+				t.Errorf("got %d, %v", got, err)
+			}
+		})
+	}
+	ask(1)
+	if first := <-entered; first != 1 {
+		t.Fatalf("%d began first", first)
+	}
+	ask(2)
+	waitFor(t, "the second call to be in", func() bool { return l.Waiting() == 2 })
+	select {
+	case in := <-entered:
+		t.Errorf("%d began before it was let", in)
+	default:
+	}
+	close(let)
+	if second := <-entered; second != 2 {
+		t.Errorf("%d began second", second)
+	}
+	// It is put back while the first is still under way, and comes again.
+	if third := <-entered; third != 2 {
+		t.Errorf("%d began third", third)
+	}
+	ask(3)
+	if fourth := <-entered; fourth != 3 {
+		t.Errorf("%d began fourth", fourth)
+	}
+	close(end)
+	wg.Wait()
+	l.Close()
+}
+
 func TestOneBatchTakesSeveralLukewarmKeys(t *testing.T) {
 	t.Parallel()
 	g := newGate()
@@ -151,7 +232,7 @@ func TestABlockedKeyDoesNotStopTheOthers(t *testing.T) {
 	t.Parallel()
 	entered := make(chan struct{})
 	release := make(chan struct{})
-	l := lane.New(roomy, func(_ context.Context, batch calls) answers {
+	l := lane.New(roomy, func(_ context.Context, batch calls, _ func()) answers {
 		if batch[0].Key == "slow" {
 			close(entered)
 			<-release
@@ -217,7 +298,7 @@ func TestACallerThatGoesAfterItWasTakenLearnsTheAnswer(t *testing.T) {
 
 func TestACallThatIsPutBackIsDroppedWhenItsCallerHasGone(t *testing.T) {
 	t.Parallel()
-	again := lane.New(roomy, func(_ context.Context, batch calls) answers {
+	again := lane.New(roomy, func(_ context.Context, batch calls, _ func()) answers {
 		out := make(answers, len(batch))
 		for i := range out {
 			out[i].Again = true
@@ -256,7 +337,7 @@ func TestRefusesWhenFullAndWhenClosed(t *testing.T) {
 
 func TestAPanicAndAWrongNumberOfAnswersAreErrors(t *testing.T) {
 	t.Parallel()
-	l := lane.New(roomy, func(_ context.Context, batch calls) answers {
+	l := lane.New(roomy, func(_ context.Context, batch calls, _ func()) answers {
 		if batch[0].Key == "panic" {
 			panic("boom")
 		}

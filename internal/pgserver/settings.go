@@ -27,7 +27,7 @@ func settings(socketDir string, memory uint64, extra map[string]string) []string
 		"effective_cache_size": mebibytes(memory/2, 256, 65536),
 		"maintenance_work_mem": mebibytes(memory/64, 32, 256),
 		"min_wal_size":         "128MB",
-		"max_wal_size":         "1GB",
+		"max_wal_size":         "2GB",
 		"wal_compression":      "on",
 		"random_page_cost":     "1.1",
 		"jit":                  "off",

@@ -2,6 +2,7 @@ package shop
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"math"
@@ -10,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/lastunit/lastunit/internal/dbsqlc"
+	"github.com/lastunit/lastunit/internal/pgdb"
 )
 
 // wanted is how many units the calls ask for that are not refused whatever there is.
@@ -101,15 +103,76 @@ func (b *settlement) pickRange(ctx context.Context, tx pgx.Tx, between func(*poo
 	return nil
 }
 
-// hold gives the tokens to the calls in their order, all that a call asks for or none, and writes the holds.
+// holding is what a batch writes for those that get units.
+type holding struct {
+	given   map[ID][]int64 // the tokens of each claim
+	insert  dbsqlc.ClaimInsertManyParams
+	turn    dbsqlc.ClaimHoldManyParams // of queued requests
+	written map[ID]dbsqlc.ClaimInsertManyRow
+}
+
+// hold gives the tokens to the calls in their order, all that a call asks for or none, writes the holds and turns their tokens into units.
+//
+// A claim that is not written has lost its key to a transaction that committed in the meantime, and must not take tokens. That is rare, so everything is sent at once,
+// and done anew when it has happened, one after the other.
 func (b *settlement) hold(ctx context.Context, tx pgx.Tx) error {
-	insert := dbsqlc.ClaimInsertManyParams{Now: b.s.o.Now()}
-	turn := dbsqlc.ClaimHoldManyParams{Now: b.s.o.Now()}
-	given := map[ID][]int64{}
+	h := b.arrange()
+	if len(h.given) == 0 {
+		return nil
+	}
+	steps := h.steps(ctx, b.s)
+	careful := slices.ContainsFunc(b.calls, func(c *claimCall) bool { return c.careful || c.unknown })
+	if careful {
+		for _, step := range steps {
+			if err := step(tx); err != nil {
+				return err
+			}
+		}
+		steps = nil
+		b.putBackLost(h)
+	}
+	take := b.spend(h)
+	if len(take.ClaimIds) == 0 {
+		return nil
+	}
+	var rows []dbsqlc.StockTokenTakeRow
+	steps = append(steps,
+		func(db pgdb.Queryer) (err error) {
+			rows, err = b.s.q.StockTokenTake(ctx, db, take)
+			return err
+		},
+		func(db pgdb.Queryer) (err error) {
+			b.left, err = b.s.q.StockTokenLeft(ctx, db, b.lastTaken())
+			return err
+		})
+	if err := pgdb.Together(ctx, tx, steps...); err != nil {
+		return fmt.Errorf("hold units: %w", err)
+	}
+	if !careful && len(h.written) < len(h.given) {
+		for _, c := range b.calls {
+			c.careful = true
+		}
+		return errKeyLost
+	}
+	if len(rows) != len(take.ClaimIds) {
+		return fmt.Errorf("take tokens: %d of %d that were locked", len(rows), len(take.ClaimIds))
+	}
+	b.answerHeld(h, rows)
+	return nil
+}
+
+// errKeyLost says that a batch, of which everything was sent at once, has to be done anew.
+var errKeyLost = errors.New("a claim has lost its key")
+
+// arrange decides who gets which tokens.
+func (b *settlement) arrange() *holding {
+	h := &holding{given: map[ID][]int64{}, written: map[ID]dbsqlc.ClaimInsertManyRow{}}
+	h.insert.Now, h.turn.Now = b.s.o.Now(), b.s.o.Now()
+	insert, turn := &h.insert, &h.turn
 	for _, p := range b.pools {
 		for i, positions := range b.allot(p) {
 			c := b.calls[i]
-			given[c.id] = positions
+			h.given[c.id] = positions
 			price := Money{Amount: -1}
 			if m := p.priceFor(c); m != nil {
 				price = *m
@@ -136,29 +199,92 @@ func (b *settlement) hold(ctx context.Context, tx pgx.Tx) error {
 			insert.Metadatas = append(insert.Metadatas, string(c.Metadata))
 		}
 	}
-	written := make(map[ID]dbsqlc.ClaimInsertManyRow, len(given))
-	if len(turn.ClaimIds) > 0 {
-		rows, err := b.s.q.ClaimHoldMany(ctx, tx, turn)
-		if err == nil && len(rows) != len(turn.ClaimIds) {
-			err = fmt.Errorf("%d of %d that were locked", len(rows), len(turn.ClaimIds))
-		}
-		if err != nil {
-			return fmt.Errorf("hold for queued requests: %w", err)
-		}
-		for _, row := range rows {
-			written[row.ClaimID] = dbsqlc.ClaimInsertManyRow(row)
+	return h
+}
+
+// steps write the holds.
+func (h *holding) steps(ctx context.Context, s *Shop) (steps []func(pgdb.Queryer) error) {
+	if len(h.turn.ClaimIds) > 0 {
+		steps = append(steps, func(db pgdb.Queryer) error {
+			rows, err := s.q.ClaimHoldMany(ctx, db, h.turn)
+			if err == nil && len(rows) != len(h.turn.ClaimIds) {
+				err = fmt.Errorf("hold for queued requests: %d of %d that were locked", len(rows), len(h.turn.ClaimIds))
+			}
+			for _, row := range rows {
+				h.written[row.ClaimID] = dbsqlc.ClaimInsertManyRow(row)
+			}
+			return err
+		})
+	}
+	if len(h.insert.ClaimIds) > 0 {
+		steps = append(steps, func(db pgdb.Queryer) error {
+			rows, err := s.q.ClaimInsertMany(ctx, db, h.insert)
+			for _, row := range rows {
+				h.written[row.ClaimID] = row
+			}
+			return err
+		})
+	}
+	return steps
+}
+
+// putBackLost puts back the calls that have lost their keys: each finds the transaction that has it when its turn comes.
+func (b *settlement) putBackLost(h *holding) {
+	for i, c := range b.calls {
+		_, written := h.written[c.id]
+		if len(h.given[c.id]) > 0 && !written {
+			delete(h.given, c.id)
+			b.answers[i].Again = true
+			b.lost = true
 		}
 	}
-	if len(insert.ClaimIds) > 0 {
-		rows, err := b.s.q.ClaimInsertMany(ctx, tx, insert)
-		if err != nil {
-			return fmt.Errorf("insert claims: %w", err)
-		}
-		for _, row := range rows {
-			written[row.ClaimID] = row
+}
+
+// spend counts what the claims get, and names the tokens that they take.
+func (b *settlement) spend(h *holding) (take dbsqlc.StockTokenTakeParams) {
+	for _, p := range b.pools {
+		for _, i := range p.calls {
+			c := b.calls[i]
+			positions := h.given[c.id]
+			if len(positions) == 0 {
+				continue
+			}
+			if c.terms != nil {
+				b.buyers[saleBuyer{c.terms.SaleID, c.Buyer}].added += int32(c.Quantity)
+			}
+			for _, position := range positions {
+				p.spent[position] = true
+				take.ProductIds = append(take.ProductIds, p.productID)
+				take.PoolIds = append(take.PoolIds, p.poolID)
+				take.Positions = append(take.Positions, position)
+				take.ClaimIds = append(take.ClaimIds, c.id)
+			}
 		}
 	}
-	return b.take(ctx, tx, given, written)
+	return take
+}
+
+// answerHeld answers those that have got units.
+func (b *settlement) answerHeld(h *holding, taken []dbsqlc.StockTokenTakeRow) {
+	units := make(map[ID][]ID, len(h.given))
+	for _, row := range taken {
+		units[row.ClaimID] = append(units[row.ClaimID], row.UnitID)
+	}
+	for _, p := range b.pools {
+		for _, i := range p.calls {
+			c := b.calls[i]
+			if len(h.given[c.id]) == 0 {
+				continue
+			}
+			row := h.written[c.id]
+			slices.SortFunc(units[c.id], func(x, y ID) int { return slices.Compare(x[:], y[:]) })
+			b.answers[i].Out.transaction = Transaction{
+				ID: c.id, Buyer: c.Buyer, Status: Held, SKU: p.sku, Quantity: c.Quantity, UnitIDs: units[c.id],
+				Price: p.priceFor(c), SaleID: c.saleOf(), Reference: c.Reference, Metadata: c.Metadata,
+				ExpiresAt: row.ExpiresAt, CreatedAt: row.CreatedAt, pool: p.poolKey,
+			}
+		}
+	}
 }
 
 // allot decides which calls get which of the pool's tokens. Where more tokens may be there than were seen, or it is not known whether its buyer may
@@ -189,77 +315,24 @@ func (b *settlement) allot(p *poolShare) iter.Seq2[int, []int64] {
 	}
 }
 
-// take turns the tokens of the claims that were written into their units. A claim that was not written lost its key to a
-// transaction that committed in the meantime: it is put back, and finds that one when its turn comes.
-func (b *settlement) take(ctx context.Context, tx pgx.Tx, given map[ID][]int64, written map[ID]dbsqlc.ClaimInsertManyRow) error {
-	var arg dbsqlc.StockTokenTakeParams
-	for _, p := range b.pools {
-		for _, i := range p.calls {
-			id := b.calls[i].id
-			if len(given[id]) == 0 {
-				continue
-			}
-			if _, ok := written[id]; !ok {
-				b.answers[i].Again = true
-				b.lost = true
-				continue
-			}
-			if t := b.calls[i].terms; t != nil {
-				b.buyers[saleBuyer{t.SaleID, b.calls[i].Buyer}].added += int32(b.calls[i].Quantity)
-			}
-			for _, position := range given[id] {
-				p.spent[position] = true
-				arg.ProductIds = append(arg.ProductIds, p.productID)
-				arg.PoolIds = append(arg.PoolIds, p.poolID)
-				arg.Positions = append(arg.Positions, position)
-				arg.ClaimIds = append(arg.ClaimIds, id)
-			}
-		}
-	}
-	if len(arg.ClaimIds) == 0 {
-		return nil
-	}
-	rows, err := b.s.q.StockTokenTake(ctx, tx, arg)
-	if err != nil {
-		return fmt.Errorf("take tokens: %w", err)
-	}
-	if len(rows) != len(arg.ClaimIds) {
-		return fmt.Errorf("take tokens: %d of %d that were locked", len(rows), len(arg.ClaimIds))
-	}
-	units := make(map[ID][]ID, len(written))
-	for _, row := range rows {
-		units[row.ClaimID] = append(units[row.ClaimID], row.UnitID)
-	}
-	for _, p := range b.pools {
-		for _, i := range p.calls {
-			c := b.calls[i]
-			row, ok := written[c.id]
-			if !ok {
-				continue
-			}
-			slices.SortFunc(units[c.id], func(x, y ID) int { return slices.Compare(x[:], y[:]) })
-			b.answers[i].Out.transaction = Transaction{
-				ID: c.id, Buyer: c.Buyer, Status: Held, SKU: p.sku, Quantity: c.Quantity, UnitIDs: units[c.id],
-				Price: p.priceFor(c), SaleID: c.saleOf(), Reference: c.Reference, Metadata: c.Metadata,
-				ExpiresAt: row.ExpiresAt, CreatedAt: row.CreatedAt, pool: p.poolKey,
-			}
-		}
-	}
-	return nil
-}
-
-// rememberPositions lets the next batch start where this one stopped.
+// rememberPositions lets the next batch start behind the tokens that this one has picked, which are locked or gone by then.
 func (b *settlement) rememberPositions() {
 	for _, p := range b.pools {
-		if len(p.tokens) == 0 {
-			continue
+		if len(p.tokens) > 0 {
+			b.s.cursors.set(p.poolKey, slices.Max(p.tokens)+1)
 		}
-		next := slices.Max(p.tokens) + 1
+	}
+}
+
+// leavePositions lets the next batch start at the first token that this one has picked and not taken: none was, where it did not commit.
+func (b *settlement) leavePositions() {
+	for _, p := range b.pools {
+		first := int64(math.MaxInt64)
 		for _, position := range p.tokens {
-			if !p.spent[position] {
-				next = min(next, position)
+			if !b.committed || !p.spent[position] {
+				first = min(first, position)
 			}
 		}
-		b.s.cursors.set(p.poolKey, next)
+		b.s.cursors.back(p.poolKey, first)
 	}
 }

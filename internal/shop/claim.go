@@ -401,7 +401,7 @@ func (s *Shop) readClaim(ctx context.Context, buyer string, id ID) (dbsqlc.Claim
 const readLanes = 2
 
 // read answers each call with its transaction, or nil.
-func (s *Shop) read(ctx context.Context, batch []lane.Call[byte, ownedID]) []lane.Answer[*dbsqlc.ClaimByIDsRow] {
+func (s *Shop) read(ctx context.Context, batch []lane.Call[byte, ownedID], _ func()) []lane.Answer[*dbsqlc.ClaimByIDsRow] {
 	ctx, cancel := context.WithTimeout(ctx, 4*time.Second)
 	defer cancel()
 	answers := make([]lane.Answer[*dbsqlc.ClaimByIDsRow], len(batch))

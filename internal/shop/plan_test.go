@@ -47,22 +47,17 @@ func (p plan) String() string {
 }
 
 var (
-	settings   = regexp.MustCompile("(?s)const settleSettings = `(.*?)`")
 	parameter  = regexp.MustCompile(`@(\w+)(::[\w\[\]]+)?`)
 	nullable   = regexp.MustCompile(`sqlc\.narg\('now'\)`)
 	embedded   = regexp.MustCompile(`sqlc\.embed\((\w+)\)`)
 	spelledOut = regexp.MustCompile(`sqlc\.n?arg\('(\w+)'\)`)
 )
 
-// settleSettings cuts the settings that claims run under out of the source.
+// settleSettings are those that claims run under.
 func settleSettings(t *testing.T) string {
 	t.Helper()
-	text, err := os.ReadFile("settle.go")
-	found := settings.FindSubmatch(text)
-	if err != nil || found == nil {
-		t.Fatalf("settle.go has no settleSettings: %v", err)
-	}
-	return string(found[1])
+	sql, _ := statement(t, "claim.sql", "ClaimSettings")
+	return sql
 }
 
 // statement cuts a query out of queries/, with its parameters turned into $1, $2, ... in the order in which they first stand there.

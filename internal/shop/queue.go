@@ -3,6 +3,7 @@ package shop
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -54,7 +55,7 @@ func (s *Shop) Enqueue(ctx context.Context, r ClaimRequest, wait time.Duration) 
 }
 
 // accept writes a batch of requests into the queues of their products, in one transaction.
-func (s *Shop) accept(_ context.Context, batch []lane.Call[string, *claimCall]) []claimAnswer {
+func (s *Shop) accept(_ context.Context, batch []lane.Call[string, *claimCall], _ func()) []claimAnswer {
 	_, answers := s.inBatch(batch, (*settlement).append)
 	started := ""
 	for i, a := range answers {
@@ -69,12 +70,11 @@ func (s *Shop) accept(_ context.Context, batch []lane.Call[string, *claimCall]) 
 
 // append answers what needs no stock to be decided and gives the others their places, in order of arrival.
 func (b *settlement) append(ctx context.Context, tx pgx.Tx) error {
-	open, err := b.replay(ctx, tx)
+	open, err := b.begin(ctx, tx)
 	if err != nil || len(open) == 0 {
 		return err
 	}
 	for _, step := range []func(context.Context, pgx.Tx) error{
-		func(ctx context.Context, tx pgx.Tx) error { return b.share(ctx, tx, open) },
 		b.refuseBuyers,
 		b.refuseCrowding,
 		b.enqueue,
@@ -278,6 +278,11 @@ func (b *settlement) enqueue(ctx context.Context, tx pgx.Tx) error {
 		}
 	}
 	return nil
+}
+
+// hasQueue tells whether something was queued in the pools of the batch.
+func (b *settlement) hasQueue() bool {
+	return slices.ContainsFunc(b.pools, func(p *poolShare) bool { return p.queue.tail > p.queue.head || p.queue.moved })
 }
 
 // queueRows is how many queued requests a batch settles at most.

@@ -35,6 +35,8 @@ type claimCall struct {
 	behind int64
 	// unknown: a commit that may hold this claim was lost. It is looked for by its id before anything is done for it again.
 	unknown bool
+	// careful: in its batch a claim lost its key.
+	careful bool
 	// normally: the open sale had too little for it, so it is served beside the sale, and saleRefusal is what the sale had to say.
 	normally    bool
 	saleRefusal *Refusal
@@ -56,23 +58,19 @@ type claimOutcome struct {
 
 type claimAnswer = lane.Answer[claimOutcome]
 
-// settleSettings keep the planner on the indexes, whatever it believes about tables that were filled a moment ago, and bound
-// what a batch may wait for.
-const settleSettings = `SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off;
-	SET LOCAL lock_timeout = '2s'; SET LOCAL statement_timeout = '4s'`
-
-// settle decides a batch of claims in one transaction, behind as much of their products' queues as there is room for.
-func (s *Shop) settle(_ context.Context, batch []lane.Call[string, *claimCall]) []claimAnswer {
-	b, answers := s.inBatch(batch, (*settlement).run)
-	if b != nil {
-		b.rememberPositions()
+// settle decides a batch of claims in one transaction, behind as much of their products' queues as there is room for. The next batch may begin as soon as this one has its
+// tokens, unless a queue is settled: of that the next would find the turn taken.
+func (s *Shop) settle(_ context.Context, batch []lane.Call[string, *claimCall], next func()) []claimAnswer {
+	b, answers := s.inBatch(batch, func(b *settlement, ctx context.Context, tx pgx.Tx) error { return b.run(ctx, tx, next) })
+	b.leavePositions()
+	if b.committed {
 		b.tellWaiters()
 	}
 	return answers
 }
 
 // inBatch does a batch of claims in one transaction. What was done in a transaction that did not commit is put back and done anew: also when
-// the commit's outcome is unknown, since keys and ids make it safe to ask again. The settlement is nil when it did not commit.
+// the commit's outcome is unknown, since keys and ids make it safe to ask again.
 func (s *Shop) inBatch(batch []lane.Call[string, *claimCall], run func(*settlement, context.Context, pgx.Tx) error) (*settlement, []claimAnswer) {
 	ctx, cancel := context.WithTimeout(context.Background(), 4*time.Second)
 	defer cancel()
@@ -81,19 +79,20 @@ func (s *Shop) inBatch(batch []lane.Call[string, *claimCall], run func(*settleme
 		b.calls[i] = c.In
 		c.In.terms, c.In.again, c.In.refusal, c.In.overLimit = nil, false, nil, nil
 	}
-	err := pgdb.InTxWith(ctx, s.pool, settleSettings, func(tx pgx.Tx) error { return run(b, ctx, tx) })
+	err := s.inTx(ctx, func(tx pgx.Tx) error { return run(b, ctx, tx) })
 	switch {
 	case err == nil:
+		b.committed = true
 		return b, b.answers[:len(batch)]
 	case errors.Is(err, pgdb.ErrOutcomeUnknown):
 		for _, c := range batch {
 			c.In.unknown = true
 		}
-		return nil, all(batch, claimAnswer{Again: true})
-	case pgdb.Retryable(err):
-		return nil, all(batch, claimAnswer{Again: true})
+		return b, all(batch, claimAnswer{Again: true})
+	case errors.Is(err, errKeyLost), pgdb.Retryable(err):
+		return b, all(batch, claimAnswer{Again: true})
 	}
-	return nil, all(batch, claimAnswer{Err: fmt.Errorf("settle %d claims: %w", len(batch), err)})
+	return b, all(batch, claimAnswer{Err: fmt.Errorf("settle %d claims: %w", len(batch), err)})
 }
 
 func all(batch []lane.Call[string, *claimCall], a claimAnswer) []claimAnswer {
@@ -106,12 +105,14 @@ func all(batch []lane.Call[string, *claimCall], a claimAnswer) []claimAnswer {
 
 // settlement is one batch while it is being settled. Queued requests whose turn has come stand in calls behind those of the lane.
 type settlement struct {
-	s       *Shop
-	calls   []*claimCall
-	answers []claimAnswer
-	pools   []*poolShare
-	terms   map[termsKey]*saleTerms
-	buyers  map[saleBuyer]*saleCount // of which it has the locks
+	s         *Shop
+	committed bool
+	calls     []*claimCall
+	answers   []claimAnswer
+	pools     []*poolShare
+	terms     map[termsKey]*saleTerms
+	buyers    map[saleBuyer]*saleCount   // of which it has the locks
+	left      []dbsqlc.StockTokenLeftRow // pools of which it took something that have tokens left
 	// lost: a direct claim that had tokens was not written, so that those behind it may find more.
 	lost bool
 }
@@ -135,15 +136,19 @@ type poolShare struct {
 	queue    queueShare
 }
 
-func (b *settlement) run(ctx context.Context, tx pgx.Tx) error {
-	open, err := b.replay(ctx, tx)
+func (b *settlement) run(ctx context.Context, tx pgx.Tx, next func()) error {
+	open, err := b.begin(ctx, tx)
 	if err != nil || len(open) == 0 {
 		return err
 	}
-	if err := b.share(ctx, tx, open); err != nil {
-		return err
+	letNext := func(context.Context, pgx.Tx) error {
+		b.rememberPositions()
+		if !b.hasQueue() {
+			next()
+		}
+		return nil
 	}
-	for _, step := range []func(context.Context, pgx.Tx) error{b.lineUp, b.pick, b.reckon, b.limit, b.hold, b.count, b.refuse, b.moveHeads, b.runOut} {
+	for _, step := range []func(context.Context, pgx.Tx) error{b.lineUp, b.pick, b.reckon, b.limit, b.hold, b.count, b.refuse, b.moveHeads, b.runOut, letNext} {
 		if err := step(ctx, tx); err != nil {
 			return err
 		}
@@ -154,13 +159,40 @@ func (b *settlement) run(ctx context.Context, tx pgx.Tx) error {
 // boundKey is an idempotency key and whose it is.
 type boundKey struct{ buyer, key string }
 
-// replay answers the calls whose key, or own id, is bound to a transaction, and returns the others. Of several new calls with one key
-// it returns the first; the others are put back until it is known what becomes of that one.
-func (b *settlement) replay(ctx context.Context, tx pgx.Tx) ([]int, error) {
-	bound, err := b.bound(ctx, tx, b.calls)
-	if err != nil {
+// begin reads what a batch is about, answers the calls that it can, and sorts the others, which it returns, by the pools that they draw from.
+func (b *settlement) begin(ctx context.Context, tx pgx.Tx) ([]int, error) {
+	look := b.lookup(b.calls)
+	var products []dbsqlc.ProductForClaimRow
+	steps := []func(pgdb.Queryer) error{
+		func(db pgdb.Queryer) error { return b.s.q.ClaimSettings(ctx, db) },
+		func(db pgdb.Queryer) (err error) {
+			products, err = b.s.q.ProductForClaim(ctx, db, b.skus())
+			return err
+		},
+	}
+	if err := pgdb.Together(ctx, tx, append(steps, look.steps(ctx)...)...); err != nil {
+		return nil, fmt.Errorf("look up keys and products: %w", err)
+	}
+	open, err := b.replay(ctx, tx, look.find)
+	if err != nil || len(open) == 0 {
 		return nil, err
 	}
+	return open, b.share(ctx, tx, open, products)
+}
+
+// skus of the calls, each once.
+func (b *settlement) skus() (skus []string) {
+	for _, c := range b.calls {
+		if n := len(skus); n == 0 || skus[n-1] != c.SKU {
+			skus = append(skus, c.SKU)
+		}
+	}
+	return skus
+}
+
+// replay answers the calls whose key, or own id, is bound to a transaction, and returns the others. Of several new calls with one key
+// it returns the first; the others are put back until it is known what becomes of that one.
+func (b *settlement) replay(ctx context.Context, tx pgx.Tx, bound func(*claimCall) (dbsqlc.ClaimByIDsRow, bool)) ([]int, error) {
 	var open []int
 	first := map[boundKey]bool{}
 	replays := false
@@ -188,45 +220,68 @@ func (b *settlement) replay(ctx context.Context, tx pgx.Tx) ([]int, error) {
 
 // bound reads the transactions that the keys of calls, and the ids whose outcome is unknown, are bound to.
 func (b *settlement) bound(ctx context.Context, tx pgx.Tx, calls []*claimCall) (func(*claimCall) (dbsqlc.ClaimByIDsRow, bool), error) {
-	byKey := map[boundKey]dbsqlc.ClaimByIDsRow{}
-	keyed := dbsqlc.ClaimByKeysParams{Now: b.s.o.Now()}
+	look := b.lookup(calls)
+	for _, step := range look.steps(ctx) {
+		if err := step(tx); err != nil {
+			return nil, fmt.Errorf("look up keys: %w", err)
+		}
+	}
+	return look.find, nil
+}
+
+// boundLookup looks for the transactions that calls are bound to.
+type boundLookup struct {
+	s       *Shop
+	keyed   dbsqlc.ClaimByKeysParams
+	unknown []ownedID
+	byKey   map[boundKey]dbsqlc.ClaimByIDsRow
+	byID    map[ownedID]*dbsqlc.ClaimByIDsRow
+}
+
+func (b *settlement) lookup(calls []*claimCall) *boundLookup {
+	l := &boundLookup{s: b.s, keyed: dbsqlc.ClaimByKeysParams{Now: b.s.o.Now()}, byKey: map[boundKey]dbsqlc.ClaimByIDsRow{}}
 	asked := map[boundKey]bool{}
-	var unknown []ownedID
 	for _, c := range calls {
 		if c.unknown && c.kind != drainQueue {
-			unknown = append(unknown, ownedID{c.id, c.Buyer})
+			l.unknown = append(l.unknown, ownedID{c.id, c.Buyer})
 		}
 		if k := (boundKey{c.Buyer, c.Key}); c.Key != "" && !asked[k] {
 			asked[k] = true
-			keyed.Buyers = append(keyed.Buyers, c.Buyer)
-			keyed.IdempotencyKeys = append(keyed.IdempotencyKeys, c.Key)
+			l.keyed.Buyers = append(l.keyed.Buyers, c.Buyer)
+			l.keyed.IdempotencyKeys = append(l.keyed.IdempotencyKeys, c.Key)
 		}
 	}
-	if len(asked) > 0 {
-		rows, err := b.s.q.ClaimByKeys(ctx, tx, keyed)
-		if err != nil {
-			return nil, fmt.Errorf("look up keys: %w", err)
-		}
-		for _, row := range rows {
-			byKey[boundKey{row.Claim.Buyer, *row.Claim.IdempotencyKey}] = dbsqlc.ClaimByIDsRow(row)
-		}
+	return l
+}
+
+// steps are what is to be asked, for find to know.
+func (l *boundLookup) steps(ctx context.Context) (steps []func(pgdb.Queryer) error) {
+	if len(l.keyed.Buyers) > 0 {
+		steps = append(steps, func(db pgdb.Queryer) error {
+			rows, err := l.s.q.ClaimByKeys(ctx, db, l.keyed)
+			for _, row := range rows {
+				l.byKey[boundKey{row.Claim.Buyer, *row.Claim.IdempotencyKey}] = dbsqlc.ClaimByIDsRow(row)
+			}
+			return err
+		})
 	}
-	var byID map[ownedID]*dbsqlc.ClaimByIDsRow
-	if len(unknown) > 0 {
-		var err error
-		if byID, err = b.s.claimsByIDs(ctx, tx, unknown); err != nil {
-			return nil, fmt.Errorf("look up ids: %w", err)
-		}
+	if len(l.unknown) > 0 {
+		steps = append(steps, func(db pgdb.Queryer) (err error) {
+			l.byID, err = l.s.claimsByIDs(ctx, db, l.unknown)
+			return err
+		})
 	}
-	return func(c *claimCall) (dbsqlc.ClaimByIDsRow, bool) {
-		if row, found := byKey[boundKey{c.Buyer, c.Key}]; found && c.Key != "" {
-			return row, true
-		}
-		if row := byID[ownedID{c.id, c.Buyer}]; row != nil {
-			return *row, true
-		}
-		return dbsqlc.ClaimByIDsRow{}, false
-	}, nil
+	return steps
+}
+
+func (l *boundLookup) find(c *claimCall) (dbsqlc.ClaimByIDsRow, bool) {
+	if row, found := l.byKey[boundKey{c.Buyer, c.Key}]; found && c.Key != "" {
+		return row, true
+	}
+	if row := l.byID[ownedID{c.id, c.Buyer}]; row != nil {
+		return *row, true
+	}
+	return dbsqlc.ClaimByIDsRow{}, false
 }
 
 func replayed(c *claimCall, row dbsqlc.ClaimByIDsRow) claimOutcome {

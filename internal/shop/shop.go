@@ -131,6 +131,9 @@ func New(pool *pgxpool.Pool, o Options) *Shop {
 	return s
 }
 
+// Waiting tells how many claims wait in this process to be decided, those that are just being decided included.
+func (s *Shop) Waiting() int { return s.lanes.Waiting() }
+
 // StopWaiting lets everybody who waits for a turn in a queue go, with the transaction as it then is. Those who come later do not wait.
 func (s *Shop) StopWaiting() { s.waiters.stop() }
 
@@ -196,4 +199,13 @@ func (c *cursors) set(k poolKey, position int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.at[k] = position
+}
+
+// back moves a cursor back to a position, if it is behind it.
+func (c *cursors) back(k poolKey, position int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.at[k] > position {
+		c.at[k] = position
+	}
 }

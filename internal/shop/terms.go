@@ -42,8 +42,8 @@ type termsKey struct {
 }
 
 // share sorts the calls by the pools that they draw from, and answers those whose product can't be claimed from at all.
-func (b *settlement) share(ctx context.Context, tx pgx.Tx, open []int) error {
-	products, err := b.readTerms(ctx, tx, open)
+func (b *settlement) share(ctx context.Context, tx pgx.Tx, open []int, rows []dbsqlc.ProductForClaimRow) error {
+	products, err := b.readTerms(ctx, tx, rows)
 	if err != nil {
 		return err
 	}
@@ -71,18 +71,9 @@ func (b *settlement) share(ctx context.Context, tx pgx.Tx, open []int) error {
 	return nil
 }
 
-// readTerms reads the products of calls, the sales that they are in, and the ends of their queues.
-func (b *settlement) readTerms(ctx context.Context, tx pgx.Tx, open []int) (map[string]*productTerms, error) {
-	var skus, inSale []string
-	for _, i := range open {
-		if n := len(skus); n == 0 || skus[n-1] != b.calls[i].SKU {
-			skus = append(skus, b.calls[i].SKU)
-		}
-	}
-	rows, err := b.s.q.ProductForClaim(ctx, tx, skus)
-	if err != nil {
-		return nil, fmt.Errorf("read products: %w", err)
-	}
+// readTerms makes pools of products, and reads the sales that they are in, with the ends of their queues.
+func (b *settlement) readTerms(ctx context.Context, tx pgx.Tx, rows []dbsqlc.ProductForClaimRow) (map[string]*productTerms, error) {
+	var inSale []string
 	products := make(map[string]*productTerms, len(rows))
 	byID := make(map[int64]*productTerms, len(rows))
 	for _, row := range rows {

@@ -1,0 +1,140 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"time"
+)
+
+// turn is one of the things that are measured in turn.
+type turn struct {
+	name   string
+	system *system
+	// prepare is called before each round, outside of what is measured.
+	prepare func(round int) error
+	// load is what is sent; status is the answer that counts, and units how much each is worth.
+	load   func(round int) load
+	status int
+	units  float64
+	// run measures something else than a load.
+	run func(round int) (sample, error)
+}
+
+// sample is what one turn of one round has shown.
+type sample struct {
+	PerSecond float64 `json:"per_second"`
+	P50       float64 `json:"p50_ms"`
+	P99       float64 `json:"p99_ms"`
+	Faults    int64   `json:"faults"`
+	// Processor time a request: of the servers, of their store, of everything else on the machine that we started.
+	ServerMicros    float64 `json:"server_us"`
+	StoreMicros     float64 `json:"store_us"`
+	GeneratorMicros float64 `json:"generator_us"`
+}
+
+// measure runs a load and takes the processor times.
+func (b *bench) measure(s *system, l load, status int, units float64) (sample, error) {
+	var before, after [3]time.Duration
+	own := []int{os.Getpid()}
+	store := s.store
+	if store == nil {
+		store = func() []int { return nil }
+	}
+	take := func(at *[3]time.Duration) func() {
+		return func() { *at = [3]time.Duration{cpu(s.servers), cpu(store()), cpu(own)} }
+	}
+	l.crowd, l.addresses = b.crowd, s.addresses
+	l.atWarm, l.atEnd = take(&before), take(&after)
+	o, err := l.run(b.ctx)
+	if err != nil {
+		return sample{}, err
+	}
+	if got, all := o.statuses[status], o.all(); got < all*99/100 || got == 0 {
+		return sample{}, fmt.Errorf("%s: %d of %d answers were %d: %v", s.name, got, all, status, o.statuses)
+	}
+	n := float64(o.all())
+	per := func(i int) float64 { return float64((after[i] - before[i]).Microseconds()) / n }
+	return sample{
+		PerSecond: o.perSecond(status) * units, P50: o.percentile(0.5), P99: o.percentile(0.99), Faults: o.faults,
+		ServerMicros: per(0), StoreMicros: per(1), GeneratorMicros: per(2),
+	}, nil
+}
+
+// rounds lets everybody have a turn in each round.
+func (b *bench) rounds(turns []turn, rounds int, out io.Writer) (map[string][]sample, error) {
+	samples := map[string][]sample{}
+	for round := range rounds {
+		fmt.Fprintf(out, "round %d of %d\n", round+1, rounds)
+		for _, t := range turns {
+			if err := b.ctx.Err(); err != nil {
+				return nil, err
+			}
+			if err := b.quiet(); err != nil {
+				return nil, err
+			}
+			if t.prepare != nil {
+				if err := t.prepare(round); err != nil {
+					return nil, fmt.Errorf("%s: %w", t.name, err)
+				}
+			}
+			run := t.run
+			if run == nil {
+				run = func(round int) (sample, error) {
+					units := t.units
+					if units == 0 {
+						units = 1
+					}
+					return b.measure(t.system, t.load(round), t.status, units)
+				}
+			}
+			s, err := run(round)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", t.name, err)
+			}
+			samples[t.name] = append(samples[t.name], s)
+			fmt.Fprintf(out, "  %-28s %8.0f/s  p50 %6.1f ms  p99 %6.1f ms  processor time: server %4.0f us, store %4.0f us, generator %4.0f us\n",
+				t.name, s.PerSecond, s.P50, s.P99, s.ServerMicros, s.StoreMicros, s.GeneratorMicros)
+		}
+	}
+	return samples, nil
+}
+
+// median of a figure over the rounds, with the least and the most.
+func median(samples []sample, figure func(sample) float64) (middle, least, most float64) {
+	var all []float64
+	for _, s := range samples {
+		all = append(all, figure(s))
+	}
+	slices.Sort(all)
+	return all[len(all)/2], all[0], all[len(all)-1]
+}
+
+func perSecond(s sample) float64 { return s.PerSecond }
+
+type compareOptions struct {
+	rounds      int
+	connections int
+	measure     time.Duration
+	only        string
+	results     string
+}
+
+func compare(ctx context.Context, binary string, o compareOptions, out io.Writer) error {
+	b, err := newBench(ctx, binary, 4)
+	if err != nil {
+		return err
+	}
+	defer b.stop()
+	turns, err := b.turns(o)
+	if err != nil {
+		return err
+	}
+	samples, err := b.rounds(turns, o.rounds, out)
+	if err != nil {
+		return err
+	}
+	return report(samples, o, out)
+}

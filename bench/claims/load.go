@@ -1,0 +1,253 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"slices"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+)
+
+// crowd is many buyers with their tokens, signed beforehand.
+type crowd struct{ names, tokens []string }
+
+func newCrowd(secret string, n int) (*crowd, error) {
+	c := &crowd{}
+	for i := range n {
+		name := fmt.Sprintf("buyer-%06d", i)
+		token, err := jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.MapClaims{"sub": name, "exp": time.Now().Add(24 * time.Hour).Unix()}).SignedString([]byte(secret))
+		if err != nil {
+			return nil, err
+		}
+		c.names, c.tokens = append(c.names, name), append(c.tokens, token)
+	}
+	return c, nil
+}
+
+// load sends requests over connections that are kept alive, each connection one after the other.
+type load struct {
+	addresses   []string // the connections are spread over them
+	connections int
+	crowd       *crowd
+	path        string
+	body        func(n int64) string // of the nth request
+	// then goes on after the answer, for the same buyer on the same connection, and returns the status that counts; nil: that was all.
+	then func(ask func(path, body string) (int, []byte, error), status int, answer []byte) (int, error)
+	// rate is how many requests a second are due, whatever becomes of those before (an open arrival model); 0: each connection sends as soon as it has its answer.
+	rate    float64
+	warm    time.Duration
+	measure time.Duration
+	// atWarm is called when the measuring begins, atEnd when it ends.
+	atWarm, atEnd func()
+	// answered is told of each answer, by the connection; nil: nobody is.
+	answered func(connection int, key string, status int, body []byte)
+}
+
+// outcome is what a load has seen while it measured.
+type outcome struct {
+	seconds   float64
+	statuses  map[int]int64
+	faults    int64 // requests without an answer
+	late      int64 // of an open arrival: sent more than 1 s after they were due, or never
+	latencies []uint32
+}
+
+// perSecond is how many answers with a status came in a second.
+func (o outcome) perSecond(status int) float64 { return float64(o.statuses[status]) / o.seconds }
+
+// all is how many answers of any status.
+func (o outcome) all() (n int64) {
+	for _, k := range o.statuses {
+		n += k
+	}
+	return n
+}
+
+// percentile of the latencies, in ms; the measured time begins when a request was due.
+func (o outcome) percentile(p float64) float64 {
+	if len(o.latencies) == 0 {
+		return 0
+	}
+	return float64(o.latencies[min(int(p*float64(len(o.latencies))), len(o.latencies)-1)]) / 1000
+}
+
+var keys atomic.Int64 // so that no key is sent twice
+
+func (l load) run(ctx context.Context) (outcome, error) {
+	began := time.Now()
+	from, to := began.Add(l.warm), began.Add(l.warm+l.measure)
+	var next atomic.Int64
+	parts := make([]outcome, l.connections)
+	errs := make([]error, l.connections)
+	var all sync.WaitGroup
+	for i := range l.connections {
+		all.Go(func() { parts[i], errs[i] = l.connection(ctx, i, &next, began, from, to) })
+	}
+	all.Go(func() {
+		for _, at := range []struct {
+			when time.Time
+			call func()
+		}{{from, l.atWarm}, {to, l.atEnd}} {
+			timer := time.NewTimer(time.Until(at.when))
+			select {
+			case <-timer.C:
+			case <-ctx.Done():
+			}
+			timer.Stop()
+			if at.call != nil {
+				at.call()
+			}
+		}
+	})
+	all.Wait()
+	sum := outcome{seconds: l.measure.Seconds(), statuses: map[int]int64{}}
+	for _, p := range parts {
+		for status, n := range p.statuses {
+			sum.statuses[status] += n
+		}
+		sum.faults += p.faults
+		sum.late += p.late
+		sum.latencies = append(sum.latencies, p.latencies...)
+	}
+	slices.Sort(sum.latencies)
+	return sum, errors.Join(errs...)
+}
+
+func (l load) connection(ctx context.Context, i int, next *atomic.Int64, began, from, to time.Time) (o outcome, err error) {
+	o.statuses = map[int]int64{}
+	address := l.addresses[i%len(l.addresses)]
+	c := wire{address: address}
+	defer c.close()
+	var request []byte
+	for ctx.Err() == nil {
+		n := next.Add(1) - 1
+		due := time.Now()
+		if l.rate > 0 {
+			due = began.Add(time.Duration(float64(n) / l.rate * float64(time.Second)))
+			if due.After(to) {
+				return o, nil
+			}
+			if wait := time.Until(due); wait > 0 {
+				time.Sleep(wait) //nolint:forbidigo // this is the arrival of the next buyer
+			}
+		} else if due.After(to) {
+			return o, nil
+		}
+		buyer := int(n) % len(l.crowd.tokens)
+		key := ""
+		ask := func(path, body string) (int, []byte, error) {
+			key = strconv.FormatInt(keys.Add(1), 36)
+			request = post(request[:0], address, path, l.crowd.tokens[buyer], key, body)
+			return c.ask(request)
+		}
+		status, text, err := ask(l.path, l.body(n))
+		if l.then != nil && err == nil {
+			status, err = l.then(ask, status, text)
+		}
+		now := time.Now()
+		if l.answered != nil {
+			l.answered(i, l.crowd.names[buyer]+" "+key, status, text)
+		}
+		if now.Before(from) || now.After(to) {
+			continue
+		}
+		if err != nil {
+			o.faults++
+			continue
+		}
+		o.statuses[status]++
+		took := now.Sub(due)
+		o.latencies = append(o.latencies, uint32(min(took.Microseconds(), 1<<31)))
+		if l.rate > 0 && took > time.Second {
+			o.late++
+		}
+	}
+	return o, nil
+}
+
+// post appends a request.
+func post(to []byte, address, path, token, key, body string) []byte {
+	for _, text := range []string{
+		"POST ", path, " HTTP/1.1\r\nHost: ", address, "\r\nAuthorization: Bearer ", token,
+		"\r\nContent-Type: application/json\r\nIdempotency-Key: ", key, "\r\nContent-Length: ", strconv.Itoa(len(body)), "\r\n\r\n", body,
+	} {
+		to = append(to, text...)
+	}
+	return to
+}
+
+// wire is a connection that speaks just enough HTTP to cost little beside what it measures.
+type wire struct {
+	address string
+	conn    net.Conn
+	in      *bufio.Reader
+	body    []byte
+}
+
+func (c *wire) ask(request []byte) (status int, body []byte, err error) {
+	if c.conn == nil {
+		if c.conn, err = net.DialTimeout("tcp", c.address, 5*time.Second); err != nil {
+			c.conn = nil
+			return 0, nil, err
+		}
+		c.in = bufio.NewReaderSize(c.conn, 4096)
+	}
+	_ = c.conn.SetDeadline(time.Now().Add(20 * time.Second))
+	if _, err = c.conn.Write(request); err == nil {
+		status, body, err = c.read()
+	}
+	if err != nil {
+		c.close()
+	}
+	return status, body, err
+}
+
+func (c *wire) read() (status int, body []byte, err error) {
+	line, err := c.in.ReadSlice('\n')
+	if err != nil || len(line) < 12 {
+		return 0, nil, errors.Join(err, errors.New("no status line"))
+	}
+	if status, err = strconv.Atoi(string(line[9:12])); err != nil {
+		return 0, nil, err
+	}
+	length, close := -1, false
+	for {
+		if line, err = c.in.ReadSlice('\n'); err != nil {
+			return 0, nil, err
+		}
+		if len(line) <= 2 {
+			break
+		}
+		if value, ok := bytes.CutPrefix(line, []byte("Content-Length: ")); ok {
+			if length, err = strconv.Atoi(string(bytes.TrimSpace(value))); err != nil {
+				return 0, nil, err
+			}
+		}
+		close = close || bytes.HasPrefix(line, []byte("Connection: close"))
+	}
+	if length < 0 {
+		return 0, nil, errors.New("an answer without Content-Length")
+	}
+	c.body = slices.Grow(c.body[:0], length)[:length]
+	_, err = io.ReadFull(c.in, c.body)
+	if close {
+		c.close()
+	}
+	return status, c.body, err
+}
+
+func (c *wire) close() {
+	if c.conn != nil {
+		_ = c.conn.Close()
+		c.conn = nil
+	}
+}

@@ -1,0 +1,237 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/lastunit/lastunit/bench/driven"
+)
+
+const secret = "bench-secret-bench-secret-bench-secret"
+
+// system is something that sells: servers that speak HTTP, and a store.
+type system struct {
+	name      string
+	durable   bool // an answer is on disk, as far as the store promises
+	addresses []string
+	servers   []int        // processes
+	store     func() []int // processes
+	kill      func() error // kill -9 of the store; it is then started again
+	// has tells which keys, each "buyer key", of an interval of time the store knows
+	has func(ctx context.Context) (map[string]bool, error)
+}
+
+// bench is everything that runs.
+type bench struct {
+	ctx     context.Context
+	binary  string
+	dir     string
+	service *driven.Service // lastunit, with the PostgreSQL that the contenders use as well, each in a database of its own
+	crowd   *crowd
+	stops   []func()
+}
+
+func newBench(ctx context.Context, binary string, servers int) (*bench, error) {
+	b := &bench{ctx: ctx, binary: binary}
+	var err error
+	if b.dir, err = os.MkdirTemp("", "lastunit-claims-"); err != nil {
+		return nil, err
+	}
+	b.stops = append(b.stops, func() { _ = os.RemoveAll(b.dir) })
+	if b.crowd, err = newCrowd(secret, 50000); err == nil {
+		b.service, err = driven.Start(ctx, binary, servers, "--buyer-secret", secret, "--max-queued", "10000000")
+	}
+	if err != nil {
+		b.stop()
+		return nil, err
+	}
+	b.stops = append(b.stops, b.service.Stop)
+	return b, nil
+}
+
+func (b *bench) stop() {
+	for i := len(b.stops) - 1; i >= 0; i-- {
+		b.stops[i]()
+	}
+}
+
+// lastunit is the first n servers of the service.
+func (b *bench) lastunit(n int) *system {
+	s := &system{name: "lastunit", durable: true, store: b.postgres}
+	for _, srv := range b.service.Servers[:n] {
+		s.addresses, s.servers = append(s.addresses, srv.Address), append(s.servers, srv.PID())
+	}
+	return s
+}
+
+// postgres lists the processes of PostgreSQL.
+func (b *bench) postgres() []int {
+	postmaster := b.service.PostgresPID()
+	return append(children(postmaster), postmaster)
+}
+
+// children of a process.
+func children(parent int) (pids []int) {
+	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
+	for _, path := range stats {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			continue // it has ended
+		}
+		_, rest, _ := strings.Cut(string(text), ") ")
+		if fields := strings.Fields(rest); len(fields) > 1 && fields[1] == strconv.Itoa(parent) {
+			pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(path)))
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
+
+// contenders prepares a database for those that use PostgreSQL, with units of a product.
+func (b *bench) contenderDatabase(units int) (string, error) {
+	db, err := b.service.Connect(b.ctx)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = db.Close(context.WithoutCancel(b.ctx)) }()
+	if _, err := db.Exec(b.ctx, "CREATE DATABASE contenders"); err != nil {
+		return "", err
+	}
+	url := b.service.DatabaseNamed("contenders")
+	if out, err := exec.CommandContext(b.ctx, b.binary, "migrate", "up", "--database-url", url).CombinedOutput(); err != nil {
+		return "", fmt.Errorf("migrate: %w: %s", err, out)
+	}
+	own, err := pgx.Connect(b.ctx, url)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = own.Close(context.WithoutCancel(b.ctx)) }()
+	for _, sql := range []string{
+		contenderTables,
+		`INSERT INTO product (sku) VALUES ('hot')`,
+		fmt.Sprintf(`INSERT INTO bench_counter SELECT sku, product_id, %d FROM product`, 100*units),
+		fmt.Sprintf(`INSERT INTO bench_unit (product_id) SELECT product_id FROM product, generate_series(1, %d)`, units),
+		fmt.Sprintf(`INSERT INTO stock_token (product_id, pool_id, position, unit_id)
+			SELECT product_id, 0, nextval('stock_token_position'), uuid_v7_nth((extract(epoch FROM now()) * 1000)::bigint, n) FROM product, generate_series(1, %d) AS n`, units),
+		`VACUUM ANALYZE`,
+	} {
+		if _, err := own.Exec(b.ctx, sql); err != nil {
+			return "", fmt.Errorf("%s: %w", sql, err)
+		}
+	}
+	return url, nil
+}
+
+// contender starts a contender with so many servers.
+func (b *bench) contender(name, contender string, servers int, args ...string) (*system, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	s := &system{name: name}
+	for range servers {
+		address, err := driven.FreeAddress()
+		if err != nil {
+			return nil, err
+		}
+		cmd := exec.CommandContext(b.ctx, self, append([]string{"serve", "-contender", contender, "-listen", address, "-secret", secret}, args...)...)
+		cmd.Stderr = os.Stderr
+		if err := b.start(cmd, "ready"); err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		s.addresses, s.servers = append(s.addresses, address), append(s.servers, cmd.Process.Pid)
+	}
+	return s, nil
+}
+
+// start starts a program, and returns when it has printed something.
+func (b *bench) start(cmd *exec.Cmd, ready string) error {
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	b.stops = append(b.stops, func() {
+		_ = cmd.Process.Signal(syscall.SIGTERM)
+		_ = cmd.Wait()
+	})
+	lines := bufio.NewScanner(out)
+	for lines.Scan() {
+		if strings.Contains(lines.Text(), ready) {
+			go func() { _, _ = io.Copy(io.Discard, out) }()
+			return nil
+		}
+	}
+	return fmt.Errorf("%s has not started", cmd.Path)
+}
+
+// redisServer starts a Redis that writes its log of commands as often as fsync says, with so many units of the product hot.
+func (b *bench) redisServer(fsync string, units int) (address string, pid int, err error) {
+	if address, err = driven.FreeAddress(); err != nil {
+		return "", 0, err
+	}
+	dir, err := os.MkdirTemp(b.dir, "redis-")
+	if err != nil {
+		return "", 0, err
+	}
+	_, port, _ := strings.Cut(address, ":")
+	cmd := exec.CommandContext(b.ctx, "redis-server", "--port", port, "--bind", "127.0.0.1", "--dir", dir,
+		"--appendonly", "yes", "--appendfsync", fsync, "--save", "")
+	if err := b.start(cmd, "Ready to accept"); err != nil {
+		return "", 0, fmt.Errorf("%w (redis-server is needed for this)", err)
+	}
+	client := redis.NewClient(&redis.Options{Addr: address})
+	defer client.Close()
+	return address, cmd.Process.Pid, client.Set(b.ctx, "stock:hot", units, 0).Err()
+}
+
+// cpu is the processor time that processes have used, those that have ended since left out.
+func cpu(pids []int) time.Duration {
+	var ticks int64
+	for _, pid := range pids {
+		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		if err != nil {
+			continue
+		}
+		_, rest, _ := strings.Cut(string(text), ") ")
+		if fields := strings.Fields(rest); len(fields) > 12 {
+			user, _ := strconv.ParseInt(fields[11], 10, 64)
+			system, _ := strconv.ParseInt(fields[12], 10, 64)
+			ticks += user + system
+		}
+	}
+	return time.Duration(ticks) * 10 * time.Millisecond // USER_HZ is 100 on Linux
+}
+
+// quiet waits until PostgreSQL cleans up no more after what was done last, so that nobody pays for what another did.
+func (b *bench) quiet() error {
+	db, err := b.service.Connect(b.ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = db.Close(context.WithoutCancel(b.ctx)) }()
+	for began := time.Now(); time.Since(began) < 30*time.Second && b.ctx.Err() == nil; driven.Pause(b.ctx, 100*time.Millisecond) {
+		var busy int
+		if err := db.QueryRow(b.ctx, `SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'autovacuum worker'`).Scan(&busy); err != nil {
+			return err
+		}
+		if busy == 0 {
+			return nil
+		}
+	}
+	return nil
+}

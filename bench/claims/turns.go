@@ -1,0 +1,335 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/lastunit/lastunit/bench/driven"
+)
+
+const (
+	addToCart   = "/order/addToCart"
+	addToQueue  = "/api/v1/order/addToCart"
+	lukewarm    = 1000 // products
+	unitsAtOnce = 1_000_000
+)
+
+// load of claims by so many connections.
+func (o compareOptions) load(body func(int64) string) load {
+	return load{connections: o.connections, path: addToCart, body: body, warm: time.Second, measure: o.measure}
+}
+
+func one(sku string, quantity int) func(int64) string {
+	body := fmt.Sprintf(`{"sku":%q,"quantity":%d}`, sku, quantity)
+	return func(int64) string { return body }
+}
+
+func constant(l load) func(int) load { return func(int) load { return l } }
+
+// turns starts everything that is measured, except what is not wanted.
+func (b *bench) turns(o compareOptions) ([]turn, error) {
+	var turns []turn
+	for _, add := range []func(compareOptions) ([]turn, error){b.contenderTurns, b.lastunitTurns, b.serverTurns} {
+		more, err := add(o)
+		if err != nil {
+			return nil, err
+		}
+		turns = append(turns, more...)
+	}
+	return turns, nil
+}
+
+// contenderTurns are those of everybody else.
+func (b *bench) contenderTurns(o compareOptions) (turns []turn, err error) {
+	add := func(name, contender string, servers int, store func() []int, args ...string) error {
+		s, err := b.contender(name, contender, servers, args...)
+		if err == nil {
+			s.store = store
+			turns = append(turns, turn{name: name, system: s, status: 201, load: constant(o.load(one("hot", 1)))})
+		}
+		return err
+	}
+	if o.wanted("no-op") {
+		if err := add("no-op", "no-op", 1, nil); err != nil {
+			return nil, err
+		}
+	}
+	for _, r := range [][3]string{
+		{"redis everysec", "everysec", "redis"}, {"redis always", "always", "redis"},
+		{"redis everysec, lane", "everysec", "redis, lane"}, {"redis always, lane", "always", "redis, lane"},
+	} {
+		if !o.wanted(r[0]) {
+			continue
+		}
+		address, pid, err := b.redisServer(r[1], 100*unitsAtOnce)
+		if err != nil {
+			return nil, err
+		}
+		if err := add(r[0], r[2], 1, func() []int { return []int{pid} }, "-redis", address, "-connections", "64"); err != nil {
+			return nil, err
+		}
+	}
+	database := ""
+	for _, name := range []string{"counter, lane", "counter, lane, 2 servers", "counter, update", "counter, lock", "units in place", "tokens, no lane"} {
+		if !o.wanted(name) {
+			continue
+		}
+		if database == "" {
+			if database, err = b.contenderDatabase(unitsAtOnce); err != nil {
+				return nil, err
+			}
+		}
+		contender, many := strings.CutSuffix(name, ", 2 servers")
+		servers := 1
+		if many {
+			servers = 2
+		}
+		if err := add(name, contender, servers, b.postgres, "-database", database, "-connections", "32"); err != nil {
+			return nil, err
+		}
+	}
+	return turns, nil
+}
+
+const priced = `{"price":{"amount":6900,"currency":"EUR"}}`
+
+// stock puts so many units of a product on sale, besides those that are there.
+func (b *bench) stock(sku string, units int) error {
+	for ; units > 0; units -= unitsAtOnce {
+		if err := b.service.Stock(sku, priced, min(units, unitsAtOnce)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// lastunitTurns are those of lastunit, on one server.
+func (b *bench) lastunitTurns(o compareOptions) (turns []turn, err error) {
+	s := b.lastunit(1)
+	// In each round, and in the warming up: more than can be claimed.
+	most := int((o.measure.Seconds()+2)*40000) * o.rounds
+	for _, t := range []struct {
+		turn
+		setUp func() error
+	}{
+		{turn: turn{name: "lastunit", load: constant(o.load(one("hot", 1)))}, setUp: func() error { return b.stock("hot", 2*most) }},
+		{turn: turn{name: "sold out", status: 409, load: constant(o.load(one("gone", 1)))}, setUp: b.sellOut},
+		{turn: turn{name: "1000 products", load: constant(o.load(func(n int64) string {
+			return fmt.Sprintf(`{"sku":"warm-%d","quantity":1}`, n%lukewarm)
+		}))}, setUp: func() error { return b.stockLukewarm(most / lukewarm) }},
+		{turn: turn{name: "4 at once", units: 4, load: constant(o.load(one("fours", 4)))}, setUp: func() error { return b.stock("fours", 2*most) }},
+		{turn: turn{name: "in a sale", load: constant(o.load(one("drop", 1)))}, setUp: func() error { return b.openSale(most) }},
+		{turn: turn{name: "journeys", status: 200, load: constant(b.journey(o))}, setUp: func() error { return b.stock("journey", most) }},
+		{turn: turn{name: "accepted", run: func(int) (sample, error) { return b.accept(o) }}, setUp: func() error { return b.stock("queue", 3*most) }},
+		{turn: turn{name: "settled", run: func(int) (sample, error) { return b.settleBacklog(o) }}, setUp: func() error { return b.stock("queue", 100_000*o.rounds) }},
+	} {
+		if !o.wanted(t.name) {
+			continue
+		}
+		if err := t.setUp(); err != nil {
+			return nil, fmt.Errorf("%s: %w", t.name, err)
+		}
+		if t.system = s; t.status == 0 {
+			t.status = 201
+		}
+		turns = append(turns, t.turn)
+	}
+	return turns, nil
+}
+
+// serverTurns are those of lastunit on more than one server.
+func (b *bench) serverTurns(o compareOptions) (turns []turn, err error) {
+	for _, n := range []int{2, 4} {
+		name := fmt.Sprintf("lastunit, %d servers", n)
+		if !o.wanted(name) {
+			continue
+		}
+		if err := b.stock("hot", int((o.measure.Seconds()+2)*40000)*o.rounds); err != nil {
+			return nil, err
+		}
+		turns = append(turns, turn{name: name, system: b.lastunit(n), status: 201, load: constant(o.load(one("hot", 1)))})
+	}
+	return turns, nil
+}
+
+// do is a request of a buyer that has to succeed.
+func (b *bench) do(buyer int, path, body string) ([]byte, error) {
+	c := wire{address: b.service.Servers[0].Address}
+	defer c.close()
+	status, answer, err := c.ask(post(nil, c.address, path, b.crowd.tokens[buyer], fmt.Sprint("once-", keys.Add(1)), body))
+	if err == nil && status/100 != 2 {
+		err = fmt.Errorf("%s: %d %s", path, status, answer)
+	}
+	return answer, err
+}
+
+// sellOut makes a product all of whose units are sold.
+func (b *bench) sellOut() error {
+	if err := b.stock("gone", 10); err != nil {
+		return err
+	}
+	if _, err := b.do(0, addToCart, `{"sku":"gone","quantity":10}`); err != nil {
+		return err
+	}
+	answer, err := b.do(0, "/api/v1/order/checkout", `{}`)
+	if err != nil {
+		return err
+	}
+	_, err = b.do(0, "/api/v1/orders/"+idOf(answer)+"/pay", `{"card":"succeed"}`)
+	return err
+}
+
+// idOf is the id of a resource: the first there is.
+func idOf(answer []byte) string {
+	_, rest, _ := bytes.Cut(answer, []byte(`"id":"`))
+	id, _, _ := bytes.Cut(rest, []byte(`"`))
+	return string(id)
+}
+
+func (b *bench) stockLukewarm(units int) error {
+	for i := range lukewarm {
+		if err := b.stock(fmt.Sprintf("warm-%d", i), units); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// openSale opens a sale of a product with a limit that every request is counted against and none reaches.
+func (b *bench) openSale(units int) error {
+	if err := b.stock("drop", units); err != nil {
+		return err
+	}
+	now := time.Now().UTC()
+	answer, err := b.service.Operate("POST", "/api/v1/sales", fmt.Sprintf(
+		`{"name":"bench","opens_at":%q,"closes_at":%q,"hold_seconds":600,"purchase_limit":100000,"items":[{"sku":"drop","price":{"amount":4900,"currency":"EUR"}}]}`,
+		now.Format(time.RFC3339), now.Add(24*time.Hour).Format(time.RFC3339)))
+	if err != nil {
+		return err
+	}
+	_, err = b.service.Operate("POST", "/api/v1/sales/"+idOf(answer.Text)+"/schedule", "")
+	return err
+}
+
+// journey is a claim, its checkout and its payment.
+func (b *bench) journey(o compareOptions) load {
+	l := o.load(one("journey", 1))
+	l.then = func(ask func(string, string) (int, []byte, error), status int, answer []byte) (int, error) {
+		if status != 201 {
+			return status, nil
+		}
+		status, answer, err := ask("/api/v1/order/checkout", fmt.Sprintf(`{"transaction_ids":[%q]}`, idOf(answer)))
+		if err != nil || status != 201 {
+			return status, err
+		}
+		status, _, err = ask("/api/v1/orders/"+idOf(answer)+"/pay", `{"card":"succeed"}`)
+		return status, err
+	}
+	return l
+}
+
+// accept measures the acceptance of requests into the queue, and waits until all of them are settled.
+func (b *bench) accept(o compareOptions) (sample, error) {
+	l := o.load(one("queue", 1))
+	l.path, l.measure = addToQueue, max(5*time.Second, o.measure)
+	s, err := b.measure(b.lastunit(1), l, 202, 1)
+	if err != nil {
+		return s, err
+	}
+	return s, b.drained(2 * time.Minute)
+}
+
+// settleBacklog measures how fast a queue of 100,000 requests is settled. While it fills up, somebody else has the turn to settle it.
+func (b *bench) settleBacklog(o compareOptions) (sample, error) {
+	const backlog = 100_000
+	db, err := b.service.Connect(b.ctx)
+	if err != nil {
+		return sample{}, err
+	}
+	defer func() { _ = db.Close(context.WithoutCancel(b.ctx)) }()
+	if _, err := b.do(0, addToQueue, `{"sku":"queue"}`); err != nil { // so that there is a queue
+		return sample{}, err
+	}
+	if err := b.drained(10 * time.Second); err != nil {
+		return sample{}, err
+	}
+	tx, err := db.Begin(b.ctx)
+	if err != nil {
+		return sample{}, err
+	}
+	defer func() { _ = tx.Rollback(context.WithoutCancel(b.ctx)) }()
+	if _, err := tx.Exec(b.ctx, `SELECT FROM queue_head FOR UPDATE`); err != nil {
+		return sample{}, err
+	}
+	ctx, stop := context.WithCancel(b.ctx)
+	defer stop()
+	l := o.load(one("queue", 1))
+	l.path, l.warm, l.measure, l.crowd, l.addresses = addToQueue, 0, 5*time.Minute, b.crowd, b.lastunit(1).addresses
+	sent := make(chan error, 1)
+	go func() {
+		_, err := l.run(ctx)
+		sent <- err
+	}()
+	for {
+		driven.Pause(b.ctx, 20*time.Millisecond)
+		n, err := b.queued()
+		if err != nil {
+			return sample{}, err
+		}
+		if n >= backlog || b.ctx.Err() != nil {
+			break
+		}
+	}
+	stop()
+	if err := <-sent; err != nil {
+		return sample{}, err
+	}
+	n, err := b.queued()
+	if err != nil {
+		return sample{}, err
+	}
+	began := time.Now()
+	if err := tx.Rollback(b.ctx); err != nil {
+		return sample{}, err
+	}
+	err = b.drained(2 * time.Minute)
+	return sample{PerSecond: float64(n) / time.Since(began).Seconds()}, err
+}
+
+// queued is how many units are asked for in queues.
+func (b *bench) queued() (n int64, err error) {
+	db, err := b.service.Connect(b.ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = db.Close(context.WithoutCancel(b.ctx)) }()
+	err = db.QueryRow(b.ctx, `SELECT coalesce(sum(queue_tail.place - queue_head.place), 0)
+		FROM queue_tail JOIN queue_head USING (product_id, pool_id)`).Scan(&n)
+	if errors.Is(err, pgx.ErrNoRows) {
+		err = nil
+	}
+	return n, err
+}
+
+func (b *bench) drained(patience time.Duration) error {
+	for began := time.Now(); b.ctx.Err() == nil; driven.Pause(b.ctx, 5*time.Millisecond) {
+		if n, err := b.queued(); err != nil || n == 0 {
+			return err
+		}
+		if time.Since(began) > patience {
+			return fmt.Errorf("the queue has not been settled in %s", patience)
+		}
+	}
+	return b.ctx.Err()
+}
+
+// wanted tells whether a turn is to be taken.
+func (o compareOptions) wanted(name string) bool {
+	return o.only == "" || slices.Contains(strings.Split(o.only, "|"), name)
+}

@@ -1,0 +1,70 @@
+package pgdb
+
+import (
+	"context"
+	"errors"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// Queryer is what the generated queries need of a transaction.
+type Queryer interface {
+	Exec(context.Context, string, ...any) (pgconn.CommandTag, error)
+	Query(context.Context, string, ...any) (pgx.Rows, error)
+	QueryRow(context.Context, string, ...any) pgx.Row
+}
+
+// Together runs queries whose arguments do not depend on each other's answers in one round trip, in their order. Each step makes one call of Query or Exec on what it is
+// given, and returns the error that it gets from it; it is run twice, first to learn what is to be sent, then with the answer.
+func Together(ctx context.Context, tx pgx.Tx, steps ...func(Queryer) error) error {
+	var sent recorder
+	for _, step := range steps {
+		if err := step(&sent); !errors.Is(err, errRecorded) {
+			return errors.Join(errors.New("a step that asks nothing"), err)
+		}
+	}
+	answers := tx.SendBatch(ctx, &sent.batch)
+	for _, step := range steps {
+		if err := step(replayer{answers}); err != nil {
+			_ = answers.Close() // the error of the step says more
+			return err
+		}
+	}
+	return answers.Close()
+}
+
+var errRecorded = errors.New("recorded")
+
+// recorder takes down what is asked.
+type recorder struct{ batch pgx.Batch }
+
+func (r *recorder) Exec(_ context.Context, sql string, args ...any) (pgconn.CommandTag, error) {
+	r.batch.Queue(sql, args...)
+	return pgconn.CommandTag{}, errRecorded
+}
+
+func (r *recorder) Query(_ context.Context, sql string, args ...any) (pgx.Rows, error) {
+	r.batch.Queue(sql, args...)
+	return nil, errRecorded
+}
+
+func (r *recorder) QueryRow(_ context.Context, sql string, args ...any) pgx.Row {
+	r.batch.Queue(sql, args...)
+	return recordedRow{}
+}
+
+type recordedRow struct{}
+
+func (recordedRow) Scan(...any) error { return errRecorded }
+
+// replayer gives the answers, in the order in which was asked.
+type replayer struct{ answers pgx.BatchResults }
+
+func (r replayer) Exec(context.Context, string, ...any) (pgconn.CommandTag, error) {
+	return r.answers.Exec()
+}
+
+func (r replayer) Query(context.Context, string, ...any) (pgx.Rows, error) { return r.answers.Query() }
+
+func (r replayer) QueryRow(context.Context, string, ...any) pgx.Row { return r.answers.QueryRow() }
