@@ -4,7 +4,7 @@ GO_LINT = go tool -modfile=$(CURDIR)/tools/golangci-lint/go.mod golangci-lint
 need = @tools/prerequisites.sh
 node_modules = tools/node_modules/.package-lock.json
 
-.PHONY: help demo test rehearse pgbench bench-queue bench-orders build lint lint-code lint-document sizes generate postman check
+.PHONY: help demo test rehearse bench pgbench bench-queue bench-orders build lint lint-code lint-document sizes generate postman check
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -23,6 +23,11 @@ rehearse: ## play the 12.12 event against a service that it starts; ARGS="--buye
 	$(need) go postgresql
 	@go build -o bin/lastunit ./cmd/lastunit
 	@exec bin/lastunit rehearse $(ARGS)
+
+bench: ## measure claims against what others would use, and write bench/results.json and .svg (a quarter of an hour); ARGS="-rounds 1" and the like
+	$(need) go postgresql redis
+	@go build -o bin/bench-claims ./bench/claims
+	@exec bin/bench-claims compare -results bench/results.json $(ARGS)
 
 pgbench: ## run the statements without the service against a scratch database; URL=postgres://... (it deletes everything in it)
 	$(need) postgresql

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Checks that what is named on the command line is here: go, cc, postgresql, node. What is missing is installed, when we are
+# Checks that what is named on the command line is here: go, cc, postgresql, node, redis. What is missing is installed, when we are
 # root on Debian or one of its kin and a package brings it; else one line each says what to install.
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
@@ -76,7 +76,9 @@ for what; do
 		say "PostgreSQL 15 or newer is missing: $(how postgresql postgresql-server postgresql@17)" ;;
 	node) have_node || # Debian 12 brings an older one
 		say "Node.js 20 or newer, with npm, is missing: get it from https://nodejs.org/" ;;
-	*) say "prerequisites.sh knows go, cc, postgresql and node, not $what" ;;
+	redis) command -v redis-server >/dev/null || { debian redis-server && command -v redis-server >/dev/null; } ||
+		say "Redis is missing (it is only compared with): $(how redis-server redis redis)" ;;
+	*) say "prerequisites.sh knows go, cc, postgresql, node and redis, not $what" ;;
 	esac
 done
 exit $missing

@@ -137,7 +137,7 @@ func (l load) connection(ctx context.Context, i int, next *atomic.Int64, began, 
 				return o, nil
 			}
 			if wait := time.Until(due); wait > 0 {
-				time.Sleep(wait) //nolint:forbidigo // this is the arrival of the next buyer
+				time.Sleep(wait) // this is the arrival of the next buyer
 			}
 		} else if due.After(to) {
 			return o, nil

@@ -1,4 +1,5 @@
-// Command claims measures claims against what others would use for them.
+// Command claims measures claims of lastunit against what others would use for them, all behind the same HTTP, and holds what clients were answered against what a
+// store has kept when it is killed. README.md of bench says what is what.
 package main
 
 import (
@@ -25,6 +26,7 @@ func main() {
 const usage = `go run ./bench/claims SCENARIO [flags]
 
   compare  claims a second, of lastunit and of others, in turn
+  durable  each is killed, and what it answered is looked for
 
 SCENARIO -h lists the flags`
 
@@ -35,9 +37,15 @@ func scenarioOf(name string, f *flag.FlagSet) driven.Scenario {
 		f.IntVar(&o.rounds, "rounds", 5, "how often each has a turn")
 		f.IntVar(&o.connections, "connections", 256, "of buyers")
 		f.DurationVar(&o.measure, "measure", 4*time.Second, "how long a turn is")
-		f.StringVar(&o.results, "results", "bench/results.json", "where the figures go, and beside it the plot; empty: nowhere")
+		f.StringVar(&o.results, "results", "", "where the figures go, and beside it the plot; empty: nowhere")
 		f.StringVar(&o.only, "only", "", "turns, with | between them; empty: all")
 		return func(ctx context.Context, binary string) error { return compare(ctx, binary, o, os.Stdout) }
+	case "durable":
+		o := durableOptions{}
+		f.IntVar(&o.connections, "connections", 64, "of buyers")
+		f.IntVar(&o.kills, "kills", 3, "of each store")
+		f.DurationVar(&o.between, "between", 2*time.Second, "how long it is let be before it is killed")
+		return func(ctx context.Context, binary string) error { return durable(ctx, binary, o, os.Stdout) }
 	}
 	return nil
 }

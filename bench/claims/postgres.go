@@ -43,7 +43,7 @@ CREATE INDEX bench_unit_available ON bench_unit (product_id, unit_id) WHERE stat
 CREATE INDEX bench_unit_by_claim ON bench_unit (claim_id) WHERE claim_id IS NOT NULL;
 `
 
-func insertClaims(claims []redisClaim, productIDs map[string]int64) dbsqlc.ClaimInsertManyParams {
+func insertClaims(claims []keyedClaim, productIDs map[string]int64) dbsqlc.ClaimInsertManyParams {
 	var p dbsqlc.ClaimInsertManyParams
 	for _, c := range claims {
 		p.ClaimIds = append(p.ClaimIds, c.id)
@@ -65,7 +65,7 @@ func insertClaims(claims []redisClaim, productIDs map[string]int64) dbsqlc.Claim
 // counterBehindLane settles many claims of a product in one transaction, as the shop does, but with a counter for its stock and no units.
 func counterBehindLane(at stores) claimer {
 	q := dbsqlc.New()
-	return behindLane(func(ctx context.Context, claims []redisClaim, next func()) (answers []lane.Answer[shop.Claimed], err error) {
+	return behindLane(func(ctx context.Context, claims []keyedClaim, next func()) (answers []lane.Answer[shop.Claimed], err error) {
 		err = pgdb.InTx(ctx, at.pool, func(tx pgx.Tx) error {
 			if answers, err = settleByCounter(ctx, tx, q, claims); err == nil {
 				next()
@@ -76,7 +76,7 @@ func counterBehindLane(at stores) claimer {
 	})
 }
 
-func settleByCounter(ctx context.Context, tx pgx.Tx, q *dbsqlc.Queries, claims []redisClaim) ([]lane.Answer[shop.Claimed], error) {
+func settleByCounter(ctx context.Context, tx pgx.Tx, q *dbsqlc.Queries, claims []keyedClaim) ([]lane.Answer[shop.Claimed], error) {
 	type boundKey struct{ buyer, key string }
 	answers := make([]lane.Answer[shop.Claimed], len(claims))
 	var asked dbsqlc.ClaimByKeysParams
@@ -109,7 +109,7 @@ func settleByCounter(ctx context.Context, tx pgx.Tx, q *dbsqlc.Queries, claims [
 	}); err != nil {
 		return nil, err
 	}
-	var new []redisClaim
+	var new []keyedClaim
 	var places []int
 	for i, c := range claims {
 		id, replayed := bound[boundKey{c.Buyer, c.Key}]
@@ -156,9 +156,9 @@ func settleByCounter(ctx context.Context, tx pgx.Tx, q *dbsqlc.Queries, claims [
 const claimColumns = `claim_id, buyer, product_id, pool_id, quantity, status, idempotency_key, price_minor, currency, created_at, expires_at`
 
 // once answers a call whose key is taken with the claim that it is bound to.
-func once(at stores, claim func(context.Context, redisClaim) (time.Time, error)) claimer {
+func once(at stores, claim func(context.Context, keyedClaim) (time.Time, error)) claimer {
 	return func(ctx context.Context, r shop.ClaimRequest) (shop.Claimed, error) {
-		c := redisClaim{r, pgdb.NewID()}
+		c := keyedClaim{r, pgdb.NewID()}
 		created, err := claim(ctx, c)
 		switch {
 		case errors.Is(err, pgx.ErrNoRows):
@@ -176,7 +176,7 @@ func once(at stores, claim func(context.Context, redisClaim) (time.Time, error))
 
 // counterUpdated decides with the counter's row in one statement, which is the whole transaction.
 func counterUpdated(at stores) claimer {
-	return once(at, func(ctx context.Context, c redisClaim) (created time.Time, err error) {
+	return once(at, func(ctx context.Context, c keyedClaim) (created time.Time, err error) {
 		err = at.pool.QueryRow(ctx, `WITH taken AS (
 				UPDATE bench_counter SET stock = stock - $4 WHERE sku = $3 AND stock >= $4 RETURNING product_id
 			)
@@ -190,7 +190,7 @@ func counterUpdated(at stores) claimer {
 
 // counterLocked reads the counter with SELECT ... FOR UPDATE and then writes it, as most shops do.
 func counterLocked(at stores) claimer {
-	return once(at, func(ctx context.Context, c redisClaim) (created time.Time, err error) {
+	return once(at, func(ctx context.Context, c keyedClaim) (created time.Time, err error) {
 		err = pgdb.InTx(ctx, at.pool, func(tx pgx.Tx) error {
 			var productID, stock int64
 			if err := tx.QueryRow(ctx, `SELECT product_id, stock FROM bench_counter WHERE sku = $1 FOR UPDATE`, c.SKU).Scan(&productID, &stock); err != nil {
@@ -208,7 +208,7 @@ func counterLocked(at stores) claimer {
 	})
 }
 
-func insertClaim(ctx context.Context, tx pgx.Tx, c redisClaim, productID int64, created *time.Time) error {
+func insertClaim(ctx context.Context, tx pgx.Tx, c keyedClaim, productID int64, created *time.Time) error {
 	return tx.QueryRow(ctx, `INSERT INTO claim (`+claimColumns+`)
 		VALUES ($1, $2, $3, 0, $4, 'held', $5, $6, $7, now(), now() + interval '10 minutes') RETURNING created_at`,
 		c.id, c.Buyer, productID, int32(c.Quantity), c.Key, int64(price), currency).Scan(created)
@@ -216,7 +216,7 @@ func insertClaim(ctx context.Context, tx pgx.Tx, c redisClaim, productID int64, 
 
 // unitsInPlace has a row for each unit, and updates it.
 func unitsInPlace(at stores) claimer {
-	return once(at, func(ctx context.Context, c redisClaim) (created time.Time, err error) {
+	return once(at, func(ctx context.Context, c keyedClaim) (created time.Time, err error) {
 		err = pgdb.InTx(ctx, at.pool, func(tx pgx.Tx) error {
 			var productID int64
 			if err := tx.QueryRow(ctx, `SELECT product_id FROM bench_counter WHERE sku = $1`, c.SKU).Scan(&productID); err != nil {
@@ -242,7 +242,7 @@ func unitsInPlace(at stores) claimer {
 func tokensWithoutLane(at stores) claimer {
 	q := dbsqlc.New()
 	var from atomic.Int64
-	return once(at, func(ctx context.Context, c redisClaim) (created time.Time, err error) {
+	return once(at, func(ctx context.Context, c keyedClaim) (created time.Time, err error) {
 		err = pgdb.InTxWith(ctx, at.pool, "SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off", func(tx pgx.Tx) error {
 			var productID int64
 			if err := tx.QueryRow(ctx, `SELECT product_id FROM product WHERE sku = $1`, c.SKU).Scan(&productID); err != nil {
@@ -259,7 +259,7 @@ func tokensWithoutLane(at stores) claimer {
 				if len(picked) < c.Quantity {
 					continue
 				}
-				written, err := q.ClaimInsertMany(ctx, tx, insertClaims([]redisClaim{c}, map[string]int64{c.SKU: productID}))
+				written, err := q.ClaimInsertMany(ctx, tx, insertClaims([]keyedClaim{c}, map[string]int64{c.SKU: productID}))
 				if err != nil {
 					return err
 				}

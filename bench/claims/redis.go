@@ -36,13 +36,13 @@ for i = 1, #ARGV, 5 do
 end
 return answers`)
 
-// redisClaim is a claim with the id that it gets.
-type redisClaim struct {
+// keyedClaim is a claim with the id that it gets, if its key is new.
+type keyedClaim struct {
 	shop.ClaimRequest
 	id shop.ID
 }
 
-func runScript(ctx context.Context, client *redis.Client, claims []redisClaim) ([]any, error) {
+func runScript(ctx context.Context, client *redis.Client, claims []keyedClaim) ([]any, error) {
 	args := make([]any, 0, 5*len(claims))
 	for _, c := range claims {
 		args = append(args, c.id.String(), c.Buyer, c.Key, c.SKU, strconv.Itoa(c.Quantity))
@@ -51,7 +51,7 @@ func runScript(ctx context.Context, client *redis.Client, claims []redisClaim) (
 }
 
 // decided makes the answer to a claim of what the script said of it.
-func (c redisClaim) decided(answer any, now time.Time) (shop.Claimed, error) {
+func (c keyedClaim) decided(answer any, now time.Time) (shop.Claimed, error) {
 	id, _ := answer.(string)
 	if id == "" {
 		return shop.Claimed{}, errSoldOut
@@ -64,8 +64,8 @@ func (c redisClaim) decided(answer any, now time.Time) (shop.Claimed, error) {
 
 func redisPerRequest(at stores) claimer {
 	return func(ctx context.Context, r shop.ClaimRequest) (shop.Claimed, error) {
-		c := redisClaim{r, pgdb.NewID()}
-		answers, err := runScript(ctx, at.redis, []redisClaim{c})
+		c := keyedClaim{r, pgdb.NewID()}
+		answers, err := runScript(ctx, at.redis, []keyedClaim{c})
 		if err != nil {
 			return shop.Claimed{}, err
 		}
@@ -74,10 +74,10 @@ func redisPerRequest(at stores) claimer {
 }
 
 // behindLane puts what settles a batch behind the lane that the shop has, with its bounds.
-func behindLane(settle func(ctx context.Context, claims []redisClaim, next func()) ([]lane.Answer[shop.Claimed], error)) claimer {
+func behindLane(settle func(ctx context.Context, claims []keyedClaim, next func()) ([]lane.Answer[shop.Claimed], error)) claimer {
 	lanes := lane.New(lane.Config{Workers: 4, BatchCalls: 512, BatchKeys: 128, Waiting: 20000},
-		func(ctx context.Context, batch []lane.Call[string, redisClaim], next func()) []lane.Answer[shop.Claimed] {
-			claims := make([]redisClaim, len(batch))
+		func(ctx context.Context, batch []lane.Call[string, keyedClaim], next func()) []lane.Answer[shop.Claimed] {
+			claims := make([]keyedClaim, len(batch))
 			for i, c := range batch {
 				claims[i] = c.In
 			}
@@ -91,12 +91,12 @@ func behindLane(settle func(ctx context.Context, claims []redisClaim, next func(
 			return answers
 		})
 	return func(ctx context.Context, r shop.ClaimRequest) (shop.Claimed, error) {
-		return lanes.Do(ctx, r.SKU, redisClaim{r, pgdb.NewID()})
+		return lanes.Do(ctx, r.SKU, keyedClaim{r, pgdb.NewID()})
 	}
 }
 
 func redisBehindLane(at stores) claimer {
-	return behindLane(func(ctx context.Context, claims []redisClaim, _ func()) ([]lane.Answer[shop.Claimed], error) {
+	return behindLane(func(ctx context.Context, claims []keyedClaim, _ func()) ([]lane.Answer[shop.Claimed], error) {
 		decided, err := runScript(ctx, at.redis, claims)
 		if err != nil {
 			return nil, err

@@ -24,13 +24,9 @@ const secret = "bench-secret-bench-secret-bench-secret"
 // system is something that sells: servers that speak HTTP, and a store.
 type system struct {
 	name      string
-	durable   bool // an answer is on disk, as far as the store promises
 	addresses []string
 	servers   []int        // processes
 	store     func() []int // processes
-	kill      func() error // kill -9 of the store; it is then started again
-	// has tells which keys, each "buyer key", of an interval of time the store knows
-	has func(ctx context.Context) (map[string]bool, error)
 }
 
 // bench is everything that runs.
@@ -69,7 +65,7 @@ func (b *bench) stop() {
 
 // lastunit is the first n servers of the service.
 func (b *bench) lastunit(n int) *system {
-	s := &system{name: "lastunit", durable: true, store: b.postgres}
+	s := &system{name: "lastunit", store: b.postgres}
 	for _, srv := range b.service.Servers[:n] {
 		s.addresses, s.servers = append(s.addresses, srv.Address), append(s.servers, srv.PID())
 	}
@@ -99,7 +95,7 @@ func children(parent int) (pids []int) {
 	return pids
 }
 
-// contenders prepares a database for those that use PostgreSQL, with units of a product.
+// contenderDatabase prepares a database for those that use PostgreSQL, with units of a product.
 func (b *bench) contenderDatabase(units int) (string, error) {
 	db, err := b.service.Connect(b.ctx)
 	if err != nil {
@@ -180,23 +176,23 @@ func (b *bench) start(cmd *exec.Cmd, ready string) error {
 }
 
 // redisServer starts a Redis that writes its log of commands as often as fsync says, with so many units of the product hot.
-func (b *bench) redisServer(fsync string, units int) (address string, pid int, err error) {
+func (b *bench) redisServer(fsync string, units int) (address string, cmd *exec.Cmd, err error) {
 	if address, err = driven.FreeAddress(); err != nil {
-		return "", 0, err
+		return "", nil, err
 	}
 	dir, err := os.MkdirTemp(b.dir, "redis-")
 	if err != nil {
-		return "", 0, err
+		return "", nil, err
 	}
 	_, port, _ := strings.Cut(address, ":")
-	cmd := exec.CommandContext(b.ctx, "redis-server", "--port", port, "--bind", "127.0.0.1", "--dir", dir,
+	cmd = exec.CommandContext(b.ctx, "redis-server", "--port", port, "--bind", "127.0.0.1", "--dir", dir,
 		"--appendonly", "yes", "--appendfsync", fsync, "--save", "")
 	if err := b.start(cmd, "Ready to accept"); err != nil {
-		return "", 0, fmt.Errorf("%w (redis-server is needed for this)", err)
+		return "", nil, fmt.Errorf("%w (redis-server is needed for this)", err)
 	}
 	client := redis.NewClient(&redis.Options{Addr: address})
 	defer client.Close()
-	return address, cmd.Process.Pid, client.Set(b.ctx, "stock:hot", units, 0).Err()
+	return address, cmd, client.Set(b.ctx, "stock:hot", units, 0).Err()
 }
 
 // cpu is the processor time that processes have used, those that have ended since left out.

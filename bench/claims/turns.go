@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
 	"github.com/lastunit/lastunit/bench/driven"
 )
 
@@ -24,6 +25,9 @@ const (
 func (o compareOptions) load(body func(int64) string) load {
 	return load{connections: o.connections, path: addToCart, body: body, warm: time.Second, measure: o.measure}
 }
+
+// most is more claims than there can be in a turn of each round, warming up included.
+func (o compareOptions) most() int { return int((o.measure.Seconds()+2)*40000) * o.rounds }
 
 func one(sku string, quantity int) func(int64) string {
 	body := fmt.Sprintf(`{"sku":%q,"quantity":%d}`, sku, quantity)
@@ -67,11 +71,11 @@ func (b *bench) contenderTurns(o compareOptions) (turns []turn, err error) {
 		if !o.wanted(r[0]) {
 			continue
 		}
-		address, pid, err := b.redisServer(r[1], 100*unitsAtOnce)
+		address, cmd, err := b.redisServer(r[1], 100*unitsAtOnce)
 		if err != nil {
 			return nil, err
 		}
-		if err := add(r[0], r[2], 1, func() []int { return []int{pid} }, "-redis", address, "-connections", "64"); err != nil {
+		if err := add(r[0], r[2], 1, func() []int { return []int{cmd.Process.Pid} }, "-redis", address, "-connections", "64"); err != nil {
 			return nil, err
 		}
 	}
@@ -81,7 +85,7 @@ func (b *bench) contenderTurns(o compareOptions) (turns []turn, err error) {
 			continue
 		}
 		if database == "" {
-			if database, err = b.contenderDatabase(unitsAtOnce); err != nil {
+			if database, err = b.contenderDatabase(o.most()); err != nil {
 				return nil, err
 			}
 		}
@@ -112,8 +116,7 @@ func (b *bench) stock(sku string, units int) error {
 // lastunitTurns are those of lastunit, on one server.
 func (b *bench) lastunitTurns(o compareOptions) (turns []turn, err error) {
 	s := b.lastunit(1)
-	// In each round, and in the warming up: more than can be claimed.
-	most := int((o.measure.Seconds()+2)*40000) * o.rounds
+	most := o.most()
 	for _, t := range []struct {
 		turn
 		setUp func() error
@@ -150,7 +153,7 @@ func (b *bench) serverTurns(o compareOptions) (turns []turn, err error) {
 		if !o.wanted(name) {
 			continue
 		}
-		if err := b.stock("hot", int((o.measure.Seconds()+2)*40000)*o.rounds); err != nil {
+		if err := b.stock("hot", o.most()); err != nil {
 			return nil, err
 		}
 		turns = append(turns, turn{name: name, system: b.lastunit(n), status: 201, load: constant(o.load(one("hot", 1)))})
