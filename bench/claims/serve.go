@@ -106,7 +106,7 @@ func serve(args []string) error {
 	}
 	handler, err := httpapi.New(ctx, nil, httpapi.Options{
 		Buyers: httpapi.Buyers{Secret: []byte(*secret)},
-		Log:    slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError})),
+		Log:    slog.New(slog.DiscardHandler),
 		Claim:  make(at),
 	})
 	if err != nil {
