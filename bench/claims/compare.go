@@ -7,20 +7,20 @@ import (
 	"os"
 	"slices"
 	"time"
+
+	"github.com/lastunit/lastunit/bench/driven"
 )
 
 // turn is one of the things that are measured in turn.
 type turn struct {
 	name   string
 	system *system
-	// prepare is called before each round, outside of what is measured.
-	prepare func(round int) error
 	// load is what is sent; status is the answer that counts, and units how much each is worth.
-	load   func(round int) load
+	load   load
 	status int
 	units  float64
 	// run measures something else than a load.
-	run func(round int) (sample, error)
+	run func() (sample, error)
 }
 
 // sample is what one turn of one round has shown.
@@ -28,8 +28,7 @@ type sample struct {
 	PerSecond float64 `json:"per_second"`
 	P50       float64 `json:"p50_ms"`
 	P99       float64 `json:"p99_ms"`
-	Faults    int64   `json:"faults"`
-	// Processor time a request: of the servers, of their store, of everything else on the machine that we started.
+	// Processor time a request: of the servers, of their store, of this program.
 	ServerMicros    float64 `json:"server_us"`
 	StoreMicros     float64 `json:"store_us"`
 	GeneratorMicros float64 `json:"generator_us"`
@@ -44,21 +43,20 @@ func (b *bench) measure(s *system, l load, status int, units float64) (sample, e
 		store = func() []int { return nil }
 	}
 	take := func(at *[3]time.Duration) func() {
-		return func() { *at = [3]time.Duration{cpu(s.servers), cpu(store()), cpu(own)} }
+		return func() {
+			*at = [3]time.Duration{driven.ProcessorTime(s.servers), driven.ProcessorTime(store()), driven.ProcessorTime(own)}
+		}
 	}
 	l.crowd, l.addresses = b.crowd, s.addresses
 	l.atWarm, l.atEnd = take(&before), take(&after)
-	o, err := l.run(b.ctx)
-	if err != nil {
-		return sample{}, err
-	}
-	if got, all := o.statuses[status], o.all(); got < all*99/100 || got == 0 {
-		return sample{}, fmt.Errorf("%s: %d of %d answers were %d: %v", s.name, got, all, status, o.statuses)
+	o := l.run(b.ctx)
+	if got, all := o.statuses[status], o.all()+o.faults; got < all*99/100 || got == 0 {
+		return sample{}, fmt.Errorf("%s: %d of %d requests were answered %d: %v", s.name, got, all, status, o.statuses)
 	}
 	n := float64(o.all())
 	per := func(i int) float64 { return float64((after[i] - before[i]).Microseconds()) / n }
 	return sample{
-		PerSecond: o.perSecond(status) * units, P50: o.percentile(0.5), P99: o.percentile(0.99), Faults: o.faults,
+		PerSecond: o.perSecond(status) * units, P50: o.percentile(0.5), P99: o.percentile(0.99),
 		ServerMicros: per(0), StoreMicros: per(1), GeneratorMicros: per(2),
 	}, nil
 }
@@ -75,22 +73,11 @@ func (b *bench) rounds(turns []turn, rounds int, out io.Writer) (map[string][]sa
 			if err := b.quiet(); err != nil {
 				return nil, err
 			}
-			if t.prepare != nil {
-				if err := t.prepare(round); err != nil {
-					return nil, fmt.Errorf("%s: %w", t.name, err)
-				}
-			}
 			run := t.run
 			if run == nil {
-				run = func(round int) (sample, error) {
-					units := t.units
-					if units == 0 {
-						units = 1
-					}
-					return b.measure(t.system, t.load(round), t.status, units)
-				}
+				run = func() (sample, error) { return b.measure(t.system, t.load, t.status, max(t.units, 1)) }
 			}
-			s, err := run(round)
+			s, err := run()
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", t.name, err)
 			}

@@ -41,15 +41,12 @@ type load struct {
 	path        string
 	body        func(n int64) string // of the nth request
 	// then goes on after the answer, for the same buyer on the same connection, and returns the status that counts; nil: that was all.
-	then func(ask func(path, body string) (int, []byte, error), status int, answer []byte) (int, error)
-	// rate is how many requests a second are due, whatever becomes of those before (an open arrival model); 0: each connection sends as soon as it has its answer.
-	rate    float64
-	warm    time.Duration
-	measure time.Duration
+	then          func(ask func(path, body string) (int, []byte, error), status int, answer []byte) (int, error)
+	warm, measure time.Duration
 	// atWarm is called when the measuring begins, atEnd when it ends.
 	atWarm, atEnd func()
 	// answered is told of each answer, by the connection; nil: nobody is.
-	answered func(connection int, key string, status int, body []byte)
+	answered func(connection int, key string, status int)
 }
 
 // outcome is what a load has seen while it measured.
@@ -57,7 +54,6 @@ type outcome struct {
 	seconds   float64
 	statuses  map[int]int64
 	faults    int64 // requests without an answer
-	late      int64 // of an open arrival: sent more than 1 s after they were due, or never
 	latencies []uint32
 }
 
@@ -72,7 +68,7 @@ func (o outcome) all() (n int64) {
 	return n
 }
 
-// percentile of the latencies, in ms; the measured time begins when a request was due.
+// percentile of the latencies, in ms.
 func (o outcome) percentile(p float64) float64 {
 	if len(o.latencies) == 0 {
 		return 0
@@ -82,15 +78,14 @@ func (o outcome) percentile(p float64) float64 {
 
 var keys atomic.Int64 // so that no key is sent twice
 
-func (l load) run(ctx context.Context) (outcome, error) {
+func (l load) run(ctx context.Context) outcome {
 	began := time.Now()
 	from, to := began.Add(l.warm), began.Add(l.warm+l.measure)
 	var next atomic.Int64
 	parts := make([]outcome, l.connections)
-	errs := make([]error, l.connections)
 	var all sync.WaitGroup
 	for i := range l.connections {
-		all.Go(func() { parts[i], errs[i] = l.connection(ctx, i, &next, began, from, to) })
+		all.Go(func() { parts[i] = l.connection(ctx, i, &next, from, to) })
 	}
 	all.Go(func() {
 		for _, at := range []struct {
@@ -115,33 +110,21 @@ func (l load) run(ctx context.Context) (outcome, error) {
 			sum.statuses[status] += n
 		}
 		sum.faults += p.faults
-		sum.late += p.late
 		sum.latencies = append(sum.latencies, p.latencies...)
 	}
 	slices.Sort(sum.latencies)
-	return sum, errors.Join(errs...)
+	return sum
 }
 
-func (l load) connection(ctx context.Context, i int, next *atomic.Int64, began, from, to time.Time) (o outcome, err error) {
+// connection sends one request after the other until the time is up.
+func (l load) connection(ctx context.Context, i int, next *atomic.Int64, from, to time.Time) (o outcome) {
 	o.statuses = map[int]int64{}
 	address := l.addresses[i%len(l.addresses)]
 	c := wire{address: address}
 	defer c.close()
 	var request []byte
-	for ctx.Err() == nil {
+	for began := time.Now(); ctx.Err() == nil && began.Before(to); began = time.Now() {
 		n := next.Add(1) - 1
-		due := time.Now()
-		if l.rate > 0 {
-			due = began.Add(time.Duration(float64(n) / l.rate * float64(time.Second)))
-			if due.After(to) {
-				return o, nil
-			}
-			if wait := time.Until(due); wait > 0 {
-				time.Sleep(wait) // this is the arrival of the next buyer
-			}
-		} else if due.After(to) {
-			return o, nil
-		}
 		buyer := int(n) % len(l.crowd.tokens)
 		key := ""
 		ask := func(path, body string) (int, []byte, error) {
@@ -155,7 +138,7 @@ func (l load) connection(ctx context.Context, i int, next *atomic.Int64, began, 
 		}
 		now := time.Now()
 		if l.answered != nil {
-			l.answered(i, l.crowd.names[buyer]+" "+key, status, text)
+			l.answered(i, l.crowd.names[buyer]+" "+key, status)
 		}
 		if now.Before(from) || now.After(to) {
 			continue
@@ -165,13 +148,9 @@ func (l load) connection(ctx context.Context, i int, next *atomic.Int64, began, 
 			continue
 		}
 		o.statuses[status]++
-		took := now.Sub(due)
-		o.latencies = append(o.latencies, uint32(min(took.Microseconds(), 1<<31)))
-		if l.rate > 0 && took > time.Second {
-			o.late++
-		}
+		o.latencies = append(o.latencies, uint32(now.Sub(began).Microseconds()))
 	}
-	return o, nil
+	return o
 }
 
 // post appends a request.

@@ -18,10 +18,9 @@ import (
 
 // All of these write the rows of claim that the shop writes, with its keys and indexes.
 
-const (
-	hold     = 10 * time.Minute
-	keyTaken = "claim_key_once"
-)
+const hold = 10 * time.Minute
+
+var errKeyTaken = errors.New("the key is taken")
 
 // contenderTables are what the contenders need besides the schema of lastunit.
 const contenderTables = `
@@ -163,7 +162,7 @@ func once(at stores, claim func(context.Context, keyedClaim) (time.Time, error))
 		switch {
 		case errors.Is(err, pgx.ErrNoRows):
 			return shop.Claimed{}, errSoldOut
-		case pgdb.ViolatesConstraint(err, keyTaken):
+		case pgdb.ViolatesConstraint(err, "claim_key_once"), errors.Is(err, errKeyTaken):
 			var id shop.ID
 			err := at.pool.QueryRow(ctx, `SELECT claim_id, created_at FROM claim WHERE buyer = $1 AND idempotency_key = $2`, r.Buyer, r.Key).Scan(&id, &created)
 			claimed := held(r, id, created)
@@ -264,7 +263,7 @@ func tokensWithoutLane(at stores) claimer {
 					return err
 				}
 				if len(written) == 0 {
-					return errors.New("the key is taken")
+					return errKeyTaken
 				}
 				created = written[0].CreatedAt
 				var take dbsqlc.StockTokenTakeParams

@@ -54,7 +54,7 @@ func held(r shop.ClaimRequest, id shop.ID, at time.Time) shop.Claimed {
 	for i := range units {
 		units[i] = pgdb.NewID()
 	}
-	until := at.Add(10 * time.Minute)
+	until := at.Add(hold)
 	return shop.Claimed{Transaction: shop.Transaction{
 		ID: id, Buyer: r.Buyer, Status: shop.Held, SKU: r.SKU, Quantity: r.Quantity, UnitIDs: units,
 		Price: &shop.Money{Amount: price, Currency: currency}, CreatedAt: at, ExpiresAt: &until,

@@ -7,8 +7,6 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -35,6 +33,7 @@ type bench struct {
 	binary  string
 	dir     string
 	service *driven.Service // lastunit, with the PostgreSQL that the contenders use as well, each in a database of its own
+	db      *pgx.Conn       // to its database
 	crowd   *crowd
 	stops   []func()
 }
@@ -49,11 +48,15 @@ func newBench(ctx context.Context, binary string, servers int) (*bench, error) {
 	if b.crowd, err = newCrowd(secret, 50000); err == nil {
 		b.service, err = driven.Start(ctx, binary, servers, "--buyer-secret", secret, "--max-queued", "10000000")
 	}
+	if err == nil {
+		b.stops = append(b.stops, b.service.Stop)
+		b.db, err = b.service.Connect(ctx)
+	}
 	if err != nil {
 		b.stop()
 		return nil, err
 	}
-	b.stops = append(b.stops, b.service.Stop)
+	b.stops = append(b.stops, func() { _ = b.db.Close(context.WithoutCancel(ctx)) })
 	return b, nil
 }
 
@@ -75,37 +78,18 @@ func (b *bench) lastunit(n int) *system {
 // postgres lists the processes of PostgreSQL.
 func (b *bench) postgres() []int {
 	postmaster := b.service.PostgresPID()
-	return append(children(postmaster), postmaster)
-}
-
-// children of a process.
-func children(parent int) (pids []int) {
-	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
-	for _, path := range stats {
-		text, err := os.ReadFile(path)
-		if err != nil {
-			continue // it has ended
-		}
-		_, rest, _ := strings.Cut(string(text), ") ")
-		if fields := strings.Fields(rest); len(fields) > 1 && fields[1] == strconv.Itoa(parent) {
-			pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(path)))
-			pids = append(pids, pid)
-		}
-	}
-	return pids
+	return append(driven.Children(postmaster), postmaster)
 }
 
 // contenderDatabase prepares a database for those that use PostgreSQL, with units of a product.
 func (b *bench) contenderDatabase(units int) (string, error) {
-	db, err := b.service.Connect(b.ctx)
+	if _, err := b.db.Exec(b.ctx, "CREATE DATABASE contenders"); err != nil {
+		return "", err
+	}
+	url, err := b.service.DatabaseNamed("contenders")
 	if err != nil {
 		return "", err
 	}
-	defer func() { _ = db.Close(context.WithoutCancel(b.ctx)) }()
-	if _, err := db.Exec(b.ctx, "CREATE DATABASE contenders"); err != nil {
-		return "", err
-	}
-	url := b.service.DatabaseNamed("contenders")
 	if out, err := exec.CommandContext(b.ctx, b.binary, "migrate", "up", "--database-url", url).CombinedOutput(); err != nil {
 		return "", fmt.Errorf("migrate: %w: %s", err, out)
 	}
@@ -195,34 +179,11 @@ func (b *bench) redisServer(fsync string, units int) (address string, cmd *exec.
 	return address, cmd, client.Set(b.ctx, "stock:hot", units, 0).Err()
 }
 
-// cpu is the processor time that processes have used, those that have ended since left out.
-func cpu(pids []int) time.Duration {
-	var ticks int64
-	for _, pid := range pids {
-		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-		if err != nil {
-			continue
-		}
-		_, rest, _ := strings.Cut(string(text), ") ")
-		if fields := strings.Fields(rest); len(fields) > 12 {
-			user, _ := strconv.ParseInt(fields[11], 10, 64)
-			system, _ := strconv.ParseInt(fields[12], 10, 64)
-			ticks += user + system
-		}
-	}
-	return time.Duration(ticks) * 10 * time.Millisecond // USER_HZ is 100 on Linux
-}
-
 // quiet waits until PostgreSQL cleans up no more after what was done last, so that nobody pays for what another did.
 func (b *bench) quiet() error {
-	db, err := b.service.Connect(b.ctx)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = db.Close(context.WithoutCancel(b.ctx)) }()
 	for began := time.Now(); time.Since(began) < 30*time.Second && b.ctx.Err() == nil; driven.Pause(b.ctx, 100*time.Millisecond) {
 		var busy int
-		if err := db.QueryRow(b.ctx, `SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'autovacuum worker'`).Scan(&busy); err != nil {
+		if err := b.db.QueryRow(b.ctx, `SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'autovacuum worker'`).Scan(&busy); err != nil {
 			return err
 		}
 		if busy == 0 {

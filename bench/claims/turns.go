@@ -3,13 +3,10 @@ package main
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/jackc/pgx/v5"
 
 	"github.com/lastunit/lastunit/bench/driven"
 )
@@ -23,18 +20,21 @@ const (
 
 // load of claims by so many connections.
 func (o compareOptions) load(body func(int64) string) load {
-	return load{connections: o.connections, path: addToCart, body: body, warm: time.Second, measure: o.measure}
+	return load{connections: o.connections, path: addToCart, body: body, warm: o.warm(), measure: o.measure}
 }
 
-// most is more claims than there can be in a turn of each round, warming up included.
-func (o compareOptions) most() int { return int((o.measure.Seconds()+2)*40000) * o.rounds }
+// warm is how long a turn goes on before it is measured.
+func (o compareOptions) warm() time.Duration { return min(time.Second, o.measure) }
+
+// most is more claims than there can be in a turn of each round: where it is too few, the turn fails for its refusals.
+func (o compareOptions) most() int {
+	return int((o.warm()+o.measure).Seconds()*float64(min(1500*o.connections, 40_000))) * o.rounds
+}
 
 func one(sku string, quantity int) func(int64) string {
 	body := fmt.Sprintf(`{"sku":%q,"quantity":%d}`, sku, quantity)
 	return func(int64) string { return body }
 }
-
-func constant(l load) func(int) load { return func(int) load { return l } }
 
 // turns starts everything that is measured, except what is not wanted.
 func (b *bench) turns(o compareOptions) ([]turn, error) {
@@ -55,7 +55,7 @@ func (b *bench) contenderTurns(o compareOptions) (turns []turn, err error) {
 		s, err := b.contender(name, contender, servers, args...)
 		if err == nil {
 			s.store = store
-			turns = append(turns, turn{name: name, system: s, status: 201, load: constant(o.load(one("hot", 1)))})
+			turns = append(turns, turn{name: name, system: s, status: 201, load: o.load(one("hot", 1))})
 		}
 		return err
 	}
@@ -121,16 +121,16 @@ func (b *bench) lastunitTurns(o compareOptions) (turns []turn, err error) {
 		turn
 		setUp func() error
 	}{
-		{turn: turn{name: "lastunit", load: constant(o.load(one("hot", 1)))}, setUp: func() error { return b.stock("hot", 2*most) }},
-		{turn: turn{name: "sold out", status: 409, load: constant(o.load(one("gone", 1)))}, setUp: b.sellOut},
-		{turn: turn{name: "1000 products", load: constant(o.load(func(n int64) string {
+		{turn: turn{name: "lastunit", load: o.load(one("hot", 1))}, setUp: func() error { return b.stock("hot", most) }},
+		{turn: turn{name: "sold out", status: 409, load: o.load(one("gone", 1))}, setUp: b.sellOut},
+		{turn: turn{name: "1000 products", load: o.load(func(n int64) string {
 			return fmt.Sprintf(`{"sku":"warm-%d","quantity":1}`, n%lukewarm)
-		}))}, setUp: func() error { return b.stockLukewarm(most / lukewarm) }},
-		{turn: turn{name: "4 at once", units: 4, load: constant(o.load(one("fours", 4)))}, setUp: func() error { return b.stock("fours", 2*most) }},
-		{turn: turn{name: "in a sale", load: constant(o.load(one("drop", 1)))}, setUp: func() error { return b.openSale(most) }},
-		{turn: turn{name: "journeys", status: 200, load: constant(b.journey(o))}, setUp: func() error { return b.stock("journey", most) }},
-		{turn: turn{name: "accepted", run: func(int) (sample, error) { return b.accept(o) }}, setUp: func() error { return b.stock("queue", 3*most) }},
-		{turn: turn{name: "settled", run: func(int) (sample, error) { return b.settleBacklog(o) }}, setUp: func() error { return b.stock("queue", 100_000*o.rounds) }},
+		})}, setUp: func() error { return b.stockLukewarm(most / lukewarm) }},
+		{turn: turn{name: "4 at once", units: 4, load: o.load(one("fours", 4))}, setUp: func() error { return b.stock("fours", 2*most) }},
+		{turn: turn{name: "in a sale", load: o.load(one("drop", 1))}, setUp: func() error { return b.openSale(most) }},
+		{turn: turn{name: "journeys", status: 200, load: b.journey(o)}, setUp: func() error { return b.stock("journey", most) }},
+		{turn: turn{name: "accepted", run: func() (sample, error) { return b.accept(o) }}, setUp: func() error { return b.stock("queue", 3*most) }},
+		{turn: turn{name: "settled", run: func() (sample, error) { return b.settleBacklog(o) }}, setUp: func() error { return b.stock("queue", 100_000*o.rounds) }},
 	} {
 		if !o.wanted(t.name) {
 			continue
@@ -156,20 +156,23 @@ func (b *bench) serverTurns(o compareOptions) (turns []turn, err error) {
 		if err := b.stock("hot", o.most()); err != nil {
 			return nil, err
 		}
-		turns = append(turns, turn{name: name, system: b.lastunit(n), status: 201, load: constant(o.load(one("hot", 1)))})
+		turns = append(turns, turn{name: name, system: b.lastunit(n), status: 201, load: o.load(one("hot", 1))})
 	}
 	return turns, nil
 }
 
 // do is a request of a buyer that has to succeed.
 func (b *bench) do(buyer int, path, body string) ([]byte, error) {
-	c := wire{address: b.service.Servers[0].Address}
-	defer c.close()
-	status, answer, err := c.ask(post(nil, c.address, path, b.crowd.tokens[buyer], fmt.Sprint("once-", keys.Add(1)), body))
-	if err == nil && status/100 != 2 {
-		err = fmt.Errorf("%s: %d %s", path, status, answer)
+	c := driven.Conn{Address: b.service.Servers[0].Address, Key: b.crowd.tokens[buyer]}
+	defer c.Close()
+	a, err := c.Do(b.ctx, driven.Ask{Method: "POST", Path: path, Body: body})
+	if err != nil {
+		return nil, err
 	}
-	return answer, err
+	if a.Status/100 != 2 {
+		return nil, fmt.Errorf("%s: %v", path, a)
+	}
+	return a.Text, nil
 }
 
 // sellOut makes a product all of whose units are sold.
@@ -274,10 +277,10 @@ func (b *bench) settleBacklog(o compareOptions) (sample, error) {
 	defer stop()
 	l := o.load(one("queue", 1))
 	l.path, l.warm, l.measure, l.crowd, l.addresses = addToQueue, 0, 5*time.Minute, b.crowd, b.lastunit(1).addresses
-	sent := make(chan error, 1)
+	sent := make(chan struct{})
 	go func() {
-		_, err := l.run(ctx)
-		sent <- err
+		defer close(sent)
+		l.run(ctx)
 	}()
 	for {
 		driven.Pause(b.ctx, 20*time.Millisecond)
@@ -290,9 +293,7 @@ func (b *bench) settleBacklog(o compareOptions) (sample, error) {
 		}
 	}
 	stop()
-	if err := <-sent; err != nil {
-		return sample{}, err
-	}
+	<-sent
 	n, err := b.queued()
 	if err != nil {
 		return sample{}, err
@@ -307,16 +308,8 @@ func (b *bench) settleBacklog(o compareOptions) (sample, error) {
 
 // queued is how many units are asked for in queues.
 func (b *bench) queued() (n int64, err error) {
-	db, err := b.service.Connect(b.ctx)
-	if err != nil {
-		return 0, err
-	}
-	defer func() { _ = db.Close(context.WithoutCancel(b.ctx)) }()
-	err = db.QueryRow(b.ctx, `SELECT coalesce(sum(queue_tail.place - queue_head.place), 0)
+	err = b.db.QueryRow(b.ctx, `SELECT coalesce(sum(queue_tail.place - queue_head.place), 0)
 		FROM queue_tail JOIN queue_head USING (product_id, pool_id)`).Scan(&n)
-	if errors.Is(err, pgx.ErrNoRows) {
-		err = nil
-	}
 	return n, err
 }
 

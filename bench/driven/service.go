@@ -184,13 +184,13 @@ func (s *Service) Restart(i int) error {
 }
 
 // DatabaseNamed is the URL of another database on the same PostgreSQL.
-func (s *Service) DatabaseNamed(name string) string {
+func (s *Service) DatabaseNamed(name string) (string, error) {
 	u, err := url.Parse(s.Database())
 	if err != nil {
-		return ""
+		return "", err
 	}
 	u.Path = "/" + name
-	return u.String()
+	return u.String(), nil
 }
 
 // PostgresPID is the process of the postmaster, 0 when there is none.

@@ -1,10 +1,13 @@
 package driven
 
 import (
+	"bytes"
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // LoadAverage is that of the last minute, "?" where the system does not tell.
@@ -30,6 +33,42 @@ func Memory(pid int) (now, most float64) {
 		}
 	}
 	return now, most
+}
+
+// stat is /proc/PID/stat behind the name of the program: its state, its parent, ...; nothing when the process has ended.
+func stat(pid string) []string {
+	text, _ := os.ReadFile("/proc/" + pid + "/stat")
+	// The name may hold anything, also spaces and parentheses.
+	return strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
+}
+
+// Children are the processes that a process has started and that run; none where the system does not tell.
+func Children(parent int) (pids []int) {
+	all, _ := os.ReadDir("/proc")
+	for _, entry := range all {
+		pid, err := strconv.Atoi(entry.Name())
+		if err != nil {
+			continue
+		}
+		if fields := stat(entry.Name()); len(fields) > 1 && fields[1] == strconv.Itoa(parent) {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
+
+// ProcessorTime is what processes have used, those that have ended left out; 0 where the system does not tell.
+func ProcessorTime(pids []int) time.Duration {
+	const tick = 10 * time.Millisecond // USER_HZ is 100 on Linux
+	var ticks int64
+	for _, pid := range pids {
+		if fields := stat(strconv.Itoa(pid)); len(fields) > 12 {
+			user, _ := strconv.ParseInt(fields[11], 10, 64)
+			system, _ := strconv.ParseInt(fields[12], 10, 64)
+			ticks += user + system
+		}
+	}
+	return time.Duration(ticks) * tick
 }
 
 // RaiseFileLimit lets this process, and the servers that it starts, have so many files open.

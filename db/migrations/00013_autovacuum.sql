@@ -1,6 +1,6 @@
 -- +goose Up
 -- Tables that take thousands of rows a second: at 1 or 2 % of growth they were analyzed, and the indexes of stock_token read from end to end, at every look
--- of autovacuum, for a fifth of the processor time of a claim. Claims do not walk over dead tokens (a lane remembers where it was), nor does their
+-- of autovacuum, for a sixth of the processor time that PostgreSQL spent on a claim. Claims do not walk over dead tokens (a lane remembers where it was), nor does their
 -- planner choose by statistics.
 ALTER TABLE stock_token SET (
     autovacuum_vacuum_scale_factor = 0.05,
@@ -28,4 +28,5 @@ ALTER TABLE stock_token SET (
 );
 
 ALTER TABLE claim SET (autovacuum_analyze_scale_factor = 0.02);
+
 ALTER TABLE claim_unit SET (autovacuum_analyze_scale_factor = 0.02);

@@ -108,7 +108,7 @@ func (s *shop) chargeCard(number string, cents int, card string) error {
 	case "declined":
 		return &problem{Status: http.StatusPaymentRequired, Detail: "The card was declined."}
 	case "slow":
-		time.Sleep(3 * time.Second)
+		time.Sleep(3 * time.Second) // as providers do: meanwhile a hold may lapse
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -1,7 +1,7 @@
 // Package lane gathers concurrent calls and settles them together: what has arrived for a key while the last batch of that key
-// was being settled goes into the next one. Batches of one key follow each other, and begin one after the other: a batch may let the next of its keys begin before it
-// has ended itself. Different keys are settled side by side by a
-// bounded number of workers, and where a batch has room it takes calls of several keys. An idle lane costs nothing.
+// was being settled goes into the next one. Batches of one key begin one after the other: each when the last has ended, or has let it begin.
+// Different keys are settled side by side by a bounded number of workers, and where a batch has room it takes calls of several keys. An
+// idle lane costs nothing.
 //
 // It is generic and knows nothing of ours.
 package lane
@@ -64,12 +64,12 @@ type Lanes[K comparable, In, Out any] struct {
 }
 
 type queue[K comparable, In, Out any] struct {
-	key    K
-	calls  []*call[In, Out]
-	listed bool // in ready
-	// batches have calls of it, of which blocks do not yet let the next begin; a pause before it is tried again blocks as well.
-	batches, blocks int
-	pause           time.Duration
+	key     K
+	calls   []*call[In, Out]
+	listed  bool // in ready
+	batches int  // under way that have calls of it
+	blocks  int  // those of them that do not yet let the next begin, and pauses before it is tried again
+	pause   time.Duration
 }
 
 type call[In, Out any] struct {
@@ -163,7 +163,7 @@ func (l *Lanes[K, In, Out]) leave() {
 	}
 }
 
-// list makes a queue ready, if it has calls and none of them is in a batch, and sees to it that a worker is there.
+// list makes a queue ready, if it has calls and nothing blocks it, and sees to it that a worker is there.
 func (l *Lanes[K, In, Out]) list(q *queue[K, In, Out]) {
 	if q.blocks > 0 || q.listed {
 		return

@@ -203,3 +203,51 @@ func TestIDs(t *testing.T) {
 		}
 	}
 }
+
+func TestTogetherAnswersEachStepAndStopsAtTheFirstError(t *testing.T) {
+	t.Parallel()
+	pool := dbtest.Connect(t, dbtest.URL(t))
+	ask := func(sql string, into *int) func(pgdb.Queryer) error {
+		return func(db pgdb.Queryer) error { return db.QueryRow(background, sql).Scan(into) }
+	}
+	within := func(steps ...func(pgdb.Queryer) error) error {
+		return pgdb.InTx(background, pool, func(tx pgx.Tx) error { return pgdb.Together(background, tx, steps...) })
+	}
+	var one, two, none int
+	rows := func(db pgdb.Queryer) error {
+		found, err := db.Query(background, `SELECT 2 FROM generate_series(1, 3)`)
+		if err != nil {
+			return err
+		}
+		all, err := pgx.CollectRows(found, pgx.RowTo[int])
+		two = len(all)
+		return err
+	}
+	write := func(table string) func(pgdb.Queryer) error {
+		return func(db pgdb.Queryer) error {
+			tag, err := db.Exec(background, `CREATE TABLE `+table+` AS SELECT 1`)
+			if err == nil && tag.RowsAffected() != 1 {
+				t.Errorf("%v", tag)
+			}
+			return err
+		}
+	}
+	if err := within(ask(`SELECT 1`, &one), rows, write("made")); err != nil || one != 1 || two != 3 {
+		t.Errorf("got %d and %d, %v", one, two, err)
+	}
+	err := within(write("undone"), ask(`SELECT 1/0`, &none), ask(`SELECT 3`, &none))
+	if err == nil || none != 0 {
+		t.Errorf("got %d, %v", none, err)
+	}
+	err = within(ask(`SELECT 3`, &none), ask(`SELECT 1/0`, &none), ask(`SELECT 4`, &none))
+	if err == nil || none != 3 {
+		t.Errorf("got %d, %v; want the first answer, and the error of the second", none, err)
+	}
+	if err := within(func(pgdb.Queryer) error { return nil }); err == nil {
+		t.Error("a step that asks nothing is let pass")
+	}
+	// What was done together with the statement that failed is not done, and the connections are good for more.
+	if err := within(ask(`SELECT count(*) FROM pg_class WHERE relname IN ('made', 'undone')`, &none)); err != nil || none != 1 {
+		t.Errorf("got %d, %v", none, err)
+	}
+}

@@ -125,13 +125,13 @@ func (b *settlement) hold(ctx context.Context, tx pgx.Tx) error {
 	if careful {
 		for _, step := range steps {
 			if err := step(tx); err != nil {
-				return err
+				return fmt.Errorf("hold units: %w", err)
 			}
 		}
 		steps = nil
 		b.putBackLost(h)
 	}
-	take := b.spend(h)
+	take, left := b.spend(h)
 	if len(take.ClaimIds) == 0 {
 		return nil
 	}
@@ -142,7 +142,7 @@ func (b *settlement) hold(ctx context.Context, tx pgx.Tx) error {
 			return err
 		},
 		func(db pgdb.Queryer) (err error) {
-			b.left, err = b.s.q.StockTokenLeft(ctx, db, b.lastTaken())
+			b.left, err = b.s.q.StockTokenLeft(ctx, db, left)
 			return err
 		})
 	if err := pgdb.Together(ctx, tx, steps...); err != nil {
@@ -240,8 +240,8 @@ func (b *settlement) putBackLost(h *holding) {
 	}
 }
 
-// spend counts what the claims get, and names the tokens that they take.
-func (b *settlement) spend(h *holding) (take dbsqlc.StockTokenTakeParams) {
+// spend counts what the claims get, names the tokens that they take, and asks what is left behind the last of each pool.
+func (b *settlement) spend(h *holding) (take dbsqlc.StockTokenTakeParams, left dbsqlc.StockTokenLeftParams) {
 	for _, p := range b.pools {
 		for _, i := range p.calls {
 			c := b.calls[i]
@@ -260,8 +260,14 @@ func (b *settlement) spend(h *holding) (take dbsqlc.StockTokenTakeParams) {
 				take.ClaimIds = append(take.ClaimIds, c.id)
 			}
 		}
+		if len(p.spent) > 0 {
+			b.taken = append(b.taken, p.poolKey)
+			left.ProductIds = append(left.ProductIds, p.productID)
+			left.PoolIds = append(left.PoolIds, p.poolID)
+			left.Positions = append(left.Positions, take.Positions[len(take.Positions)-1]) // they are given out rising
+		}
 	}
-	return take
+	return take, left
 }
 
 // answerHeld answers those that have got units.
@@ -315,24 +321,27 @@ func (b *settlement) allot(p *poolShare) iter.Seq2[int, []int64] {
 	}
 }
 
-// rememberPositions lets the next batch start behind the tokens that this one has picked, which are locked or gone by then.
+// rememberPositions lets the next batch start at the first token that this one has picked and leaves, or behind the last that it takes.
 func (b *settlement) rememberPositions() {
 	for _, p := range b.pools {
-		if len(p.tokens) > 0 {
-			b.s.cursors.set(p.poolKey, slices.Max(p.tokens)+1)
+		if len(p.tokens) == 0 {
+			continue
 		}
+		next := slices.Max(p.tokens) + 1
+		for _, position := range p.tokens {
+			if !p.spent[position] {
+				next = min(next, position)
+			}
+		}
+		b.s.cursors.set(p.poolKey, next)
 	}
 }
 
-// leavePositions lets the next batch start at the first token that this one has picked and not taken: none was, where it did not commit.
-func (b *settlement) leavePositions() {
+// forgetPositions lets the next batch start where this one did, which did not commit: its tokens are still there.
+func (b *settlement) forgetPositions() {
 	for _, p := range b.pools {
-		first := int64(math.MaxInt64)
-		for _, position := range p.tokens {
-			if !b.committed || !p.spent[position] {
-				first = min(first, position)
-			}
+		if len(p.tokens) > 0 {
+			b.s.cursors.back(p.poolKey, slices.Min(p.tokens))
 		}
-		b.s.cursors.back(p.poolKey, first)
 	}
 }

@@ -130,39 +130,9 @@ func (s *Shop) PublishEvents(ctx context.Context) error {
 	return nil
 }
 
-// lastTaken asks what is left behind the last tokens that the batch takes.
-func (b *settlement) lastTaken() dbsqlc.StockTokenLeftParams {
-	last := map[poolKey]int64{}
-	var taken []poolKey
-	for _, p := range b.pools {
-		if len(p.spent) > 0 {
-			taken = append(taken, p.poolKey)
-		}
-		for position := range p.spent {
-			last[p.poolKey] = max(last[p.poolKey], position)
-		}
-	}
-	return leftBehind(taken, last)
-}
-
-func leftBehind(taken []poolKey, last map[poolKey]int64) (arg dbsqlc.StockTokenLeftParams) {
-	for _, k := range taken {
-		arg.ProductIds = append(arg.ProductIds, k.productID)
-		arg.PoolIds = append(arg.PoolIds, k.poolID)
-		arg.Positions = append(arg.Positions, last[k])
-	}
-	return arg
-}
-
 // runOut tells of pools of which the batch has taken the last token.
 func (b *settlement) runOut(ctx context.Context, tx pgx.Tx) error {
-	var taken []poolKey
-	for _, p := range b.pools {
-		if len(p.spent) > 0 {
-			taken = append(taken, p.poolKey)
-		}
-	}
-	return b.s.tellRunOut(ctx, tx, taken, b.left)
+	return b.s.tellRunOut(ctx, tx, b.taken, b.left)
 }
 
 // ranOut tells of those pools that have no token behind a position, from which tokens were taken.
@@ -170,7 +140,13 @@ func (s *Shop) ranOut(ctx context.Context, tx pgx.Tx, taken []poolKey, last map[
 	if len(taken) == 0 {
 		return nil
 	}
-	left, err := s.q.StockTokenLeft(ctx, tx, leftBehind(taken, last))
+	arg := dbsqlc.StockTokenLeftParams{}
+	for _, k := range taken {
+		arg.ProductIds = append(arg.ProductIds, k.productID)
+		arg.PoolIds = append(arg.PoolIds, k.poolID)
+		arg.Positions = append(arg.Positions, last[k])
+	}
+	left, err := s.q.StockTokenLeft(ctx, tx, arg)
 	if err != nil {
 		return fmt.Errorf("look for what is left: %w", err)
 	}

@@ -58,13 +58,14 @@ type claimOutcome struct {
 
 type claimAnswer = lane.Answer[claimOutcome]
 
-// settle decides a batch of claims in one transaction, behind as much of their products' queues as there is room for. The next batch may begin as soon as this one has its
-// tokens, unless a queue is settled: of that the next would find the turn taken.
+// settle decides a batch of claims in one transaction, behind as much of their products' queues as there is room for. The next batch may begin while
+// this one is committed, unless a queue is settled: of that the next would find the turn taken.
 func (s *Shop) settle(_ context.Context, batch []lane.Call[string, *claimCall], next func()) []claimAnswer {
 	b, answers := s.inBatch(batch, func(b *settlement, ctx context.Context, tx pgx.Tx) error { return b.run(ctx, tx, next) })
-	b.leavePositions()
 	if b.committed {
 		b.tellWaiters()
+	} else {
+		b.forgetPositions()
 	}
 	return answers
 }
@@ -112,7 +113,8 @@ type settlement struct {
 	pools     []*poolShare
 	terms     map[termsKey]*saleTerms
 	buyers    map[saleBuyer]*saleCount   // of which it has the locks
-	left      []dbsqlc.StockTokenLeftRow // pools of which it took something that have tokens left
+	taken     []poolKey                  // pools of which it takes something
+	left      []dbsqlc.StockTokenLeftRow // those of them that have tokens left
 	// lost: a direct claim that had tokens was not written, so that those behind it may find more.
 	lost bool
 }
@@ -141,17 +143,14 @@ func (b *settlement) run(ctx context.Context, tx pgx.Tx, next func()) error {
 	if err != nil || len(open) == 0 {
 		return err
 	}
-	letNext := func(context.Context, pgx.Tx) error {
-		b.rememberPositions()
-		if !b.hasQueue() {
-			next()
-		}
-		return nil
-	}
-	for _, step := range []func(context.Context, pgx.Tx) error{b.lineUp, b.pick, b.reckon, b.limit, b.hold, b.count, b.refuse, b.moveHeads, b.runOut, letNext} {
+	for _, step := range []func(context.Context, pgx.Tx) error{b.lineUp, b.pick, b.reckon, b.limit, b.hold, b.count, b.refuse, b.moveHeads, b.runOut} {
 		if err := step(ctx, tx); err != nil {
 			return err
 		}
+	}
+	b.rememberPositions()
+	if !b.hasQueue() {
+		next()
 	}
 	return nil
 }
@@ -161,12 +160,12 @@ type boundKey struct{ buyer, key string }
 
 // begin reads what a batch is about, answers the calls that it can, and sorts the others, which it returns, by the pools that they draw from.
 func (b *settlement) begin(ctx context.Context, tx pgx.Tx) ([]int, error) {
-	look := b.lookup(b.calls)
+	look, skus := b.lookup(b.calls), b.skus()
 	var products []dbsqlc.ProductForClaimRow
 	steps := []func(pgdb.Queryer) error{
 		func(db pgdb.Queryer) error { return b.s.q.ClaimSettings(ctx, db) },
 		func(db pgdb.Queryer) (err error) {
-			products, err = b.s.q.ProductForClaim(ctx, db, b.skus())
+			products, err = b.s.q.ProductForClaim(ctx, db, skus)
 			return err
 		},
 	}

@@ -131,9 +131,6 @@ func New(pool *pgxpool.Pool, o Options) *Shop {
 	return s
 }
 
-// Waiting tells how many claims wait in this process to be decided, those that are just being decided included.
-func (s *Shop) Waiting() int { return s.lanes.Waiting() }
-
 // StopWaiting lets everybody who waits for a turn in a queue go, with the transaction as it then is. Those who come later do not wait.
 func (s *Shop) StopWaiting() { s.waiters.stop() }
 
