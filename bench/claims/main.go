@@ -36,7 +36,7 @@ func scenarioOf(name string, f *flag.FlagSet) driven.Scenario {
 		o := compareOptions{}
 		f.IntVar(&o.rounds, "rounds", 5, "how often each has a turn")
 		f.IntVar(&o.connections, "connections", 256, "of buyers")
-		f.DurationVar(&o.measure, "measure", 4*time.Second, "how long a turn is")
+		f.DurationVar(&o.measure, "measure", 2500*time.Millisecond, "how long a turn is")
 		f.StringVar(&o.results, "results", "", "where the figures go, and beside it the plot; empty: nowhere")
 		f.StringVar(&o.only, "only", "", "turns, with | between them; empty: all")
 		return func(ctx context.Context, binary string) error { return compare(ctx, binary, o, os.Stdout) }
