@@ -8,23 +8,29 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// Queryer is what the generated queries need of a transaction.
+// Queryer is what the generated queries need.
 type Queryer interface {
 	Exec(context.Context, string, ...any) (pgconn.CommandTag, error)
 	Query(context.Context, string, ...any) (pgx.Rows, error)
 	QueryRow(context.Context, string, ...any) pgx.Row
 }
 
+// DB is what Together needs: a transaction, or a pool, where what is run together is a transaction of its own.
+type DB interface {
+	Queryer
+	SendBatch(context.Context, *pgx.Batch) pgx.BatchResults
+}
+
 // Together runs queries whose arguments do not depend on each other's answers in one round trip, in their order. Each step makes one call of Query or Exec on what it is
 // given, and returns the error that it gets from it; it is run twice, first to learn what is to be sent, then with the answer.
-func Together(ctx context.Context, tx pgx.Tx, steps ...func(Queryer) error) error {
+func Together(ctx context.Context, db DB, steps ...func(Queryer) error) error {
 	var sent recorder
 	for _, step := range steps {
 		if err := step(&sent); !errors.Is(err, errRecorded) {
 			return errors.Join(errors.New("a step that asks nothing"), err)
 		}
 	}
-	answers := tx.SendBatch(ctx, &sent.batch)
+	answers := db.SendBatch(ctx, &sent.batch)
 	for _, step := range steps {
 		if err := step(replayer{answers}); err != nil {
 			_ = answers.Close() // the error of the step says more

@@ -14,10 +14,10 @@ import (
 	"github.com/lastunit/lastunit/internal/pgdb"
 )
 
-// wanted is how many units the calls ask for that are not refused whatever there is.
+// wanted is how many units the calls ask for that are not refused whatever there is; none of what is gone.
 func (b *settlement) wanted(p *poolShare) int {
 	n := 0
-	if p.refusal != nil {
+	if p.refusal != nil || p.gone {
 		return 0
 	}
 	for _, i := range p.calls {

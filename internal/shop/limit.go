@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/lastunit/lastunit/internal/dbsqlc"
+	"github.com/lastunit/lastunit/internal/pgdb"
 )
 
 // saleBuyer names what a buyer has of a sale.
@@ -193,7 +194,7 @@ func (b *settlement) count(ctx context.Context, tx pgx.Tx) error {
 
 // look finds out, without locks, which of some calls would be refused for what their buyers have, whatever there is, and names the unpaid orders of
 // those who have too much.
-func (b *settlement) look(ctx context.Context, tx pgx.Tx, calls []*claimCall) error {
+func (b *settlement) look(ctx context.Context, db pgdb.DB, calls []*claimCall) error {
 	var arg dbsqlc.SaleBuyerLookParams
 	asked := map[saleBuyer]bool{}
 	for _, c := range calls {
@@ -208,7 +209,7 @@ func (b *settlement) look(ctx context.Context, tx pgx.Tx, calls []*claimCall) er
 	}
 	if len(asked) > 0 {
 		arg.Now = b.s.o.Now()
-		rows, err := b.s.q.SaleBuyerLook(ctx, tx, arg)
+		rows, err := b.s.q.SaleBuyerLook(ctx, db, arg)
 		if err != nil {
 			return fmt.Errorf("look at buyers: %w", err)
 		}
@@ -223,10 +224,10 @@ func (b *settlement) look(ctx context.Context, tx pgx.Tx, calls []*claimCall) er
 			}
 		}
 	}
-	return b.nameUnpaid(ctx, tx, calls)
+	return b.nameUnpaid(ctx, db, calls)
 }
 
-func (b *settlement) nameUnpaid(ctx context.Context, tx pgx.Tx, calls []*claimCall) error {
+func (b *settlement) nameUnpaid(ctx context.Context, db pgdb.DB, calls []*claimCall) error {
 	var arg dbsqlc.ShopOrderUnpaidOfBuyersParams
 	over := map[saleBuyer][]*claimCall{}
 	for _, c := range calls {
@@ -241,7 +242,7 @@ func (b *settlement) nameUnpaid(ctx context.Context, tx pgx.Tx, calls []*claimCa
 	if len(over) == 0 {
 		return nil
 	}
-	rows, err := b.s.q.ShopOrderUnpaidOfBuyers(ctx, tx, arg)
+	rows, err := b.s.q.ShopOrderUnpaidOfBuyers(ctx, db, arg)
 	if err != nil {
 		return fmt.Errorf("look for unpaid orders: %w", err)
 	}

@@ -110,7 +110,9 @@ func (b *settlement) refuseBuyers(ctx context.Context, tx pgx.Tx) error {
 	var calls []*claimCall
 	for _, p := range b.pools {
 		for _, i := range p.calls {
-			calls = append(calls, b.calls[i])
+			if c := b.calls[i]; !p.goneFor(c) {
+				calls = append(calls, c)
+			}
 		}
 	}
 	if err := b.look(ctx, tx, calls); err != nil {
@@ -133,7 +135,7 @@ func (b *settlement) refuseBuyers(ctx context.Context, tx pgx.Tx) error {
 			case c.overLimit != nil:
 				refusals[c] = c.overLimit
 			}
-			if refusals[c] != nil && c.Key != "" {
+			if refusals[c] != nil && c.Key != "" && !p.goneFor(c) {
 				keyed = append(keyed, c)
 			}
 		}
@@ -157,13 +159,15 @@ func (b *settlement) soldOut(ctx context.Context, tx pgx.Tx) (map[int64]bool, er
 	var arg dbsqlc.StockTokenMayReturnParams
 	gone := map[int64]bool{}
 	for _, p := range b.pools {
-		gone[p.productID] = true
+		if gone[p.productID] = true; p.gone {
+			continue
+		}
 		arg.ProductIds = append(arg.ProductIds, p.productID)
 		arg.PoolIds = append(arg.PoolIds, p.poolID)
 		arg.FromPositions = append(arg.FromPositions, b.s.cursors.get(p.poolKey))
 	}
-	if len(b.pools) == 0 {
-		return nil, nil
+	if len(arg.ProductIds) == 0 {
+		return gone, nil
 	}
 	rows, err := b.s.q.StockTokenMayReturn(ctx, tx, arg)
 	if err != nil {

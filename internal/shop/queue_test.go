@@ -519,9 +519,9 @@ func TestOneKeyOneTransactionOnBothWaysAndTwoServers(t *testing.T) {
 
 func TestAReplayOfAQueuedRequestShowsItAsItNowIs(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, shop.Options{ClaimWait: 200 * time.Millisecond})
+	w := newWorld(t, shop.Options{ClaimWait: 2 * time.Second})
 	w.stocked("A", 1)
-	other := w.server(shop.Options{ClaimWait: 200 * time.Millisecond})
+	other := w.server(shop.Options{ClaimWait: 2 * time.Second})
 	goOn := w.stopped("A")
 	first := shop.ClaimRequest{Buyer: "a", SKU: "A", Quantity: 1, Key: "k"}
 	second := shop.ClaimRequest{Buyer: "b", SKU: "A", Quantity: 1, Key: "k"}

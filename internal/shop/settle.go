@@ -61,6 +61,9 @@ type claimAnswer = lane.Answer[claimOutcome]
 // settle decides a batch of claims in one transaction, behind as much of their products' queues as there is room for. The next batch may begin while
 // this one is committed, unless a queue is settled: of that the next would find the turn taken.
 func (s *Shop) settle(_ context.Context, batch []lane.Call[string, *claimCall], next func()) []claimAnswer {
+	if answers := s.refuseGone(batch); answers != nil {
+		return answers
+	}
 	b, answers := s.inBatch(batch, func(b *settlement, ctx context.Context, tx pgx.Tx) error { return b.run(ctx, tx, next) })
 	if b.committed {
 		b.tellWaiters()
@@ -70,16 +73,36 @@ func (s *Shop) settle(_ context.Context, batch []lane.Call[string, *claimCall], 
 	return answers
 }
 
+// refuseGone answers a batch of claims for nothing but products that are sold out for good, in one round trip where no sale is to be looked at. nil: it can't,
+// and nothing is decided.
+func (s *Shop) refuseGone(batch []lane.Call[string, *claimCall]) []claimAnswer {
+	b := s.newSettlement(batch)
+	if skus := b.skus(); len(s.gone.of(skus)) < len(skus) {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 4*time.Second)
+	defer cancel()
+	if _, err := b.begin(ctx, s.pool); err != nil || b.hasQueue() {
+		return nil
+	}
+	for _, p := range b.pools {
+		if !p.gone {
+			return nil
+		}
+		p.short = p.calls
+	}
+	if err := b.refuse(ctx, s.pool); err != nil {
+		return nil
+	}
+	return b.answers
+}
+
 // inBatch does a batch of claims in one transaction. What was done in a transaction that did not commit is put back and done anew: also when
 // the commit's outcome is unknown, since keys and ids make it safe to ask again.
 func (s *Shop) inBatch(batch []lane.Call[string, *claimCall], run func(*settlement, context.Context, pgx.Tx) error) (*settlement, []claimAnswer) {
 	ctx, cancel := context.WithTimeout(context.Background(), 4*time.Second)
 	defer cancel()
-	b := &settlement{s: s, calls: make([]*claimCall, len(batch)), answers: make([]claimAnswer, len(batch)), terms: map[termsKey]*saleTerms{}}
-	for i, c := range batch {
-		b.calls[i] = c.In
-		c.In.terms, c.In.again, c.In.refusal, c.In.overLimit = nil, false, nil, nil
-	}
+	b := s.newSettlement(batch)
 	err := s.inTx(ctx, func(tx pgx.Tx) error { return run(b, ctx, tx) })
 	switch {
 	case err == nil:
@@ -115,8 +138,19 @@ type settlement struct {
 	buyers    map[saleBuyer]*saleCount   // of which it has the locks
 	taken     []poolKey                  // pools of which it takes something
 	left      []dbsqlc.StockTokenLeftRow // those of them that have tokens left
+	// gone are the products that were found to be sold out for good before the keys were looked up, and when.
+	gone map[string]time.Time
 	// lost: a direct claim that had tokens was not written, so that those behind it may find more.
 	lost bool
+}
+
+func (s *Shop) newSettlement(batch []lane.Call[string, *claimCall]) *settlement {
+	b := &settlement{s: s, calls: make([]*claimCall, len(batch)), answers: make([]claimAnswer, len(batch)), terms: map[termsKey]*saleTerms{}, gone: map[string]time.Time{}}
+	for i, c := range batch {
+		b.calls[i] = c.In
+		c.In.terms, c.In.again, c.In.refusal, c.In.overLimit = nil, false, nil, nil
+	}
+	return b
 }
 
 // poolShare is what a batch wants and gets of one pool.
@@ -133,7 +167,9 @@ type poolShare struct {
 	spent         map[int64]bool
 	short         []int // calls that found too little
 	// again: there may be more than was seen, so nobody is refused yet.
-	again    bool
+	again bool
+	// gone: its product was found to be sold out for good before the keys were looked up.
+	gone     bool
 	reckoned dbsqlc.StockTokenReckonRow
 	queue    queueShare
 }
@@ -143,7 +179,8 @@ func (b *settlement) run(ctx context.Context, tx pgx.Tx, next func()) error {
 	if err != nil || len(open) == 0 {
 		return err
 	}
-	for _, step := range []func(context.Context, pgx.Tx) error{b.lineUp, b.pick, b.reckon, b.limit, b.hold, b.count, b.refuse, b.moveHeads, b.runOut} {
+	refuse := func(ctx context.Context, tx pgx.Tx) error { return b.refuse(ctx, tx) }
+	for _, step := range []func(context.Context, pgx.Tx) error{b.lineUp, b.pick, b.reckon, b.limit, b.hold, b.count, refuse, b.moveHeads, b.runOut} {
 		if err := step(ctx, tx); err != nil {
 			return err
 		}
@@ -159,24 +196,38 @@ func (b *settlement) run(ctx context.Context, tx pgx.Tx, next func()) error {
 type boundKey struct{ buyer, key string }
 
 // begin reads what a batch is about, answers the calls that it can, and sorts the others, which it returns, by the pools that they draw from.
-func (b *settlement) begin(ctx context.Context, tx pgx.Tx) ([]int, error) {
+func (b *settlement) begin(ctx context.Context, db pgdb.DB) ([]int, error) {
 	look, skus := b.lookup(b.calls), b.skus()
 	var products []dbsqlc.ProductForClaimRow
 	steps := []func(pgdb.Queryer) error{
 		func(db pgdb.Queryer) error { return b.s.q.ClaimSettings(ctx, db) },
+	}
+	// Before the keys are looked up: whoever has the last unit may be the same call, sent twice.
+	if were := b.s.gone.of(skus); len(were) > 0 {
+		steps = append(steps, func(db pgdb.Queryer) error {
+			rows, err := b.s.q.ProductGone(ctx, db, dbsqlc.ProductGoneParams{Now: b.s.o.Now(), Skus: were})
+			for _, row := range rows {
+				b.gone[row.SKU] = row.ReckonedAt
+			}
+			if err == nil {
+				b.s.gone.keep(were, b.gone)
+			}
+			return err
+		})
+	}
+	steps = append(steps,
 		func(db pgdb.Queryer) (err error) {
 			products, err = b.s.q.ProductForClaim(ctx, db, skus)
 			return err
-		},
-	}
-	if err := pgdb.Together(ctx, tx, append(steps, look.steps(ctx)...)...); err != nil {
+		})
+	if err := pgdb.Together(ctx, db, append(steps, look.steps(ctx)...)...); err != nil {
 		return nil, fmt.Errorf("look up keys and products: %w", err)
 	}
-	open, err := b.replay(ctx, tx, look.find)
+	open, err := b.replay(ctx, db, look.find)
 	if err != nil || len(open) == 0 {
 		return nil, err
 	}
-	return open, b.share(ctx, tx, open, products)
+	return open, b.share(ctx, db, open, products)
 }
 
 // skus of the calls, each once.
@@ -191,7 +242,7 @@ func (b *settlement) skus() (skus []string) {
 
 // replay answers the calls whose key, or own id, is bound to a transaction, and returns the others. Of several new calls with one key
 // it returns the first; the others are put back until it is known what becomes of that one.
-func (b *settlement) replay(ctx context.Context, tx pgx.Tx, bound func(*claimCall) (dbsqlc.ClaimByIDsRow, bool)) ([]int, error) {
+func (b *settlement) replay(ctx context.Context, db pgdb.DB, bound func(*claimCall) (dbsqlc.ClaimByIDsRow, bool)) ([]int, error) {
 	var open []int
 	first := map[boundKey]bool{}
 	replays := false
@@ -210,7 +261,7 @@ func (b *settlement) replay(ctx context.Context, tx pgx.Tx, bound func(*claimCal
 		open = append(open, i)
 	}
 	if replays {
-		if err := b.s.q.ClaimReplayRecord(ctx, tx); err != nil {
+		if err := b.s.q.ClaimReplayRecord(ctx, db); err != nil {
 			return nil, fmt.Errorf("record replays: %w", err)
 		}
 	}
@@ -218,10 +269,10 @@ func (b *settlement) replay(ctx context.Context, tx pgx.Tx, bound func(*claimCal
 }
 
 // bound reads the transactions that the keys of calls, and the ids whose outcome is unknown, are bound to.
-func (b *settlement) bound(ctx context.Context, tx pgx.Tx, calls []*claimCall) (func(*claimCall) (dbsqlc.ClaimByIDsRow, bool), error) {
+func (b *settlement) bound(ctx context.Context, db pgdb.DB, calls []*claimCall) (func(*claimCall) (dbsqlc.ClaimByIDsRow, bool), error) {
 	look := b.lookup(calls)
 	for _, step := range look.steps(ctx) {
-		if err := step(tx); err != nil {
+		if err := step(db); err != nil {
 			return nil, fmt.Errorf("look up keys: %w", err)
 		}
 	}

@@ -109,6 +109,7 @@ type Shop struct {
 	drains  *drains
 	waiters *waiters
 	cursors cursors
+	gone    goneProducts
 	keys    keyCache
 	// clockOffset is how far the database's clock is ahead of ours, in nanoseconds.
 	clockOffset atomic.Int64
@@ -121,6 +122,7 @@ type claimLanes = lane.Lanes[string, *claimCall, claimOutcome]
 func New(pool *pgxpool.Pool, o Options) *Shop {
 	s := &Shop{pool: pool, q: dbsqlc.New(), o: o.withDefaults()}
 	s.cursors.at = map[poolKey]int64{}
+	s.gone.skus = map[string]bool{}
 	s.keys.entries = map[[32]byte]keyCacheEntry{}
 	c := lane.Config{Workers: s.o.Workers, BatchCalls: 512, BatchKeys: 128, Waiting: s.o.Waiting}
 	s.lanes = lane.New(c, s.settle)
@@ -205,4 +207,39 @@ func (c *cursors) back(k poolKey, position int64) {
 	if c.at[k] > position {
 		c.at[k] = position
 	}
+}
+
+// goneProducts remembers which products were sold out for good when somebody was refused for it, so that this is asked first. It is only a hint.
+type goneProducts struct {
+	mu   sync.Mutex
+	skus map[string]bool
+}
+
+func (g *goneProducts) add(sku string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.skus[sku] = true
+}
+
+// keep forgets those of some products that are not gone any more.
+func (g *goneProducts) keep(were []string, gone map[string]time.Time) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, sku := range were {
+		if _, still := gone[sku]; !still {
+			delete(g.skus, sku)
+		}
+	}
+}
+
+// of returns those of some products that were gone.
+func (g *goneProducts) of(skus []string) (gone []string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, sku := range skus {
+		if g.skus[sku] {
+			gone = append(gone, sku)
+		}
+	}
+	return gone
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/lastunit/lastunit/internal/dbsqlc"
+	"github.com/lastunit/lastunit/internal/pgdb"
 )
 
 // reckon finds out what the pools that have too little lack, before anything is given: the picked tokens are still to be seen, and when
@@ -41,12 +42,12 @@ func (b *settlement) reckon(ctx context.Context, tx pgx.Tx) error {
 }
 
 // refuse answers those who found too little, as of when it was reckoned.
-func (b *settlement) refuse(ctx context.Context, tx pgx.Tx) error {
-	bound, err := b.boundSince(ctx, tx)
+func (b *settlement) refuse(ctx context.Context, db pgdb.DB) error {
+	bound, err := b.boundSince(ctx, db)
 	if err != nil {
 		return err
 	}
-	if err := b.look(ctx, tx, b.shortCalls()); err != nil {
+	if err := b.look(ctx, db, b.shortCalls()); err != nil {
 		return err
 	}
 	arg := dbsqlc.ClaimRefuseManyParams{Now: b.s.o.Now()}
@@ -59,6 +60,9 @@ func (b *settlement) refuse(ctx context.Context, tx pgx.Tx) error {
 			}
 			refusal := b.reason(p, c)
 			b.answers[i].Out.refusal = refusal
+			if refusal.Code == SoldOut {
+				b.s.gone.add(p.sku)
+			}
 			if c.kind == queuedRequest {
 				members, err := json.Marshal(membersOf(refusal))
 				if err != nil {
@@ -74,7 +78,7 @@ func (b *settlement) refuse(ctx context.Context, tx pgx.Tx) error {
 	if len(arg.ClaimIds) == 0 {
 		return nil
 	}
-	refused, err := b.s.q.ClaimRefuseMany(ctx, tx, arg)
+	refused, err := b.s.q.ClaimRefuseMany(ctx, db, arg)
 	if err == nil && len(refused) != len(arg.ClaimIds) {
 		err = fmt.Errorf("%d of %d that were locked", len(refused), len(arg.ClaimIds))
 	}
@@ -89,12 +93,17 @@ func (b *settlement) shortCalls() []*claimCall {
 	var short []*claimCall
 	for _, p := range b.pools {
 		for _, i := range p.short {
-			if c := b.calls[i]; !b.mayHaveMore(p, c) {
+			if c := b.calls[i]; !p.goneFor(c) && !b.mayHaveMore(p, c) {
 				short = append(short, c)
 			}
 		}
 	}
 	return short
+}
+
+// goneFor tells whether a call is refused as sold out, whatever else comes to light: a cool-down would come first.
+func (p *poolShare) goneFor(c *claimCall) bool {
+	return p.gone && (c.terms == nil || c.terms.CooldownSeconds == 0)
 }
 
 // mayHaveMore tells whether it is not yet known that a call must be refused.
@@ -104,7 +113,7 @@ func (b *settlement) mayHaveMore(p *poolShare, c *claimCall) bool {
 
 // besideTheSale lets a direct claim for which the allotment of an open sale has too little try what is sold beside the sale.
 func (b *settlement) besideTheSale(p *poolShare, c *claimCall) bool {
-	if c.kind != directClaim || c.terms == nil || !c.terms.Allotted || c.SaleID != nil || c.normally || p.refusal != nil || c.refusal != nil || c.overLimit != nil {
+	if c.kind != directClaim || c.terms == nil || !c.terms.Allotted || c.SaleID != nil || c.normally || p.gone || p.refusal != nil || c.refusal != nil || c.overLimit != nil {
 		return false
 	}
 	c.normally, c.saleRefusal, c.behind = true, b.reason(p, c), 0
@@ -113,16 +122,16 @@ func (b *settlement) besideTheSale(p *poolShare, c *claimCall) bool {
 
 // boundSince looks once more for the keys of those who are to be refused. Whoever has the units may be the same call, sent twice: it was bound
 // after the batch had looked for it, and before the batch looked for units.
-func (b *settlement) boundSince(ctx context.Context, tx pgx.Tx) (func(*claimCall) (dbsqlc.ClaimByIDsRow, bool), error) {
+func (b *settlement) boundSince(ctx context.Context, db pgdb.DB) (func(*claimCall) (dbsqlc.ClaimByIDsRow, bool), error) {
 	var keyed []*claimCall
 	for _, p := range b.pools {
 		for _, i := range p.short {
-			if c := b.calls[i]; c.Key != "" && !b.mayHaveMore(p, c) {
+			if c := b.calls[i]; c.Key != "" && !p.goneFor(c) && !b.mayHaveMore(p, c) {
 				keyed = append(keyed, c)
 			}
 		}
 	}
-	return b.bound(ctx, tx, keyed)
+	return b.bound(ctx, db, keyed)
 }
 
 // reason is the truthful reason for a call that gets nothing: its own, or what is lacking in the pool, or among what the batch has left of it.

@@ -7,9 +7,8 @@ import (
 	"slices"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"github.com/lastunit/lastunit/internal/dbsqlc"
+	"github.com/lastunit/lastunit/internal/pgdb"
 )
 
 // productTerms is what a batch knows of a product: how it sells now, alone and in the sales that it is in.
@@ -42,8 +41,8 @@ type termsKey struct {
 }
 
 // share sorts the calls by the pools that they draw from, and answers those whose product can't be claimed from at all.
-func (b *settlement) share(ctx context.Context, tx pgx.Tx, open []int, rows []dbsqlc.ProductForClaimRow) error {
-	products, err := b.readTerms(ctx, tx, rows)
+func (b *settlement) share(ctx context.Context, db pgdb.DB, open []int, rows []dbsqlc.ProductForClaimRow) error {
+	products, err := b.readTerms(ctx, db, rows)
 	if err != nil {
 		return err
 	}
@@ -64,7 +63,7 @@ func (b *settlement) share(ctx context.Context, tx pgx.Tx, open []int, rows []db
 			pool.calls = append(pool.calls, i)
 		}
 	}
-	if err := b.findSales(ctx, tx, open, products); err != nil {
+	if err := b.findSales(ctx, db, open, products); err != nil {
 		return err
 	}
 	b.pools = slices.DeleteFunc(b.pools, func(p *poolShare) bool { return len(p.calls)+len(p.queue.drains) == 0 })
@@ -72,7 +71,7 @@ func (b *settlement) share(ctx context.Context, tx pgx.Tx, open []int, rows []db
 }
 
 // readTerms makes pools of products, and reads the sales that they are in, with the ends of their queues.
-func (b *settlement) readTerms(ctx context.Context, tx pgx.Tx, rows []dbsqlc.ProductForClaimRow) (map[string]*productTerms, error) {
+func (b *settlement) readTerms(ctx context.Context, db pgdb.DB, rows []dbsqlc.ProductForClaimRow) (map[string]*productTerms, error) {
 	var inSale []string
 	products := make(map[string]*productTerms, len(rows))
 	byID := make(map[int64]*productTerms, len(rows))
@@ -85,7 +84,7 @@ func (b *settlement) readTerms(ctx context.Context, tx pgx.Tx, rows []dbsqlc.Pro
 		}
 	}
 	if len(inSale) > 0 {
-		sales, err := b.s.q.SaleForClaim(ctx, tx, dbsqlc.SaleForClaimParams{Now: b.s.o.Now(), Skus: inSale})
+		sales, err := b.s.q.SaleForClaim(ctx, db, dbsqlc.SaleForClaimParams{Now: b.s.o.Now(), Skus: inSale})
 		if err != nil {
 			return nil, fmt.Errorf("read sales: %w", err)
 		}
@@ -112,6 +111,9 @@ func (b *settlement) addPool(p *productTerms, poolID int64, queue queueShare) *p
 	}
 	if !p.Selling {
 		pool.refusal = notSelling()
+	}
+	if at, gone := b.gone[p.SKU]; gone {
+		pool.gone, pool.reckoned.ReckonedAt = true, at
 	}
 	b.pools = append(b.pools, pool)
 	return pool
@@ -210,7 +212,7 @@ func (p *productTerms) pickSale(c *claimCall) (*saleTerms, *Refusal) {
 }
 
 // findSales tells those who named a sale that is not among the live ones whether it is over or never was.
-func (b *settlement) findSales(ctx context.Context, tx pgx.Tx, open []int, products map[string]*productTerms) error {
+func (b *settlement) findSales(ctx context.Context, db pgdb.DB, open []int, products map[string]*productTerms) error {
 	var arg dbsqlc.SaleOverParams
 	var lost []int
 	for _, i := range open {
@@ -225,7 +227,7 @@ func (b *settlement) findSales(ctx context.Context, tx pgx.Tx, open []int, produ
 		return nil
 	}
 	arg.Now = b.s.o.Now()
-	rows, err := b.s.q.SaleOver(ctx, tx, arg)
+	rows, err := b.s.q.SaleOver(ctx, db, arg)
 	if err != nil {
 		return fmt.Errorf("look for sales: %w", err)
 	}
