@@ -3,8 +3,9 @@
 GO_LINT = go tool -modfile=$(CURDIR)/tools/golangci-lint/go.mod golangci-lint
 need = @tools/prerequisites.sh
 node_modules = tools/node_modules/.package-lock.json
+web_modules = web/node_modules/.package-lock.json
 
-.PHONY: help demo test rehearse bench pgbench bench-queue bench-orders build lint lint-code lint-document sizes generate postman check
+.PHONY: help demo test rehearse bench pgbench bench-queue bench-orders build client lint lint-code lint-document sizes generate postman check
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -14,7 +15,7 @@ demo: ## run a shop with a small catalogue, on a PostgreSQL of its own; it print
 	@go build -o bin/lastunit ./cmd/lastunit
 	@exec bin/lastunit demo $(ARGS)
 
-test: $(node_modules) ## run every test, with the race detector; the last line is the count
+test: $(node_modules) $(web_modules) ## run every test, with the race detector; the last line is the count
 	$(need) go cc postgresql node
 	@go -C tools build -o ../bin/testcount ./testcount
 	@exec bin/testcount . tools -- -race -timeout 20m $(ARGS) ./...
@@ -47,6 +48,11 @@ build: ## build bin/lastunit
 	$(need) go
 	go build -trimpath -o bin/lastunit ./cmd/lastunit
 
+client: $(node_modules) $(web_modules) ## write web/client/src/generated, the TypeScript client, from openapi.yaml and build its package
+	$(need) node
+	node tools/client/make.mjs
+	npm run --silent --prefix web/client build
+
 lint: lint-code lint-document ## hold the code and the API's document to the house rules (the first run builds the linter: minutes)
 
 lint-code:
@@ -61,12 +67,13 @@ sizes: ## list the functions and files that have grown long: a smell, not an err
 	$(need) go
 	$(GO_LINT) run --enable-only=funlen,revive --issues-exit-code=0 ./...
 
-generate: $(node_modules) ## write anew what is generated: the queries' code, openapi.yaml, config.example.yml, docs/postman
+generate: $(node_modules) ## write anew what is generated: the queries' code, openapi.yaml, config.example.yml, docs/postman, the client
 	$(need) go node
 	go tool -modfile=tools/go.mod sqlc generate
 	go run ./cmd/lastunit openapi > openapi.yaml.new && mv openapi.yaml.new openapi.yaml
 	go run ./cmd/lastunit config > config.example.yml.new && mv config.example.yml.new config.example.yml
 	node tools/postman/make.mjs
+	node tools/client/make.mjs
 
 postman: $(node_modules) ## write docs/postman, the Postman collection and its environment, from openapi.yaml
 	$(need) node
@@ -76,8 +83,8 @@ check: $(node_modules) ## say whether what is generated has drifted from what it
 	$(need) go node
 	@tools/drift.sh
 
-# What the programs of tools/package.json need, installed anew when the lock file has changed.
-$(node_modules): tools/package-lock.json
+# What tools/package.json and web/package.json ask for, installed anew when the lock file has changed.
+%/node_modules/.package-lock.json: %/package-lock.json
 	$(need) node
-	npm ci --prefix tools
+	npm ci --prefix $*
 	@touch $@

@@ -16,8 +16,9 @@ for written in openapi:openapi.yaml config:config.example.yml; do
 	go run ./cmd/lastunit "${written%%:*}" >"$scratch/$file" && diff -u "$file" "$scratch/$file" || drifted=1
 done
 
-# From the committed document: that it is the code's was compared above.
+# Both from the committed document: that it is the code's was compared above.
 node tools/postman/make.mjs "$scratch/postman" && diff -ru docs/postman "$scratch/postman" || drifted=1
+node tools/client/make.mjs "$scratch/client" && diff -ru web/client/src/generated "$scratch/client" || drifted=1
 
 go mod tidy -diff || drifted=1
 

@@ -1,0 +1,450 @@
+// Generated from openapi.yaml by `make client`. Do not edit.
+
+export interface Audit {
+  checks: Check[];
+  /** RFC 3339. */
+  finished_at: string;
+  id: string;
+  ok: boolean;
+  /** The product that was audited; null for all. */
+  sku: string | null;
+  /** RFC 3339. */
+  started_at: string;
+}
+
+export interface AuditBody {
+  /** Only this product. */
+  sku?: string;
+}
+
+export interface Availability {
+  /** Exact up to the configured number (show-stock); above, that number. */
+  available: number;
+  /** There are more than available says. */
+  capped: boolean;
+  /** With all_held: when the first hold ends. RFC 3339. */
+  next_release_at: string | null;
+  status: "available" | "all_held" | "sold_out" | "not_open" | "paused" | "ended" | "not_selling";
+}
+
+export interface Cart {
+  /** The holds, the oldest first. */
+  items: Transaction[];
+  /** When the first hold lapses. RFC 3339. */
+  next_expiry: string | null;
+  /** Requests that are not yet decided. */
+  queued: Transaction[];
+  /** What the holds cost, a sum for each currency. */
+  totals: Money[];
+}
+
+export interface Check {
+  name: string;
+  ok: boolean;
+  /** The rows that break it, at most 100. */
+  violations: Violation[];
+}
+
+export interface CheckoutBody {
+  /** An object that means nothing to lastunit and is given back as it is: at most 4 KiB. */
+  metadata?: { [name: string]: unknown };
+  /** The caller's own name for it. */
+  reference?: string | null;
+  /** The holds to order; none: the whole cart. */
+  transaction_ids?: string[];
+}
+
+export interface ClaimBody {
+  /** An object that means nothing to lastunit and is given back as it is: at most 4 KiB. */
+  metadata?: { [name: string]: unknown };
+  /** How many units, at most max_quantity of the sale, or outside of one the configured number (10). Default: 1. */
+  quantity?: number;
+  /** The caller's own name for it. */
+  reference?: string | null;
+  /** Through this sale and no other. */
+  sale_id?: string | null;
+  /** What to add. */
+  sku: string;
+}
+
+export interface ConfirmBody {
+  /** An object that means nothing to lastunit and is given back as it is: at most 4 KiB. */
+  metadata?: { [name: string]: unknown };
+  /** The shop's own name of the order, which confirms once. */
+  reference: string;
+  /** The holds, of one buyer. */
+  transaction_ids: string[];
+}
+
+export interface Event {
+  /** RFC 3339. */
+  created_at: string;
+  /** Names what it happened to: order_id, sale_id or sku, and more that depends on the type. */
+  data: { [name: string]: unknown };
+  id: string;
+  type: "order.created" | "order.paid" | "order.cancelled" | "order.refunded" | "payment.late" | "sale.created" | "sale.changed" | "sale.scheduled" | "sale.opened" | "sale.paused" | "sale.resumed" | "sale.closed" | "selling.paused" | "selling.resumed" | "product.out_of_stock" | "product.back_in_stock";
+}
+
+export interface EventPage {
+  items: Event[];
+  /** Where to go on, now or later. */
+  next_cursor: string;
+}
+
+export interface ExtendBody {
+  /** How much longer. */
+  seconds: number;
+}
+
+export interface Health {
+  status: "ok";
+}
+
+export interface Money {
+  /** In minor units of the currency, such as cents. */
+  amount: number;
+  /** ISO 4217. */
+  currency: string;
+}
+
+export interface Order {
+  buyer: string;
+  /** RFC 3339. */
+  created_at: string;
+  id: string;
+  lines: OrderLine[];
+  /** That was sent with it; it means nothing to lastunit. */
+  metadata: { [name: string]: unknown } | null;
+  /** Until when it is to be paid; null when it was paid from the beginning. RFC 3339. */
+  pay_by: string | null;
+  payment: Payment;
+  /** Why it is cancelled: payment-overdue or cancelled-by-buyer. */
+  reason: string | null;
+  reference: string | null;
+  /** What of the total was given back; null when there is no total. */
+  refunded: Money | null;
+  /** The order that has equal units for the money that came too late for this one. */
+  replaced_by_order_id: string | null;
+  /** A cancelled order whose money came too late; this one has equal units for it. */
+  replaces_order_id: string | null;
+  /** awaiting_payment → paid or cancelled; paid → refunded. Partly refunded stays paid. */
+  status: "awaiting_payment" | "paid" | "cancelled" | "refunded";
+  /** What it costs; null when only the shop beside knows. */
+  total: Money | null;
+}
+
+export interface OrderLine {
+  /** Of one unit; null when only the shop beside knows. */
+  price: Money | null;
+  quantity: number;
+  /** The hold that had lapsed, or the line of a cancelled order, for which this one has equal units. */
+  replaces_transaction_id: string | null;
+  /** Those of them that have left it again. */
+  returned_unit_ids: string[];
+  /** The sale that the units came through. */
+  sale_id: string | null;
+  sku: string;
+  transaction_id: string;
+  /** The units that it has or had. */
+  unit_ids: string[];
+}
+
+export interface OrderPage {
+  items: Order[];
+  /** Where the next page begins; null on the last. */
+  next_cursor: string | null;
+}
+
+export interface PayBody {
+  /** What the payment provider calls a card. It is kept nowhere. */
+  card: string;
+}
+
+export interface Payment {
+  /** Who takes the money; external: the shop beside. */
+  provider: string;
+  status: "none" | "pending" | "succeeded" | "failed" | "refunded";
+}
+
+export interface Product {
+  /** It means nothing to lastunit. */
+  attributes: { [name: string]: unknown };
+  availability: Availability;
+  description: string | null;
+  image_url: string | null;
+  name: string | null;
+  /** Null when a shop beside this one knows the price. */
+  price: Money | null;
+  /** Made by a rehearsal: absent from lists, and may be deleted. */
+  rehearsal: boolean;
+  /** The sale that is open for it, or else the next one; null when none is planned. */
+  sale: ProductSale | null;
+  selling: boolean;
+  sku: string;
+  /** RFC 3339. */
+  updated_at: string;
+}
+
+export interface ProductPage {
+  items: Product[];
+  /** Where the next page begins; null on the last. */
+  next_cursor: string | null;
+}
+
+export interface ProductPut {
+  /** An object that means nothing to lastunit and is given back as it is. */
+  attributes?: { [name: string]: unknown };
+  description?: string | null;
+  /** Of a picture: https, or a path on this service. */
+  image_url?: string | null;
+  name?: string | null;
+  price?: {
+    /** In minor units of the currency, such as cents. */
+    amount: number;
+    /** ISO 4217. */
+    currency: string;
+  } | null;
+  /** A product of a rehearsal: absent from lists, and may be deleted. Default: false. */
+  rehearsal?: boolean;
+  /** false takes it off sale. Default: true. */
+  selling?: boolean;
+}
+
+export interface ProductSale {
+  /** The sale has units for itself; others may sell beside it, at the product's price. */
+  allotted: boolean;
+  /** RFC 3339. */
+  closes_at: string;
+  id: string;
+  /** How many units one claim may ask for. */
+  max_quantity: number;
+  name: string;
+  /** RFC 3339. */
+  opens_at: string;
+  /** Of one unit in the sale. */
+  price: Money;
+  /** How many units one buyer may hold or own; null: any number. */
+  purchase_limit: number | null;
+  status: "scheduled" | "open" | "paused";
+}
+
+export interface QuarantineRelease {
+  /** How many this request has released; 0 for a replay. */
+  quantity: number;
+  sku: string;
+  unit_ids: string[];
+}
+
+export interface QuarantineReleaseBody {
+  /** How many units. */
+  quantity?: number;
+  /** These units, instead of a quantity. */
+  unit_ids?: string[];
+}
+
+export interface Receipt {
+  /** RFC 3339. */
+  created_at: string;
+  id: string;
+  quantity: number;
+  reference: string;
+  sku: string;
+}
+
+export interface ReceiptBody {
+  /** How many units. */
+  quantity?: number;
+  /** What it was, such as the number of a delivery note. */
+  reference: string;
+  /** A serial for each unit, instead of a quantity. */
+  serials?: string[];
+}
+
+export interface RefundBody {
+  /** Where they go: to sale again, to be looked at first, or out for good. */
+  restock: "available" | "quarantine" | "write_off";
+  /** Units of the order; left out: all that it still has. */
+  unit_ids?: string[];
+}
+
+export interface Sale {
+  /** RFC 3339. */
+  closes_at: string;
+  /** How long a buyer can claim nothing of it after a hold has expired. */
+  cooldown_seconds: number;
+  /** RFC 3339. */
+  created_at: string;
+  /** How long a claim keeps its units. */
+  hold_seconds: number;
+  id: string;
+  items: SaleItem[];
+  /** How many units one claim may ask for. */
+  max_quantity: number;
+  name: string;
+  /** RFC 3339. */
+  opens_at: string;
+  /** How many units one buyer may hold or own, over all carts and orders; null: any number. */
+  purchase_limit: number | null;
+  /** draft → scheduled → open ⇄ paused → closed; it opens and closes by the store's clock. */
+  status: "draft" | "scheduled" | "open" | "paused" | "closed";
+  /** RFC 3339. */
+  updated_at: string;
+}
+
+export interface SaleBody {
+  /** From this instant on it can't. RFC 3339. */
+  closes_at: string;
+  /** How long a buyer can claim nothing of it after a hold has expired. Default: 0. */
+  cooldown_seconds?: number;
+  /** How long a claim keeps its units. */
+  hold_seconds: number;
+  /** Each product once. */
+  items: SaleItem[];
+  /** How many units one claim may ask for. Default: 10. */
+  max_quantity?: number;
+  name: string;
+  /** From this instant on it can be claimed from, by the store's clock. RFC 3339. */
+  opens_at: string;
+  /** How many units one buyer may hold or own, over all carts and orders; null: any number. */
+  purchase_limit?: number | null;
+}
+
+export interface SaleChange {
+  action: "created" | "changed" | "schedule" | "open" | "pause" | "resume" | "close";
+  /** RFC 3339. */
+  at: string;
+  /** For each field that was changed, what it was (from) and what it became (to). */
+  changes: { [name: string]: unknown };
+  id: string;
+  /** The API key that did it. */
+  key_id: string;
+  key_name: string;
+}
+
+export interface SaleChangePage {
+  items: SaleChange[];
+  /** Where the next page begins; null on the last. */
+  next_cursor: string | null;
+}
+
+export interface SaleItem {
+  /** Of one unit in the sale. */
+  price: Money;
+  /** The allotment: units that are set aside for the sale, while the rest sells on normally. Null: the product sells from the common stock, and only through the sale. */
+  quantity?: number | null;
+  sku: string;
+}
+
+export interface SalePage {
+  items: Sale[];
+  /** Where the next page begins; null on the last. */
+  next_cursor: string | null;
+}
+
+export interface SalePatch {
+  /** RFC 3339. */
+  closes_at?: string;
+  cooldown_seconds?: number;
+  hold_seconds?: number;
+  items?: SaleItem[];
+  max_quantity?: number;
+  name?: string;
+  /** RFC 3339. */
+  opens_at?: string;
+  /** How many units one buyer may hold or own, over all carts and orders; null removes the limit. */
+  purchase_limit?: number | null;
+}
+
+export interface Selling {
+  paused: boolean;
+  /** RFC 3339. */
+  paused_at: string | null;
+}
+
+export interface Stock {
+  available: number;
+  held: number;
+  ordered: number;
+  quarantine: number;
+  received: number;
+  sold: number;
+  withdrawn: number;
+}
+
+export interface Transaction {
+  /** RFC 3339. */
+  created_at: string;
+  /** Until when the units are held. RFC 3339. */
+  expires_at: string | null;
+  id: string;
+  /** That was sent with it; it means nothing to lastunit. */
+  metadata: { [name: string]: unknown } | null;
+  /** The order that it is a line of. */
+  order_id: string | null;
+  /** Of one unit, as it was when the units were held. */
+  price: Money | null;
+  quantity: number;
+  /** Units asked for ahead of it; 0 is next. Null once decided. */
+  queue_position: number | null;
+  /** The problem code of a refusal. */
+  reason: string | null;
+  /** That was sent with it. */
+  reference: string | null;
+  /** The sale that it was served through; null: it sold normally. */
+  sale_id: string | null;
+  sku: string;
+  /** queued → held, refused or released; held → ordered, released or expired. */
+  status: "queued" | "held" | "ordered" | "released" | "expired" | "refused";
+  /** The units that it has or had. */
+  unit_ids: string[];
+}
+
+export interface Unit {
+  id: string;
+  /** What happened to it, in order; of more than 1000 transactions, the latest. */
+  life: UnitEvent[];
+  place: "available" | "held" | "ordered" | "sold" | "quarantine" | "withdrawn";
+  serial: string | null;
+  sku: string;
+}
+
+export interface UnitEvent {
+  /** RFC 3339. */
+  at: string;
+  buyer: string | null;
+  event: "received" | "held" | "ordered" | "paid" | "released" | "expired" | "cancelled" | "returned" | "quarantined" | "written_off" | "unquarantined" | "withdrawn";
+  /** The order that it was in. */
+  order_id: string | null;
+  receipt_id: string | null;
+  /** Of the receipt, or the reason of the withdrawal. */
+  reference: string | null;
+  transaction_id: string | null;
+  withdrawal_id: string | null;
+}
+
+export interface Violation {
+  detail: string;
+  sku: string;
+  transaction_id: string | null;
+  unit_id: string | null;
+}
+
+export interface Withdrawal {
+  /** RFC 3339. */
+  created_at: string;
+  id: string;
+  /** Where they were: sold ones came back and were written off. */
+  place: "available" | "quarantine" | "sold";
+  quantity: number;
+  reason: string;
+  sku: string;
+}
+
+export interface WithdrawalBody {
+  /** Where they are taken from. Default: available. */
+  place?: "available" | "quarantine";
+  /** How many units. */
+  quantity: number;
+  /** Why. */
+  reason: string;
+}

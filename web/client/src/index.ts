@@ -1,0 +1,13 @@
+export { createClient, newKey } from "./call.js";
+export type { CallOptions, Client, ClientOptions, Token, WaitOptions } from "./call.js";
+export * from "./generated/operations.js";
+export type * from "./generated/types.js";
+export type { ProblemBase, ProblemKinds, ValidationError } from "./generated/problems.js";
+export { each } from "./pages.js";
+export { ConnectionError, isProblem, outcome } from "./problem.js";
+export type { Call, CallFacts, Outcome, Problem, ProblemCode, ProblemError } from "./problem.js";
+export { watchProduct } from "./product.js";
+export type { WatchProductOptions } from "./product.js";
+export { remaining, serverNow } from "./time.js";
+export { watchTransaction } from "./transaction.js";
+export type { WatchTransactionOptions } from "./transaction.js";
