@@ -32,10 +32,18 @@ type sample struct {
 	ServerMicros    float64 `json:"server_us"`
 	StoreMicros     float64 `json:"store_us"`
 	GeneratorMicros float64 `json:"generator_us"`
+	// Answers that it is busy, where there are to be some.
+	Busy    int64   `json:"busy,omitempty"`
+	BusyP99 float64 `json:"busy_p99_ms,omitempty"`
 }
 
 // measure runs a load and takes the processor times.
 func (b *bench) measure(s *system, l load, status int, units float64) (sample, error) {
+	return b.measureIn(b.ctx, s, l, status, units)
+}
+
+// measureIn measures until ctx ends, or the load.
+func (b *bench) measureIn(ctx context.Context, s *system, l load, status int, units float64) (sample, error) {
 	var before, after [3]time.Duration
 	own := []int{os.Getpid()}
 	store := s.store
@@ -48,15 +56,22 @@ func (b *bench) measure(s *system, l load, status int, units float64) (sample, e
 		}
 	}
 	l.crowd, l.addresses = b.crowd, s.addresses
+	warm := l.atWarm
 	l.atWarm, l.atEnd = take(&before), take(&after)
-	o := l.run(b.ctx)
+	if warm != nil {
+		l.atWarm = func() {
+			take(&before)()
+			warm()
+		}
+	}
+	o := l.run(ctx)
 	if got, all := o.statuses[status], o.all()+o.faults; got < all*99/100 || got == 0 {
 		return sample{}, fmt.Errorf("%s: %d of %d requests were answered %d: %v", s.name, got, all, status, o.statuses)
 	}
 	n := float64(o.all())
 	per := func(i int) float64 { return float64((after[i] - before[i]).Microseconds()) / n }
 	return sample{
-		PerSecond: o.perSecond(status) * units, P50: o.percentile(0.5), P99: o.percentile(0.99),
+		PerSecond: o.perSecond(status) * units, P50: o.percentile(0.5, status), P99: o.percentile(0.99, status),
 		ServerMicros: per(0), StoreMicros: per(1), GeneratorMicros: per(2),
 	}, nil
 }

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/lastunit/lastunit/bench/driven"
 )
 
 // crowd is many buyers with their tokens, signed beforehand.
@@ -43,6 +45,13 @@ type load struct {
 	// then goes on after the answer, for the same buyer on the same connection, and returns the status that counts; nil: that was all.
 	then          func(ask func(path, body string) (int, []byte, error), status int, answer []byte) (int, error)
 	warm, measure time.Duration
+	// requests is how many are sent at most; 0: as many as there is time for.
+	requests int64
+	// arrivals tell when each request is sent, from the beginning on, whatever has become of those before it: its latency counts from then. nil: each
+	// connection sends the next when it has been answered.
+	arrivals []time.Duration
+	// patient connections that are answered 503 pause for as long as Retry-After says.
+	patient bool
 	// atWarm is called when the measuring begins, atEnd when it ends.
 	atWarm, atEnd func()
 	// answered is told of each answer, by the connection; nil: nobody is.
@@ -54,7 +63,8 @@ type outcome struct {
 	seconds   float64
 	statuses  map[int]int64
 	faults    int64 // requests without an answer
-	latencies []uint32
+	mute      int64 // 503 that did not say when to ask again
+	latencies map[int][]uint32
 }
 
 // perSecond is how many answers with a status came in a second.
@@ -68,12 +78,13 @@ func (o outcome) all() (n int64) {
 	return n
 }
 
-// percentile of the latencies, in ms.
-func (o outcome) percentile(p float64) float64 {
-	if len(o.latencies) == 0 {
+// percentile of the latencies of the answers with a status, in ms.
+func (o outcome) percentile(p float64, status int) float64 {
+	all := o.latencies[status]
+	if len(all) == 0 {
 		return 0
 	}
-	return float64(o.latencies[min(int(p*float64(len(o.latencies))), len(o.latencies)-1)]) / 1000
+	return float64(all[min(int(p*float64(len(all))), len(all)-1)]) / 1000
 }
 
 var keys atomic.Int64 // so that no key is sent twice
@@ -83,11 +94,12 @@ func (l load) run(ctx context.Context) outcome {
 	from, to := began.Add(l.warm), began.Add(l.warm+l.measure)
 	var next atomic.Int64
 	parts := make([]outcome, l.connections)
-	var all sync.WaitGroup
+	var all, timed sync.WaitGroup
 	for i := range l.connections {
 		all.Go(func() { parts[i] = l.connection(ctx, i, &next, from, to) })
 	}
-	all.Go(func() {
+	ended := make(chan struct{})
+	timed.Go(func() {
 		for _, at := range []struct {
 			when time.Time
 			call func()
@@ -95,6 +107,7 @@ func (l load) run(ctx context.Context) outcome {
 			timer := time.NewTimer(time.Until(at.when))
 			select {
 			case <-timer.C:
+			case <-ended:
 			case <-ctx.Done():
 			}
 			timer.Stop()
@@ -104,27 +117,42 @@ func (l load) run(ctx context.Context) outcome {
 		}
 	})
 	all.Wait()
-	sum := outcome{seconds: l.measure.Seconds(), statuses: map[int]int64{}}
+	sum := outcome{seconds: min(l.measure, time.Since(from)).Seconds(), statuses: map[int]int64{}, latencies: map[int][]uint32{}}
+	close(ended)
+	timed.Wait()
 	for _, p := range parts {
 		for status, n := range p.statuses {
 			sum.statuses[status] += n
 		}
 		sum.faults += p.faults
-		sum.latencies = append(sum.latencies, p.latencies...)
+		sum.mute += p.mute
+		for status, some := range p.latencies {
+			sum.latencies[status] = append(sum.latencies[status], some...)
+		}
 	}
-	slices.Sort(sum.latencies)
+	for _, some := range sum.latencies {
+		slices.Sort(some)
+	}
 	return sum
 }
 
 // connection sends one request after the other until the time is up.
 func (l load) connection(ctx context.Context, i int, next *atomic.Int64, from, to time.Time) (o outcome) {
-	o.statuses = map[int]int64{}
+	o.statuses, o.latencies = map[int]int64{}, map[int][]uint32{}
 	address := l.addresses[i%len(l.addresses)]
 	c := wire{address: address}
 	defer c.close()
 	var request []byte
-	for began := time.Now(); ctx.Err() == nil && began.Before(to); began = time.Now() {
+	open := l.arrivals != nil
+	for began := time.Now(); ctx.Err() == nil && (open || began.Before(to)); began = time.Now() {
 		n := next.Add(1) - 1
+		if l.requests > 0 && n >= l.requests || open && n >= int64(len(l.arrivals)) {
+			break
+		}
+		if open {
+			began = from.Add(l.arrivals[n] - l.warm)
+			driven.Pause(ctx, time.Until(began))
+		}
 		buyer := int(n) % len(l.crowd.tokens)
 		key := ""
 		ask := func(path, body string) (int, []byte, error) {
@@ -140,15 +168,22 @@ func (l load) connection(ctx context.Context, i int, next *atomic.Int64, from, t
 		if l.answered != nil {
 			l.answered(i, l.crowd.names[buyer]+" "+key, status)
 		}
-		if now.Before(from) || now.After(to) {
+		busy := l.patient && err == nil && status == 503
+		if busy {
+			driven.Pause(ctx, min(max(c.retryAfter, time.Millisecond), time.Until(to)))
+		}
+		if open && began.Before(from) || !open && (now.Before(from) || now.After(to)) {
 			continue
+		}
+		if busy && c.retryAfter == 0 {
+			o.mute++
 		}
 		if err != nil {
 			o.faults++
 			continue
 		}
 		o.statuses[status]++
-		o.latencies = append(o.latencies, uint32(now.Sub(began).Microseconds()))
+		o.latencies[status] = append(o.latencies[status], uint32(now.Sub(began).Microseconds()))
 	}
 	return o
 }
@@ -170,6 +205,8 @@ type wire struct {
 	conn    net.Conn
 	in      *bufio.Reader
 	body    []byte
+	// retryAfter is what the last answer said, 0 if nothing.
+	retryAfter time.Duration
 }
 
 func (c *wire) ask(request []byte) (status int, body []byte, err error) {
@@ -199,6 +236,7 @@ func (c *wire) read() (status int, body []byte, err error) {
 		return 0, nil, err
 	}
 	length, close := -1, false
+	c.retryAfter = 0
 	for {
 		if line, err = c.in.ReadSlice('\n'); err != nil {
 			return 0, nil, err
@@ -210,6 +248,10 @@ func (c *wire) read() (status int, body []byte, err error) {
 			if length, err = strconv.Atoi(string(bytes.TrimSpace(value))); err != nil {
 				return 0, nil, err
 			}
+		}
+		if value, ok := bytes.CutPrefix(line, []byte("Retry-After: ")); ok {
+			seconds, _ := strconv.Atoi(string(bytes.TrimSpace(value)))
+			c.retryAfter = time.Duration(seconds) * time.Second
 		}
 		close = close || bytes.HasPrefix(line, []byte("Connection: close"))
 	}

@@ -27,6 +27,7 @@ const usage = `go run ./bench/claims SCENARIO [flags]
 
   compare  claims a second, of lastunit and of others, in turn
   durable  each is killed, and what it answered is looked for
+  grows    what a claim costs when there are many tokens, dead ones, and lapsed holds
 
 SCENARIO -h lists the flags`
 
@@ -46,6 +47,10 @@ func scenarioOf(name string, f *flag.FlagSet) driven.Scenario {
 		f.IntVar(&o.kills, "kills", 3, "of each store")
 		f.DurationVar(&o.between, "between", 2*time.Second, "how long it is let be before it is killed")
 		return func(ctx context.Context, binary string) error { return durable(ctx, binary, o, os.Stdout) }
+	case "grows":
+		o := growsOptions{}
+		o.flags(f)
+		return func(ctx context.Context, binary string) error { return grows(ctx, binary, o, os.Stdout) }
 	}
 	return nil
 }

@@ -83,12 +83,7 @@ func report(samples map[string][]sample, o compareOptions, out io.Writer) error 
 		if len(above) == 0 || len(below) == 0 {
 			continue
 		}
-		q.Ratio = first(median(above, perSecond)) / first(median(below, perSecond))
-		var each []float64
-		for i := range min(len(above), len(below)) {
-			each = append(each, above[i].PerSecond/below[i].PerSecond)
-		}
-		q.Least, q.Most = slices.Min(each), slices.Max(each)
+		q.Ratio, q.Least, q.Most = ratioOf(above, below, perSecond)
 		target := "-"
 		if q.Target > 0 {
 			target = fmt.Sprintf("%.2f", q.Target)
@@ -120,6 +115,15 @@ func report(samples map[string][]sample, o compareOptions, out io.Writer) error 
 }
 
 func first(m, _, _ float64) float64 { return m }
+
+// ratioOf is the ratio of the medians of a figure, with the least and the most of the rounds, each with itself.
+func ratioOf(above, below []sample, figure func(sample) float64) (ratio, least, most float64) {
+	var each []float64
+	for i := range min(len(above), len(below)) {
+		each = append(each, figure(above[i])/figure(below[i]))
+	}
+	return first(median(above, figure)) / first(median(below, figure)), slices.Min(each), slices.Max(each)
+}
 
 // plot draws the medians as bars, with lines from the least to the most.
 func plot(r results) []byte {

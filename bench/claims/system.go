@@ -38,7 +38,8 @@ type bench struct {
 	stops   []func()
 }
 
-func newBench(ctx context.Context, binary string, servers int) (*bench, error) {
+// newBench starts so many servers, with arguments for serve besides those that all have.
+func newBench(ctx context.Context, binary string, servers int, args ...string) (*bench, error) {
 	b := &bench{ctx: ctx, binary: binary}
 	var err error
 	if b.dir, err = os.MkdirTemp("", "lastunit-claims-"); err != nil {
@@ -46,7 +47,7 @@ func newBench(ctx context.Context, binary string, servers int) (*bench, error) {
 	}
 	b.stops = append(b.stops, func() { _ = os.RemoveAll(b.dir) })
 	if b.crowd, err = newCrowd(secret, 50000); err == nil {
-		b.service, err = driven.Start(ctx, binary, servers, "--buyer-secret", secret, "--max-queued", "10000000")
+		b.service, err = driven.Start(ctx, binary, servers, append([]string{"--buyer-secret", secret, "--max-queued", "10000000"}, args...)...)
 	}
 	if err == nil {
 		b.stops = append(b.stops, b.service.Stop)

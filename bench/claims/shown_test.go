@@ -1,0 +1,109 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// showSmall runs a scenario and returns what it has written. Nothing is asserted of time.
+func showSmall(t *testing.T, results string, run func(ctx context.Context, binary string, out io.Writer) error) shown {
+	t.Helper()
+	var said bytes.Buffer
+	if err := run(t.Context(), built(t), &said); err != nil {
+		t.Fatalf("%v\n%s", err, &said)
+	}
+	t.Log(said.String())
+	var s shown
+	text, err := os.ReadFile(results)
+	if err == nil {
+		err = json.Unmarshal(text, &s)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range s.Figures {
+		if !strings.Contains(said.String(), f.Name) || f.Value < 0 {
+			t.Errorf("%+v", f)
+		}
+	}
+	svg, err := os.ReadFile(strings.TrimSuffix(results, "json") + "svg")
+	if err != nil || bytes.Count(svg, []byte("<polyline")) == 0 {
+		t.Errorf("%v: %s", err, svg)
+	}
+	for _, c := range s.Charts {
+		if !bytes.Contains(svg, []byte(c.Title)) {
+			t.Errorf("the chart %q is not drawn", c.Title)
+		}
+	}
+	return s
+}
+
+// value of the figure whose name has a text in it.
+func (s *shown) value(t *testing.T, name string) float64 {
+	t.Helper()
+	for _, f := range s.Figures {
+		if strings.Contains(f.Name, name) {
+			return f.Value
+		}
+	}
+	t.Fatalf("there is no figure %q: %+v", name, s.Figures)
+	return 0
+}
+
+func TestWhatAClaimCostsWhenThereIsMoreIsShown(t *testing.T) {
+	t.Parallel()
+	o := growsOptions{
+		rounds: 2, connections: 16, measure: 200 * time.Millisecond, few: 1000, many: 20_000, spurt: 500, claims: 5000, holds: 20_000, results: filepath.Join(t.TempDir(), "grows.json"),
+	}
+	s := showSmall(t, o.results, func(ctx context.Context, binary string, out io.Writer) error { return grows(ctx, binary, o, out) })
+	if len(s.Charts) != 3 || len(s.Charts[1].Lines[0].Points) != 10 || len(s.Samples) != 4 {
+		t.Errorf("%d charts, %d turns", len(s.Charts), len(s.Samples))
+	}
+	if there, naive := s.value(t, "the pick reads for a unit"), s.value(t, "from the beginning"); there <= 0 || there > 8 || naive <= there {
+		t.Errorf("a unit costs %g buffers, %g from the beginning: there is nothing dead in the way, or it is met", there, naive)
+	}
+}
+
+// What does not add up fails a scenario; a target that is missed does not.
+func TestOnlyWhatIsWrongFails(t *testing.T) {
+	t.Parallel()
+	var said bytes.Buffer
+	s := newShown("some", &said)
+	s.add(figure{Name: "much", Value: 1, AtLeast: 2})
+	s.add(figure{Name: "little", Value: 2, AtMost: 2})
+	if err := s.end(""); err != nil || strings.Count(said.String(), "!") != 1 {
+		t.Errorf("%v: %s", err, &said)
+	}
+	b, err := newBench(t.Context(), built(t), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(b.stop)
+	var tally tally
+	l := b.claimsOf("A", 4, &tally)
+	l.warm, l.requests = 0, 10
+	if err := b.stock("A", 20); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.measure(b.lastunit(1), l, 201, 1); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.addsUp(s, "A", &tally); err != nil || s.end("") != nil {
+		t.Errorf("%v: %v", err, s.wrong)
+	}
+	tally.held.Add(1)
+	tally.refused.Add(1)
+	if _, err := b.db.Exec(t.Context(), `DELETE FROM stock_token WHERE position IN (SELECT position FROM stock_token LIMIT 1)`); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.addsUp(s, "A", &tally); err != nil || len(s.wrong) != 3 || s.end("") == nil {
+		t.Errorf("%v: found %v, want a unit that is nowhere, a claim that is not there, and a refusal", err, s.wrong)
+	}
+}
