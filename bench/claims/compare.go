@@ -35,6 +35,8 @@ type sample struct {
 	// Answers that it is busy, where there are to be some.
 	Busy    int64   `json:"busy,omitempty"`
 	BusyP99 float64 `json:"busy_p99_ms,omitempty"`
+	// Seconds is how long it took, where one thing was done.
+	Seconds float64 `json:"seconds,omitempty"`
 }
 
 // measure runs a load and takes the processor times.
@@ -52,7 +54,7 @@ func (b *bench) measureIn(ctx context.Context, s *system, l load, status int, un
 	}
 	take := func(at *[3]time.Duration) func() {
 		return func() {
-			*at = [3]time.Duration{driven.ProcessorTime(s.servers), driven.ProcessorTime(store()), driven.ProcessorTime(own)}
+			*at = [3]time.Duration{driven.ProcessorTime(s.servers), driven.ProcessorTimeOfAll(store()), driven.ProcessorTime(own)}
 		}
 	}
 	l.crowd, l.addresses = b.crowd, s.addresses
@@ -97,6 +99,10 @@ func (b *bench) rounds(turns []turn, rounds int, out io.Writer) (map[string][]sa
 				return nil, fmt.Errorf("%s: %w", t.name, err)
 			}
 			samples[t.name] = append(samples[t.name], s)
+			if s.Seconds > 0 {
+				fmt.Fprintf(out, "  %-28s %8.2f s\n", t.name, s.Seconds)
+				continue
+			}
 			fmt.Fprintf(out, "  %-28s %8.0f/s  p50 %6.1f ms  p99 %6.1f ms  processor time: server %4.0f us, store %4.0f us, generator %4.0f us\n",
 				t.name, s.PerSecond, s.P50, s.P99, s.ServerMicros, s.StoreMicros, s.GeneratorMicros)
 		}
@@ -110,11 +116,17 @@ func median(samples []sample, figure func(sample) float64) (middle, least, most 
 	for _, s := range samples {
 		all = append(all, figure(s))
 	}
-	slices.Sort(all)
+	return spread(all)
+}
+
+func spread(values []float64) (middle, least, most float64) {
+	all := slices.Sorted(slices.Values(values))
 	return all[len(all)/2], all[0], all[len(all)-1]
 }
 
 func perSecond(s sample) float64 { return s.PerSecond }
+func seconds(s sample) float64   { return s.Seconds }
+func p99(s sample) float64       { return s.P99 }
 
 type compareOptions struct {
 	rounds      int

@@ -28,6 +28,8 @@ const usage = `go run ./bench/claims SCENARIO [flags]
   compare  claims a second, of lastunit and of others, in turn
   durable  each is killed, and what it answered is looked for
   grows    what a claim costs when there are many tokens, dead ones, and lapsed holds
+  receipt  what it costs to receive a million units, also those who claim meanwhile
+  audit    the same of an audit of ten million
 
 SCENARIO -h lists the flags`
 
@@ -51,6 +53,14 @@ func scenarioOf(name string, f *flag.FlagSet) driven.Scenario {
 		o := growsOptions{}
 		o.flags(f)
 		return func(ctx context.Context, binary string) error { return grows(ctx, binary, o, os.Stdout) }
+	case "receipt":
+		o := receiptOptions{}
+		o.flags(f)
+		return func(ctx context.Context, binary string) error { return receipt(ctx, binary, o, os.Stdout) }
+	case "audit":
+		o := auditOptions{}
+		o.flags(f)
+		return func(ctx context.Context, binary string) error { return audit(ctx, binary, o, os.Stdout) }
 	}
 	return nil
 }

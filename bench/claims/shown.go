@@ -73,6 +73,12 @@ func (s *shown) middle(f figure, turn []sample, of func(sample) float64) {
 	s.add(f)
 }
 
+// middleOf adds a figure: the median of values.
+func (s *shown) middleOf(f figure, values []float64) {
+	f.Value, f.Least, f.Most = spread(values)
+	s.add(f)
+}
+
 // keep keeps the samples of turns, and draws one of their figures over the rounds.
 func (s *shown) keep(title string, samples map[string][]sample, of func(sample) float64, turns ...string) {
 	c := chart{Title: title, X: "round"}

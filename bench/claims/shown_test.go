@@ -107,3 +107,21 @@ func TestOnlyWhatIsWrongFails(t *testing.T) {
 		t.Errorf("%v: found %v, want a unit that is nowhere, a claim that is not there, and a refusal", err, s.wrong)
 	}
 }
+
+func TestWhatAReceiptCostsIsShown(t *testing.T) {
+	t.Parallel()
+	o := receiptOptions{rounds: 2, connections: 16, units: 5000, others: 20_000, measure: 200 * time.Millisecond, results: filepath.Join(t.TempDir(), "receipt.json")}
+	s := showSmall(t, o.results, func(ctx context.Context, binary string, out io.Writer) error { return receipt(ctx, binary, o, out) })
+	if len(s.Charts) != 3 || len(s.Charts[2].Lines) != 4 || s.value(t, "bare INSERT") <= 0 || s.value(t, "÷ without") <= 0 || s.value(t, "at most, MiB") < s.value(t, "before a receipt") {
+		t.Errorf("%+v", s)
+	}
+}
+
+func TestWhatAnAuditCostsIsShown(t *testing.T) {
+	t.Parallel()
+	o := auditOptions{rounds: 2, connections: 16, units: 20_000, held: 500, measure: 200 * time.Millisecond, results: filepath.Join(t.TempDir(), "audit.json")}
+	s := showSmall(t, o.results, func(ctx context.Context, binary string, out io.Writer) error { return audit(ctx, binary, o, out) })
+	if len(s.Charts) != 2 || len(s.Charts[0].Lines) != 3 || len(s.Samples) != 5 || s.value(t, "one reading of its tables") <= 0 || s.value(t, "÷ without") <= 0 {
+		t.Errorf("%+v", s)
+	}
+}

@@ -81,6 +81,52 @@ func (b *bench) during(l load, what func() error) (sample, error) {
 	return s, err
 }
 
+// timed is a turn that does one thing.
+func timed(what func() error) func() (sample, error) {
+	return func() (sample, error) {
+		began := time.Now()
+		err := what()
+		return sample{Seconds: time.Since(began).Seconds()}, err
+	}
+}
+
+// besides are turns that claim a product while nothing else goes on, and while something lasts, of which it keeps how long that took.
+func (b *bench) besides(l load, measure time.Duration, what func() error, alone, meanwhile string, took *[]sample) []turn {
+	return []turn{
+		{name: alone, run: func() (sample, error) {
+			l := l
+			l.measure = measure
+			return b.measure(b.lastunit(1), l, 201, 1)
+		}},
+		{name: meanwhile, run: func() (sample, error) {
+			return b.during(l, func() error {
+				one, err := timed(what)()
+				*took = append(*took, one)
+				return err
+			})
+		}},
+	}
+}
+
+// disturbed adds what claims lose while something else goes on.
+func (s *shown) disturbed(by string, meanwhile, alone []sample) {
+	s.ratio(figure{Name: "claims/s during " + by + " ÷ without", AtLeast: 0.9}, meanwhile, alone, perSecond)
+	s.middle(figure{Name: "p99 of claims without " + by + ", ms"}, alone, p99)
+	s.middle(figure{Name: "p99 of claims during " + by + ", ms"}, meanwhile, p99)
+	for _, who := range []struct {
+		name   string
+		micros func(sample) float64
+	}{
+		{"the server", func(one sample) float64 { return one.ServerMicros }},
+		{"PostgreSQL", func(one sample) float64 { return one.StoreMicros }},
+		{"the generator", func(one sample) float64 { return one.GeneratorMicros }},
+	} {
+		used := func(one sample) float64 { return who.micros(one) * one.PerSecond / 1e6 }
+		s.middle(figure{Name: "processors that " + who.name + " used without " + by}, alone, used)
+		s.middle(figure{Name: "processors that " + who.name + " used during " + by}, meanwhile, used)
+	}
+}
+
 // watchMemory looks at what the first server has in memory, over and over, until it is told to stop; then it tells what that was over the seconds, and the most.
 func (b *bench) watchMemory() (stop func() (points [][2]float64, most float64)) {
 	ctx, end := context.WithCancel(b.ctx)

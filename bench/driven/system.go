@@ -58,18 +58,26 @@ func Children(parent int) (pids []int) {
 }
 
 // ProcessorTime is what processes have used, those that have ended left out; 0 where the system does not tell.
-func ProcessorTime(pids []int) time.Duration {
+func ProcessorTime(pids []int) time.Duration { return processorTime(pids, 11, 12) }
+
+// processorTime sums fields of stat.
+func processorTime(pids []int, fields ...int) time.Duration {
 	const tick = 10 * time.Millisecond // USER_HZ is 100 on Linux
-	var ticks int64
+	var sum int64
 	for _, pid := range pids {
-		if fields := stat(strconv.Itoa(pid)); len(fields) > 12 {
-			user, _ := strconv.ParseInt(fields[11], 10, 64)
-			system, _ := strconv.ParseInt(fields[12], 10, 64)
-			ticks += user + system
+		all := stat(strconv.Itoa(pid))
+		for _, i := range fields {
+			if i < len(all) {
+				ticks, _ := strconv.ParseInt(all[i], 10, 64)
+				sum += ticks
+			}
 		}
 	}
-	return time.Duration(ticks) * tick
+	return time.Duration(sum) * tick
 }
+
+// ProcessorTimeOfAll is what processes have used, and those that they had started and that have ended; 0 where the system does not tell.
+func ProcessorTimeOfAll(pids []int) time.Duration { return processorTime(pids, 11, 12, 13, 14) }
 
 // RaiseFileLimit lets this process, and the servers that it starts, have so many files open.
 func RaiseFileLimit(files uint64) error {
