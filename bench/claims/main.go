@@ -30,6 +30,8 @@ const usage = `go run ./bench/claims SCENARIO [flags]
   grows    what a claim costs when there are many tokens, dead ones, and lapsed holds
   receipt  what it costs to receive a million units, also those who claim meanwhile
   audit    the same of an audit of ten million
+  waiting  what it costs to let 10,000 wait, and what those are told who are too many
+  open     what claims take that arrive by the clock
 
 SCENARIO -h lists the flags`
 
@@ -61,6 +63,14 @@ func scenarioOf(name string, f *flag.FlagSet) driven.Scenario {
 		o := auditOptions{}
 		o.flags(f)
 		return func(ctx context.Context, binary string) error { return audit(ctx, binary, o, os.Stdout) }
+	case "waiting":
+		o := waitingOptions{}
+		o.flags(f)
+		return func(ctx context.Context, binary string) error { return waiting(ctx, binary, o, os.Stdout) }
+	case "open":
+		o := openOptions{}
+		o.flags(f)
+		return func(ctx context.Context, binary string) error { return open(ctx, binary, o, os.Stdout) }
 	}
 	return nil
 }

@@ -5,9 +5,12 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -123,5 +126,59 @@ func TestWhatAnAuditCostsIsShown(t *testing.T) {
 	s := showSmall(t, o.results, func(ctx context.Context, binary string, out io.Writer) error { return audit(ctx, binary, o, out) })
 	if len(s.Charts) != 2 || len(s.Charts[0].Lines) != 3 || len(s.Samples) != 5 || s.value(t, "one reading of its tables") <= 0 || s.value(t, "÷ without") <= 0 {
 		t.Errorf("%+v", s)
+	}
+}
+
+func TestWhatWaitingCostsIsShown(t *testing.T) {
+	t.Parallel()
+	o := waitingOptions{
+		waiting: 200, keep: time.Second, rounds: 2, bound: 8, connections: 64, measure: 2500 * time.Millisecond, results: filepath.Join(t.TempDir(), "waiting.json"),
+	}
+	s := showSmall(t, o.results, func(ctx context.Context, binary string, out io.Writer) error { return waiting(ctx, binary, o, out) })
+	if len(s.Charts) != 2 || s.value(t, "waited at once") != 200 || s.value(t, "such answers") <= 0 || s.value(t, "64 connections ÷ 8") <= 0 {
+		t.Errorf("%+v", s)
+	}
+}
+
+func TestClaimsThatArriveByTheClockAreShown(t *testing.T) {
+	t.Parallel()
+	o := openOptions{rounds: 2, connections: 16, most: 64, measure: 500 * time.Millisecond, results: filepath.Join(t.TempDir(), "open.json")}
+	s := showSmall(t, o.results, func(ctx context.Context, binary string, out io.Writer) error { return open(ctx, binary, o, out) })
+	if len(s.Charts) != 1 || len(s.Charts[0].Lines) != 3 || s.value(t, "p99 of claims ÷") <= 0 || s.value(t, "median flush of 8 KiB while claims arrive") <= 0 {
+		t.Errorf("%+v", s)
+	}
+}
+
+// The latency of a request that arrives by the clock counts from when it was to be sent: a server that stands still is not spared by its clients' standing still with it.
+func TestArrivalsAreNotPutOff(t *testing.T) {
+	t.Parallel()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = listener.Close() })
+	const still = 300 * time.Millisecond
+	var asked atomic.Int64
+	server := &http.Server{ReadHeaderTimeout: time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if asked.Add(1) == 1 {
+			time.Sleep(still)
+		}
+		w.Header().Set("Content-Length", "2")
+		w.WriteHeader(201)
+		_, _ = w.Write([]byte("{}"))
+	})}
+	go func() { _ = server.Serve(listener) }()
+	t.Cleanup(func() { _ = server.Close() })
+	who, err := newCrowd(secret, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := load{addresses: []string{listener.Addr().String()}, connections: 1, crowd: who, path: addToCart, body: one("A", 1), measure: 100 * time.Millisecond}
+	for i := range 100 {
+		l.arrivals = append(l.arrivals, time.Duration(i)*time.Millisecond)
+	}
+	got := l.run(t.Context())
+	if got.statuses[201] != 100 || got.percentile(0.5, 201) < 200 {
+		t.Errorf("%v, half of the requests took less than %.0f ms: they were put off", got.statuses, got.percentile(0.5, 201))
 	}
 }

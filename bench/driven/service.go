@@ -207,6 +207,9 @@ func (s *Service) PostgresPID() int {
 	return pid
 }
 
+// Dir is the data directory.
+func (s *Service) Dir() string { return s.dir }
+
 // KillPostgres is kill -9 of the postmaster. It tells whether there was one.
 func (s *Service) KillPostgres() bool {
 	pid := s.PostgresPID()
