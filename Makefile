@@ -5,7 +5,7 @@ need = @tools/prerequisites.sh
 node_modules = tools/node_modules/.package-lock.json
 web_modules = web/node_modules/.package-lock.json
 
-.PHONY: help demo test rehearse bench pgbench bench-queue bench-orders build client lint lint-code lint-document sizes generate postman check
+.PHONY: help demo test rehearse bench pgbench bench-claims bench-queue bench-orders build client lint lint-code lint-document sizes generate postman check
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -33,6 +33,11 @@ bench: ## measure claims against what others would use, and write bench/results.
 pgbench: ## run the statements without the service against a scratch database; URL=postgres://... (it deletes everything in it)
 	$(need) postgresql
 	@bench/pgbench.sh "$(URL)" $(ARGS)
+
+bench-claims: ## hold one property of claims against its target; ARGS="grows", "receipt", "audit", "waiting", "open" or "durable" with their flags
+	$(need) go postgresql
+	@go build -o bin/bench-claims ./bench/claims
+	@exec bin/bench-claims $(ARGS)
 
 bench-queue: ## run the queue from outside and check what clients saw; ARGS="order", "faults", "retries", "latency" or "events" with their flags
 	$(need) go postgresql
