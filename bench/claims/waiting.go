@@ -39,7 +39,7 @@ func (o *waitingOptions) flags(f *flag.FlagSet) {
 // waiting shows what it costs to let many wait, and what those are told who are too many.
 func waiting(ctx context.Context, binary string, o waitingOptions, out io.Writer) error {
 	s := newShown("waiting", out)
-	if err := driven.RaiseFileLimit(uint64(max(2*o.waiting, 4*o.connections) + 1000)); err != nil {
+	if err := driven.RaiseFileLimit(uint64(max(o.waiting, 2*o.connections) + 1000)); err != nil {
 		return err
 	}
 	for _, part := range []struct {
