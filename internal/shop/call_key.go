@@ -23,14 +23,14 @@ type Call struct {
 // the transaction; the zero id when it makes nothing that lasts.
 func (s *Shop) once(ctx context.Context, c Call, operation string, request any, made ID, do func(tx pgx.Tx) error) (id ID, replayed bool, err error) {
 	if c.Key == "" {
-		return made, false, s.inTx(ctx, do)
+		return made, false, s.inShortTx(ctx, do)
 	}
 	text, err := json.Marshal(request)
 	if err != nil {
 		return ID{}, false, err
 	}
 	hash := sha256.Sum256(text)
-	err = s.inTx(ctx, func(tx pgx.Tx) error {
+	err = s.inShortTx(ctx, func(tx pgx.Tx) error {
 		arg := dbsqlc.CallKeyInsertParams{Caller: c.Caller, Operation: operation, IdempotencyKey: c.Key, RequestHash: hash[:]}
 		if made != (ID{}) {
 			arg.ResultID = &made

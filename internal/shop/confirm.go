@@ -92,7 +92,7 @@ func (s *Shop) hasConfirmed(ctx context.Context, tx pgx.Tx, reference string) (b
 
 // confirm tells whether the reference has confirmed before, and has done nothing then.
 func (s *Shop) confirm(ctx context.Context, tx pgx.Tx, r ConfirmRequest, id ID) (was bool, err error) {
-	rows, err := s.lockForOrder(ctx, tx, sortedIDs(r.TransactionIDs))
+	rows, _, err := s.lockForOrder(ctx, tx, sortedIDs(r.TransactionIDs))
 	if err != nil {
 		return false, err
 	}
@@ -127,8 +127,12 @@ func (s *Shop) confirm(ctx context.Context, tx pgx.Tx, r ConfirmRequest, id ID) 
 	}
 	live := slices.DeleteFunc(rows, func(row dbsqlc.ClaimForOrderRow) bool { return isLapsed(row) })
 	if len(live) > 0 {
-		if err := s.orderHolds(ctx, tx, id, idsOf(live), nil); err != nil {
-			return false, err
+		n, err := s.orderHolds(ctx, tx, id, idsOf(live), nil)
+		if err == nil {
+			err = s.allOrdered(ctx, tx, n, idsOf(live))
+		}
+		if err != nil {
+			return false, fmt.Errorf("order holds: %w", err)
 		}
 	}
 	return false, s.tell(ctx, tx, orderNews(OrderCreated, id, buyer, IsPaid, r.Reference, nil), orderNews(OrderPaid, id, buyer, IsPaid, r.Reference, nil))
@@ -225,7 +229,7 @@ func (s *Shop) Extend(ctx context.Context, buyer string, id ID, by time.Duration
 		return Transaction{}, false, invalid("body.seconds", "must be at least 1")
 	}
 	_, replayed, err := s.once(ctx, o.call(), "transaction.extend", map[string]any{"id": id, "seconds": by.Seconds(), "buyer": buyer}, ID{}, func(tx pgx.Tx) error {
-		rows, err := s.lockForOrder(ctx, tx, []ID{id})
+		rows, _, err := s.lockForOrder(ctx, tx, []ID{id})
 		if err != nil {
 			return err
 		}

@@ -67,20 +67,28 @@ func (s *Shop) tell(ctx context.Context, tx pgx.Tx, all ...news) error {
 	if len(all) == 0 {
 		return nil
 	}
-	arg := dbsqlc.EventInsertManyParams{Now: s.o.Now()}
-	for _, n := range all {
-		data, err := json.Marshal(n.data)
-		if err != nil {
-			return err
-		}
-		arg.EventIds = append(arg.EventIds, pgdb.NewID())
-		arg.Types = append(arg.Types, string(n.kind))
-		arg.Datas = append(arg.Datas, string(data))
+	arg, err := s.newsParams(all...)
+	if err != nil {
+		return err
 	}
 	if err := s.q.EventInsertMany(ctx, tx, arg); err != nil {
 		return fmt.Errorf("write events: %w", err)
 	}
 	return nil
+}
+
+func (s *Shop) newsParams(all ...news) (dbsqlc.EventInsertManyParams, error) {
+	arg := dbsqlc.EventInsertManyParams{Now: s.o.Now()}
+	for _, n := range all {
+		data, err := json.Marshal(n.data)
+		if err != nil {
+			return arg, err
+		}
+		arg.EventIds = append(arg.EventIds, pgdb.NewID())
+		arg.Types = append(arg.Types, string(n.kind))
+		arg.Datas = append(arg.Datas, string(data))
+	}
+	return arg, nil
 }
 
 // Events reads events behind a position, in their order, at most limit, of all types when none are named. Whoever has seen one has been shown all

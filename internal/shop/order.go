@@ -133,7 +133,7 @@ func (s *Shop) checkout(ctx context.Context, tx pgx.Tx, r CheckoutRequest, id ID
 			return err
 		}
 	}
-	rows, err := s.lockForOrder(ctx, tx, ids)
+	rows, at, err := s.lockForOrder(ctx, tx, ids)
 	if err != nil {
 		return err
 	}
@@ -148,12 +148,8 @@ func (s *Shop) checkout(ctx context.Context, tx pgx.Tx, r CheckoutRequest, id ID
 	if err != nil {
 		return err
 	}
-	at, err := s.instant(ctx, tx)
-	if err != nil {
-		return err
-	}
 	payBy := at.Add(hold)
-	if _, err := s.q.ShopOrderInsert(ctx, tx, dbsqlc.ShopOrderInsertParams{
+	insert := dbsqlc.ShopOrderInsertParams{
 		OrderID:    id,
 		Buyer:      r.Buyer,
 		Status:     string(AwaitingPayment),
@@ -164,25 +160,50 @@ func (s *Shop) checkout(ctx context.Context, tx pgx.Tx, r CheckoutRequest, id ID
 		Reference:  optional(r.Reference),
 		Metadata:   r.Metadata,
 		Now:        s.o.Now(),
-	}); err != nil {
-		return fmt.Errorf("insert order: %w", err)
 	}
-	if err := s.orderHolds(ctx, tx, id, idsOf(rows), &payBy); err != nil {
+	told, err := s.newsParams(orderNews(OrderCreated, id, r.Buyer, AwaitingPayment, r.Reference, nil))
+	if err != nil {
 		return err
 	}
-	return s.tell(ctx, tx, orderNews(OrderCreated, id, r.Buyer, AwaitingPayment, r.Reference, nil))
+	var ordered int64
+	if err := pgdb.Together(ctx, tx,
+		func(db pgdb.Queryer) error {
+			_, err := s.q.ShopOrderInsert(ctx, db, insert)
+			return err
+		},
+		func(db pgdb.Queryer) (err error) {
+			ordered, err = s.orderHolds(ctx, db, id, idsOf(rows), &payBy)
+			return err
+		},
+		func(db pgdb.Queryer) error { return s.q.EventInsertMany(ctx, db, told) },
+	); err != nil {
+		return fmt.Errorf("order holds: %w", err)
+	}
+	return s.allOrdered(ctx, tx, ordered, idsOf(rows))
 }
 
-// lockForOrder waits for transactions, in the order of their ids, and reads them as of then.
-func (s *Shop) lockForOrder(ctx context.Context, tx pgx.Tx, ids []ID) ([]dbsqlc.ClaimForOrderRow, error) {
-	if _, err := s.q.ClaimLockMany(ctx, tx, ids); err != nil {
-		return nil, fmt.Errorf("lock transactions: %w", err)
-	}
-	rows, err := s.q.ClaimForOrder(ctx, tx, dbsqlc.ClaimForOrderParams{Now: s.o.Now(), ClaimIds: ids})
+// lockForOrder waits for transactions, in the order of their ids, and reads them as of then, with the database's clock, which may be long behind the transaction's start.
+func (s *Shop) lockForOrder(ctx context.Context, tx pgx.Tx, ids []ID) (rows []dbsqlc.ClaimForOrderRow, at time.Time, err error) {
+	err = pgdb.Together(ctx, tx,
+		func(db pgdb.Queryer) error {
+			_, err := s.q.ClaimLockMany(ctx, db, ids)
+			return err
+		},
+		func(db pgdb.Queryer) (err error) {
+			rows, err = s.q.ClaimForOrder(ctx, db, dbsqlc.ClaimForOrderParams{Now: s.o.Now(), ClaimIds: ids})
+			return err
+		},
+		func(db pgdb.Queryer) (err error) {
+			at, err = s.q.ClockNow(ctx, db)
+			return err
+		})
 	if err != nil {
-		return nil, fmt.Errorf("read transactions: %w", err)
+		return nil, time.Time{}, fmt.Errorf("lock transactions: %w", err)
 	}
-	return rows, nil
+	if now := s.o.Now(); now != nil {
+		at = *now
+	}
+	return rows, at, nil
 }
 
 // allHeldBy refuses transactions that are not live holds of a buyer.
@@ -248,35 +269,27 @@ func (s *Shop) totalOf(rows []dbsqlc.ClaimForOrderRow) (Money, time.Duration, er
 	return total, hold, nil
 }
 
-// orderHolds makes holds, of which the caller has the locks, lines of an order. With payBy nil it is paid.
-func (s *Shop) orderHolds(ctx context.Context, tx pgx.Tx, id ID, ids []ID, payBy *time.Time) error {
-	n, err := s.q.ClaimOrderMany(ctx, tx, dbsqlc.ClaimOrderManyParams{Now: s.o.Now(), OrderID: &id, PayBy: payBy, ClaimIds: ids})
-	if err != nil {
-		return fmt.Errorf("order holds: %w", err)
-	}
-	if n < int64(len(ids)) {
-		// Some have lapsed since they were read, an instant ago.
-		rows, err := s.q.ClaimForOrder(ctx, tx, dbsqlc.ClaimForOrderParams{Now: s.o.Now(), ClaimIds: ids})
-		if err != nil {
-			return err
-		}
-		var lapsed []ID
-		for _, row := range rows {
-			if row.Lapsed {
-				lapsed = append(lapsed, row.Claim.ClaimID)
-			}
-		}
-		return holdExpired(lapsed)
-	}
-	return nil
+// orderHolds makes holds, of which the caller has the locks, lines of an order, and tells how many: allOrdered says what that means. With payBy nil it is paid.
+func (s *Shop) orderHolds(ctx context.Context, db pgdb.Queryer, id ID, ids []ID, payBy *time.Time) (int64, error) {
+	return s.q.ClaimOrderMany(ctx, db, dbsqlc.ClaimOrderManyParams{Now: s.o.Now(), OrderID: &id, PayBy: payBy, ClaimIds: ids})
 }
 
-// instant is the database's clock now, which may be long after the transaction's start.
-func (s *Shop) instant(ctx context.Context, tx pgx.Tx) (time.Time, error) {
-	if now := s.o.Now(); now != nil {
-		return *now, nil
+// allOrdered refuses when fewer holds than were to be ordered were: the others have lapsed since they were read, an instant ago.
+func (s *Shop) allOrdered(ctx context.Context, tx pgx.Tx, ordered int64, ids []ID) error {
+	if ordered == int64(len(ids)) {
+		return nil
 	}
-	return s.q.ClockNow(ctx, tx)
+	rows, err := s.q.ClaimForOrder(ctx, tx, dbsqlc.ClaimForOrderParams{Now: s.o.Now(), ClaimIds: ids})
+	if err != nil {
+		return err
+	}
+	var lapsed []ID
+	for _, row := range rows {
+		if row.Lapsed {
+			lapsed = append(lapsed, row.Claim.ClaimID)
+		}
+	}
+	return holdExpired(lapsed)
 }
 
 func idsOf(rows []dbsqlc.ClaimForOrderRow) []ID {
@@ -300,17 +313,25 @@ func orderNews(kind EventType, id ID, buyer string, status OrderStatus, referenc
 // shown. Refusals: NotFound.
 func (s *Shop) Order(ctx context.Context, buyer *string, id ID) (Order, error) {
 	for {
-		row, err := s.q.ShopOrderByID(ctx, s.pool, dbsqlc.ShopOrderByIDParams{Now: s.o.Now(), OrderID: id})
+		var row dbsqlc.ShopOrderByIDRow
+		var lines []dbsqlc.ClaimOfOrdersRow
+		err := pgdb.Together(ctx, s.pool,
+			func(db pgdb.Queryer) error { return s.q.ClaimSettings(ctx, db) },
+			func(db pgdb.Queryer) (err error) {
+				row, err = s.q.ShopOrderByID(ctx, db, dbsqlc.ShopOrderByIDParams{Now: s.o.Now(), OrderID: id})
+				return err
+			},
+			func(db pgdb.Queryer) (err error) {
+				lines, err = s.linesOf(ctx, db, id)
+				return err
+			})
 		if errors.Is(err, pgx.ErrNoRows) || err == nil && buyer != nil && row.ShopOrder.Buyer != *buyer {
 			return Order{}, notFound("order")
 		}
 		if err != nil {
 			return Order{}, explain("read order", err)
 		}
-		orders, overdue, err := s.withLines(ctx, []dbsqlc.ShopOrderListRow{dbsqlc.ShopOrderListRow(row)})
-		if err != nil {
-			return Order{}, err
-		}
+		orders, overdue := withLines([]dbsqlc.ShopOrderListRow{dbsqlc.ShopOrderListRow(row)}, lines)
 		if len(overdue) == 0 {
 			return orders[0], nil
 		}
@@ -353,9 +374,17 @@ func (s *Shop) Orders(ctx context.Context, f OrderFilter, before ID, limit int) 
 		if more = len(rows) > limit; more {
 			rows = rows[:limit]
 		}
-		orders, overdue, err := s.withLines(ctx, rows)
-		if err != nil || len(overdue) == 0 || tries > 0 {
-			return orders, more, err
+		ids := make([]ID, len(rows))
+		for i, row := range rows {
+			ids[i] = row.ShopOrder.OrderID
+		}
+		lines, err := s.linesOf(ctx, s.pool, ids...)
+		if err != nil {
+			return nil, false, explain("read lines of orders", err)
+		}
+		orders, overdue := withLines(rows, lines)
+		if len(overdue) == 0 || tries > 0 {
+			return orders, more, nil
 		}
 		if cancelled, err := s.cancelOverdueByIDs(ctx, overdue, false); err != nil || !cancelled {
 			return orders, more, explain("cancel overdue orders", err)
@@ -363,22 +392,21 @@ func (s *Shop) Orders(ctx context.Context, f OrderFilter, before ID, limit int) 
 	}
 }
 
+func (s *Shop) linesOf(ctx context.Context, db pgdb.Queryer, orders ...ID) ([]dbsqlc.ClaimOfOrdersRow, error) {
+	return s.q.ClaimOfOrders(ctx, db, dbsqlc.ClaimOfOrdersParams{Now: s.o.Now(), OrderIds: orders})
+}
+
 // withLines completes orders, and names those that are overdue while no payment is under way for them.
-func (s *Shop) withLines(ctx context.Context, rows []dbsqlc.ShopOrderListRow) (orders []Order, overdue []ID, err error) {
-	ids := make([]ID, len(rows))
+func withLines(rows []dbsqlc.ShopOrderListRow, lines []dbsqlc.ClaimOfOrdersRow) (orders []Order, overdue []ID) {
 	at := make(map[ID]int, len(rows))
 	orders = make([]Order, len(rows))
 	for i, row := range rows {
-		ids[i] = row.ShopOrder.OrderID
-		at[ids[i]] = i
+		id := row.ShopOrder.OrderID
+		at[id] = i
 		orders[i] = orderOf(row)
 		if row.Overdue && row.PaymentStatus != string(PaymentPending) {
-			overdue = append(overdue, ids[i])
+			overdue = append(overdue, id)
 		}
-	}
-	lines, err := s.q.ClaimOfOrders(ctx, s.pool, dbsqlc.ClaimOfOrdersParams{Now: s.o.Now(), OrderIds: ids})
-	if err != nil {
-		return nil, nil, explain("read lines of orders", err)
 	}
 	for _, line := range lines {
 		o := &orders[at[*line.Claim.OrderID]]
@@ -393,7 +421,7 @@ func (s *Shop) withLines(ctx context.Context, rows []dbsqlc.ShopOrderListRow) (o
 			ReplacesTransactionID: line.Claim.ReplacesClaimID,
 		})
 	}
-	return orders, overdue, nil
+	return orders, overdue
 }
 
 func orderOf(row dbsqlc.ShopOrderListRow) Order {

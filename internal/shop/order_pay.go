@@ -62,15 +62,22 @@ func (*paymentUnderWay) Error() string { return "a payment is under way" }
 
 // beginPayment writes down that a payment begins, before the provider hears of it, so that whatever happens it is asked later.
 func (s *Shop) beginPayment(ctx context.Context, tx pgx.Tx, orderID, paymentID ID) (payment.Charge, error) {
-	row, err := s.q.ShopOrderLock(ctx, tx, dbsqlc.ShopOrderLockParams{Now: s.o.Now(), OrderID: orderID})
-	if err != nil {
+	var row dbsqlc.ShopOrderLockRow
+	var live *dbsqlc.Payment
+	if err := pgdb.Together(ctx, tx,
+		func(db pgdb.Queryer) (err error) {
+			row, err = s.lockOrder(ctx, db, orderID)
+			return err
+		},
+		func(db pgdb.Queryer) (err error) {
+			live, err = s.livePayment(ctx, db, orderID)
+			return err
+		},
+	); err != nil {
 		return payment.Charge{}, err
 	}
 	o := row.ShopOrder
-	live, err := s.livePayment(ctx, tx, orderID)
 	switch {
-	case err != nil:
-		return payment.Charge{}, err
 	case live != nil && live.Status == string(payment.Pending):
 		return payment.Charge{}, &paymentUnderWay{}
 	case OrderStatus(o.Status) != AwaitingPayment:
@@ -81,18 +88,31 @@ func (s *Shop) beginPayment(ctx context.Context, tx pgx.Tx, orderID, paymentID I
 		return payment.Charge{}, conflict(o.Provider, "The order is paid with another provider.")
 	}
 	charge := payment.Charge{ID: paymentID, OrderID: orderID, Amount: *o.TotalMinor, Currency: *o.Currency}
-	n, err := s.q.PaymentInsert(ctx, tx, dbsqlc.PaymentInsertParams{
+	insert := dbsqlc.PaymentInsertParams{
 		PaymentID: paymentID, OrderID: orderID, Provider: o.Provider, AmountMinor: charge.Amount, Currency: charge.Currency,
 		AskSeconds: (s.o.PayTimeout + time.Second).Seconds(),
-	})
+	}
+	var n int64
+	err := pgdb.Together(ctx, tx,
+		func(db pgdb.Queryer) (err error) {
+			n, err = s.q.PaymentInsert(ctx, db, insert)
+			return err
+		},
+		// From now on its units come back only after the provider was asked.
+		func(db pgdb.Queryer) error {
+			return s.q.ClaimPayBy(ctx, db, dbsqlc.ClaimPayByParams{OrderID: &orderID})
+		})
 	if err == nil && n == 0 {
 		err = errors.New("the order has a payment though it was locked")
 	}
 	if err != nil {
 		return payment.Charge{}, fmt.Errorf("insert payment: %w", err)
 	}
-	// From now on its units come back only after the provider was asked.
-	return charge, s.q.ClaimPayBy(ctx, tx, dbsqlc.ClaimPayByParams{OrderID: &orderID})
+	return charge, nil
+}
+
+func (s *Shop) lockOrder(ctx context.Context, db pgdb.Queryer, id ID) (dbsqlc.ShopOrderLockRow, error) {
+	return s.q.ShopOrderLock(ctx, db, dbsqlc.ShopOrderLockParams{Now: s.o.Now(), OrderID: id})
 }
 
 func (s *Shop) livePayment(ctx context.Context, db dbsqlc.DBTX, orderID ID) (*dbsqlc.Payment, error) {
@@ -170,17 +190,23 @@ func (s *Shop) awaitPayment(ctx context.Context, buyer string, id ID) (Order, bo
 // recordPayment writes down what became of a payment, and what follows from it, once however often it is told.
 func (s *Shop) recordPayment(ctx context.Context, id ID, state payment.State) error {
 	var refund *pendingRefund
-	err := s.inTx(ctx, func(tx pgx.Tx) error {
+	err := s.inShortTx(ctx, func(tx pgx.Tx) error {
 		refund = nil
 		row, err := s.q.PaymentByID(ctx, tx, id)
 		if err != nil {
 			return err
 		}
-		locked, err := s.q.ShopOrderLock(ctx, tx, dbsqlc.ShopOrderLockParams{Now: s.o.Now(), OrderID: row.Payment.OrderID})
-		if err != nil {
-			return err
-		}
-		n, err := s.q.PaymentSettle(ctx, tx, dbsqlc.PaymentSettleParams{PaymentID: id, Status: string(state)})
+		var locked dbsqlc.ShopOrderLockRow
+		var n int64
+		err = pgdb.Together(ctx, tx,
+			func(db pgdb.Queryer) (err error) {
+				locked, err = s.lockOrder(ctx, db, row.Payment.OrderID)
+				return err
+			},
+			func(db pgdb.Queryer) (err error) {
+				n, err = s.q.PaymentSettle(ctx, db, dbsqlc.PaymentSettleParams{PaymentID: id, Status: string(state)})
+				return err
+			})
 		if err != nil || n == 0 {
 			return err
 		}
@@ -201,23 +227,31 @@ func (s *Shop) recordPayment(ctx context.Context, id ID, state payment.State) er
 }
 
 func (s *Shop) markPaid(ctx context.Context, tx pgx.Tx, o dbsqlc.ShopOrder) error {
-	n, err := s.q.ShopOrderPaid(ctx, tx, dbsqlc.ShopOrderPaidParams{Now: s.o.Now(), OrderID: o.OrderID})
+	told, err := s.newsParams(orderNews(OrderPaid, o.OrderID, o.Buyer, IsPaid, text(o.Reference), nil))
+	if err != nil {
+		return err
+	}
+	var n int64
+	err = pgdb.Together(ctx, tx,
+		func(db pgdb.Queryer) (err error) {
+			n, err = s.q.ShopOrderPaid(ctx, db, dbsqlc.ShopOrderPaidParams{Now: s.o.Now(), OrderID: o.OrderID})
+			return err
+		},
+		func(db pgdb.Queryer) error { return s.q.ClaimPaid(ctx, db, &o.OrderID) },
+		func(db pgdb.Queryer) error { return s.q.EventInsertMany(ctx, db, told) })
 	if err == nil && n != 1 {
 		err = errors.New("the order was locked and did not change")
 	}
 	if err != nil {
 		return fmt.Errorf("mark order as paid: %w", err)
 	}
-	if err := s.q.ClaimPaid(ctx, tx, &o.OrderID); err != nil {
-		return err
-	}
-	return s.tell(ctx, tx, orderNews(OrderPaid, o.OrderID, o.Buyer, IsPaid, text(o.Reference), nil))
+	return nil
 }
 
 // paidLate deals with money that has come for an order which is cancelled: it buys equal units, if there are any, in an order that replaces it, or goes
 // back.
 func (s *Shop) paidLate(ctx context.Context, tx pgx.Tx, o dbsqlc.ShopOrder, p dbsqlc.Payment) (*pendingRefund, error) {
-	lines, err := s.q.ClaimOfOrders(ctx, tx, dbsqlc.ClaimOfOrdersParams{Now: s.o.Now(), OrderIds: []ID{o.OrderID}})
+	lines, err := s.linesOf(ctx, tx, o.OrderID)
 	if err != nil {
 		return nil, err
 	}

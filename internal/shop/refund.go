@@ -119,7 +119,7 @@ func (s *Shop) unitsToReturn(ctx context.Context, tx pgx.Tx, r RefundRequest, ha
 	if len(units) == len(r.UnitIDs) {
 		return units, nil
 	}
-	lines, err := s.q.ClaimOfOrders(ctx, tx, dbsqlc.ClaimOfOrdersParams{Now: s.o.Now(), OrderIds: []ID{r.OrderID}})
+	lines, err := s.linesOf(ctx, tx, r.OrderID)
 	if err != nil {
 		return nil, err
 	}

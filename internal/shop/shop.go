@@ -176,6 +176,11 @@ func (s *Shop) inTx(ctx context.Context, fn func(tx pgx.Tx) error) error {
 	return pgdb.InTx(ctx, s.pool, fn)
 }
 
+// inShortTx is inTx for statements that go by keys: a plan for any is as good as one made anew for each, which would take longer than the statement.
+func (s *Shop) inShortTx(ctx context.Context, fn func(tx pgx.Tx) error) error {
+	return pgdb.InTxWith(ctx, s.pool, "SET LOCAL plan_cache_mode = force_generic_plan", fn)
+}
+
 // poolKey names where tokens lie: a product's common pool (0) or the allotment of a sale.
 type poolKey struct{ productID, poolID int64 }
 
