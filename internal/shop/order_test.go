@@ -98,6 +98,9 @@ func TestLapsedHoldsAreNamedAndTheRestStays(t *testing.T) {
 	w.audited()
 }
 
+// patientHolder lets a transaction that holds locks for a test do so for as long as the machine takes.
+const patientHolder = `SET LOCAL idle_in_transaction_session_timeout = 0`
+
 // locked holds the locks of rows until the function that it returns is called.
 func (w *world) locked(query string, args ...any) (unlock func()) {
 	w.t.Helper()
@@ -106,6 +109,9 @@ func (w *world) locked(query string, args ...any) (unlock func()) {
 		w.t.Fatal(err)
 	}
 	w.t.Cleanup(func() { _ = tx.Rollback(context.Background()) })
+	if _, err := tx.Exec(background, patientHolder); err != nil {
+		w.t.Fatal(err)
+	}
 	if _, err := tx.Exec(background, query, args...); err != nil {
 		w.t.Fatal(err)
 	}

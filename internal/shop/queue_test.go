@@ -49,6 +49,9 @@ func (w *world) stopped(sku string) (goOn func()) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	if _, err := tx.Exec(background, patientHolder); err != nil {
+		w.t.Fatal(err)
+	}
 	_, err = tx.Exec(background, `SELECT place FROM queue_head JOIN product USING (product_id) WHERE sku = $1 FOR NO KEY UPDATE OF queue_head`, sku)
 	if err != nil {
 		w.t.Fatal(err)
