@@ -1,0 +1,42 @@
+// A real service on a database of its own, made by web/world_test.go.
+import { createHmac } from "node:crypto";
+import { createClient, newKey, putProduct, receive } from "lastunit";
+
+const worlds = process.env.LASTUNIT_TEST_WORLDS;
+
+async function ask(path, form = {}) {
+  const answer = await fetch(worlds + path, { method: "POST", body: new URLSearchParams(form) });
+  if (!answer.ok) {
+    throw new Error(`${path}: ${await answer.text()}`);
+  }
+  return answer.json();
+}
+
+export async function newWorld() {
+  const { id, url, key, secret } = await ask("/worlds");
+  const change = (what, form) => ask(`/worlds/${id}/${what}`, form);
+  const operator = createClient({ baseUrl: url, token: key });
+  const token = (sub, seconds = 3600) => {
+    const part = (value) => Buffer.from(JSON.stringify(value)).toString("base64url");
+    const text = `${part({ alg: "HS256", typ: "JWT" })}.${part({ sub, exp: Math.floor(Date.now() / 1000) + seconds })}`;
+    return `${text}.${createHmac("sha256", secret).update(text).digest("base64url")}`;
+  };
+  return {
+    url,
+    key,
+    operator,
+    token,
+    /** A client of a buyer, of whom no other test knows. */
+    buyer: (options = {}) => createClient({ baseUrl: url, token: token(newKey()), ...options }),
+    stop: () => change("stop"),
+    start: () => change("start"),
+    count: (sql) => change("count", { sql }),
+    /** Keeps requests for a product queued, until let. */
+    hold: (sku) => change("hold", { sku }),
+    let: (sku) => change("go", { sku }),
+    async stocked(sku, quantity) {
+      await putProduct(operator, sku, { name: sku, price: { amount: 1250, currency: "EUR" } });
+      await receive(operator, sku, { quantity, reference: "test" });
+    },
+  };
+}

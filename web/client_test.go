@@ -1,0 +1,107 @@
+// Package web_test runs the tests of the TypeScript client, which are written in JavaScript, against real servers.
+package web_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/lastunit/lastunit/internal/dbtest"
+)
+
+func TestMain(m *testing.M) { dbtest.Main(m) }
+
+// TestClientDrift: what is committed as generated is what openapi.yaml makes.
+func TestClientDrift(t *testing.T) {
+	t.Parallel()
+	made := t.TempDir()
+	run(t, "node", "../tools/client/make.mjs", made)
+	run(t, "diff", "-ru", "client/src/generated", made)
+}
+
+// TestClient builds the client and turns each of its tests into one of ours.
+func TestClient(t *testing.T) {
+	t.Parallel()
+	run(t, "npm", "run", "--silent", "--prefix", "client", "build")
+	files, err := filepath.Glob("client/test/*.test.js")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("the client has no tests: %v", err)
+	}
+	// A test that failed may leave something behind that goes on for ever.
+	args := append([]string{"--test", "--test-concurrency=4", "--test-timeout=90000", "--test-force-exit", "--test-reporter=./client/test/reporter.js"}, files...)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "node", args...)
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) } // with the processes that it has started
+	cmd.WaitDelay = 10 * time.Second
+	cmd.Env = append(cmd.Environ(), "LASTUNIT_TEST_WORLDS="+serveWorlds(t))
+	cmd.Stderr = os.Stderr
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	results := readResults(t, stdout)
+	ended := cmd.Wait()
+	for _, file := range files {
+		name := strings.TrimSuffix(filepath.Base(file), ".test.js")
+		t.Run(name, func(t *testing.T) {
+			if len(results[name]) == 0 {
+				t.Error("no test ran")
+			}
+			for _, r := range results[name] {
+				t.Run(r.Name, func(t *testing.T) {
+					if r.Error != "" {
+						t.Error(r.Error)
+					}
+				})
+			}
+		})
+	}
+	if ended != nil && !t.Failed() {
+		t.Errorf("node --test: %v", ended)
+	}
+}
+
+// result is one line of test/reporter.js.
+type result struct{ File, Name, Error string }
+
+func readResults(t *testing.T, stdout io.Reader) map[string][]result {
+	t.Helper()
+	all := map[string][]result{}
+	lines := bufio.NewScanner(stdout)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		var r result
+		if err := json.Unmarshal(lines.Bytes(), &r); err != nil {
+			t.Errorf("the reporter says: %s", lines.Text())
+			continue
+		}
+		all[r.File] = append(all[r.File], r)
+	}
+	if err := lines.Err(); err != nil {
+		t.Error(err)
+	}
+	return all
+}
+
+func run(t *testing.T, name string, args ...string) {
+	t.Helper()
+	var out bytes.Buffer
+	cmd := exec.Command(name, args...)
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := cmd.Run(); err != nil {
+		t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, out.String())
+	}
+}
