@@ -13,6 +13,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/lastunit/lastunit/bench/driven"
 )
 
 // showSmall runs a scenario and returns what it has written. Nothing is asserted of time.
@@ -132,7 +134,7 @@ func TestWhatAnAuditCostsIsShown(t *testing.T) {
 func TestWhatWaitingCostsIsShown(t *testing.T) {
 	t.Parallel()
 	o := waitingOptions{
-		waiting: 200, keep: time.Second, rounds: 2, bound: 8, connections: 64, measure: 2500 * time.Millisecond, results: filepath.Join(t.TempDir(), "waiting.json"),
+		waiting: 200, keep: time.Second, rounds: 1, bound: 8, connections: 64, measure: 2500 * time.Millisecond, results: filepath.Join(t.TempDir(), "waiting.json"),
 	}
 	s := showSmall(t, o.results, func(ctx context.Context, binary string, out io.Writer) error { return waiting(ctx, binary, o, out) })
 	if len(s.Charts) != 2 || s.value(t, "waited at once") != 200 || s.value(t, "such answers") <= 0 || s.value(t, "64 connections ÷ 8") <= 0 {
@@ -161,7 +163,7 @@ func TestArrivalsAreNotPutOff(t *testing.T) {
 	var asked atomic.Int64
 	server := &http.Server{ReadHeaderTimeout: time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if asked.Add(1) == 1 {
-			time.Sleep(still)
+			driven.Pause(r.Context(), still)
 		}
 		w.Header().Set("Content-Length", "2")
 		w.WriteHeader(201)
