@@ -31,13 +31,16 @@ func TestClientDrift(t *testing.T) {
 // TestClient builds the client and turns each of its tests into one of ours.
 func TestClient(t *testing.T) {
 	t.Parallel()
+	if _, err := os.Stat("node_modules/typescript"); err != nil {
+		t.Fatal("what builds the client is not installed: run `npm ci --prefix web`, or `make test`, which does it")
+	}
 	run(t, "npm", "run", "--silent", "--prefix", "client", "build")
 	files, err := filepath.Glob("client/test/*.test.js")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("the client has no tests: %v", err)
 	}
 	// A test that failed may leave something behind that goes on for ever.
-	args := append([]string{"--test", "--test-concurrency=4", "--test-timeout=90000", "--test-force-exit", "--test-reporter=./client/test/reporter.js"}, files...)
+	args := append([]string{"--test", "--test-concurrency=4", "--test-timeout=240000", "--test-force-exit", "--test-reporter=./client/test/reporter.js"}, files...)
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "node", args...)

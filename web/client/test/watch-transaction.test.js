@@ -82,6 +82,17 @@ test("cut again and again, it goes on where it was", async (t) => {
   assert.equal(new Set(q.states).size, q.states.length); // nothing is told twice
 });
 
+test("a busy service is asked for the stream again", async (t) => {
+  const busy = { on: "GET", status: 503, headers: { "Content-Type": "application/problem+json", "Retry-After": "1" }, body: '{"code":"busy","status":503,"detail":"?"}' };
+  const proxy = await between(t, world.url, busy, busy, { on: "GET", do: "refuse" });
+  const q = await queued("busy", { baseUrl: proxy.url });
+  const watched = q.watch();
+  await until(() => q.states.length > 0);
+  await q.letGo();
+  assert.equal((await watched).status, "held");
+  assert.deepEqual([proxy.asked("GET").length, new Set(proxy.asked("GET").map((s) => s.line)).size], [4, 1]);
+});
+
 test("where streams are kept back it asks with wait", async (t) => {
   const proxy = await between(t, world.url, { on: "GET /api/v1/transaction/", do: "silence" }); // for ever, as by a proxy that gathers the whole answer
   const q = await queued("kept-back", { baseUrl: proxy.url });
