@@ -246,7 +246,7 @@ func (s *Service) Addresses() []string {
 func (s *Service) Operate(method, path, body string) (*Answer, error) {
 	c := Conn{Address: s.Servers[0].Address, Key: s.Key}
 	defer c.Close()
-	a, err := c.Do(s.ctx, Ask{Method: method, Path: path, Body: body, Patience: time.Minute})
+	a, err := c.Do(s.ctx, Ask{Method: method, Path: path, Body: body, Patience: 5 * time.Minute})
 	if err == nil && a.Status/100 != 2 {
 		err = fmt.Errorf("%s %s: %v", method, path, a)
 	}
