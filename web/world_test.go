@@ -27,6 +27,7 @@ const buyerSecret = "a secret that only the shop and lastunit know"
 
 // world is a service on a database of its own, which a test may stop, start again at the same address, and look into.
 type world struct {
+	mu      sync.Mutex
 	db      *pgxpool.Pool
 	address string
 	stop    func()
@@ -78,6 +79,8 @@ func (w *world) start() error {
 
 // answer does what a test asks of its world.
 func (w *world) answer(r *http.Request) (any, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	sku := r.FormValue("sku")
 	switch r.PathValue("what") {
 	case "stop":

@@ -102,6 +102,7 @@ async function keepCalling(client: Client, method: string, path: string, request
   for (let attempts = 1, lost = false; ; attempts++) {
     signal?.throwIfAborted();
     const token = request.open ? undefined : await tokenFor(client, rejected);
+    signal?.throwIfAborted(); // who was waiting for a token may have gone
     let failure: Failure;
     try {
       const http = toHTTP(client, method, path, request, options, key, token);
@@ -164,29 +165,36 @@ async function attempt(client: Client, http: { url: string; init: RequestInit },
   const ended = new AbortController();
   const end = () => ended.abort(signal?.reason);
   signal?.addEventListener("abort", end, { once: true });
-  const timer = limitMs < 2 ** 31 ? setTimeout(() => ended.abort(), limitMs) : undefined; // a longer one fires at once
-  // Here, so that what can't be sent at all is not taken for a lost connection.
-  const request = new Request(http.url, { ...http.init, signal: ended.signal });
+  const timer = limitMs < 2 ** 31 ? setTimeout(end, limitMs) : undefined; // a longer one fires at once
   let streams = false;
   try {
-    const sent = Date.now();
-    const response = await (client.options.fetch ?? fetch)(request);
-    if (!response.headers.has("Age")) { // from a cache, with the date of then
-      client.clock.heard(response.headers.get("Date"), sent, Date.now());
-    }
-    streams = raw && response.ok;
-    return streams ? response : await read(response);
-  } catch (error) {
-    if (isProblem(error) || error instanceof ConnectionError) {
-      throw error;
-    }
-    throw new ConnectionError(ended.signal.aborted ? "No answer in time." : "The connection was lost.", null, null, { cause: error });
+    // Here, so that what can't be sent at all is not taken for a lost connection.
+    const request = new Request(http.url, { ...http.init, signal: ended.signal });
+    const answer = async () => {
+      const sent = Date.now();
+      const response = await (client.options.fetch ?? fetch)(request);
+      if (!response.headers.has("Age")) { // from a cache, with the date of then
+        client.clock.heard(response.headers.get("Date"), sent, Date.now());
+      }
+      streams = raw && response.ok;
+      return streams ? response : read(response);
+    };
+    return await Promise.race([answer().catch(asFailure), over(ended.signal)]);
   } finally {
     clearTimeout(timer);
     if (!streams) {
       signal?.removeEventListener("abort", end);
     }
   }
+}
+
+function asFailure(error: unknown): never {
+  throw isProblem(error) || error instanceof ConnectionError ? error : new ConnectionError("The connection was lost.", null, null, { cause: error });
+}
+
+// Rejects when a signal is aborted. In Node.js 20 fetch forgets about its signal when the garbage collector was there.
+function over(signal: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => signal.addEventListener("abort", () => reject(new ConnectionError("No answer in time.", null, null, { cause: signal.reason }))));
 }
 
 async function read(response: Response): Promise<unknown> {
@@ -231,6 +239,7 @@ export function pauseAfter(attempts: number, retryAfter: number | null): number 
 /** @internal */
 export function sleep(ms: number, signal: AbortSignal | undefined): Promise<void> {
   return new Promise((resolve, reject) => {
+    signal?.throwIfAborted();
     const end = () => {
       clearTimeout(timer);
       reject(signal?.reason);

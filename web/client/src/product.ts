@@ -171,6 +171,7 @@ const feeds = /* @__PURE__ */ new WeakMap<Client, Feed>();
 async function shown(signal: AbortSignal): Promise<void> {
   const page = globalThis.document;
   while (page?.hidden) {
+    signal.throwIfAborted();
     await new Promise<void>((resolve, reject) => {
       const end = () => reject(signal.reason);
       signal.addEventListener("abort", end, { once: true });

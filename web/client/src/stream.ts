@@ -76,6 +76,8 @@ async function readStream(client: Client, f: Follower, seen: { id: string; retry
       reading.abort();
     };
     const reader = response.body.getReader();
+    // Node.js 20 does not always do that by itself; see over in call.ts.
+    reading.signal.addEventListener("abort", () => void reader.cancel().catch(() => {}));
     const decoder = new TextDecoder();
     const parse = parser(seen);
     const silenceMs = client.options.silenceMs ?? 40_000;
@@ -84,6 +86,7 @@ async function readStream(client: Client, f: Follower, seen: { id: string; retry
       const { value, done } = await reader.read();
       clearTimeout(timer);
       if (done) {
+        signal.throwIfAborted();
         return ended;
       }
       ended = "heard";

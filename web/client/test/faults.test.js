@@ -5,7 +5,7 @@ import {
   cancel, checkout, claim, claimQueued, ConnectionError, createClient, deleteProduct, exportOrders, getCart, getProduct, getSelling, isProblem, newKey, pay, putProduct,
 } from "lastunit";
 import { between } from "./between.js";
-import { newWorld } from "./world.js";
+import { collectGarbage, newWorld } from "./world.js";
 
 const world = await newWorld();
 const failure = (promise) => promise.then((value) => assert.fail(`it succeeded: ${JSON.stringify(value)}`), (error) => error);
@@ -81,7 +81,7 @@ describe("faults", { concurrency: 8 }, () => {
     const began = performance.now();
     const error = await failure(claim(world.buyer({ baseUrl: proxy.url }), { sku: "x" }));
     assert.ok(isProblem(error, "busy") && error.retryAfter === 60 && error.attempts === 1 && error.key.length === 32);
-    assert.ok(performance.now() - began < 5000);
+    assert.ok(performance.now() - began < 20_000);
   });
 
   test("a refusal is an answer, and is not asked for again", async (t) => {
@@ -128,15 +128,18 @@ describe("faults", { concurrency: 8 }, () => {
     await world.stocked("slow", 5);
     const proxy = await between(t, world.url, { do: "hang" });
     assert.equal((await claim(world.buyer({ baseUrl: proxy.url, attemptTimeoutMs: 2000 }), { sku: "slow" })).status, "held");
-    assert.equal(proxy.seen.length, 2);
+    assert.ok(proxy.seen.length >= 2);
+    assert.equal(new Set(proxy.seen.map((s) => s.headers["idempotency-key"])).size, 1);
+    assert.equal(await claims("slow"), 1);
   });
 
   test("a call ends when its time is up, and says with which key to ask", async (t) => {
     const proxy = await between(t, world.url, { do: "hang", always: true });
     const began = performance.now();
-    const error = await failure(claim(world.buyer({ baseUrl: proxy.url }), { sku: "slow" }, { timeoutMs: 700, attemptTimeoutMs: 300 }));
+    setTimeout(collectGarbage, 100);
+    const error = await failure(claim(world.buyer({ baseUrl: proxy.url }), { sku: "unanswered" }, { timeoutMs: 700, attemptTimeoutMs: 300 }));
     assert.ok(error instanceof ConnectionError && error.key === proxy.seen[0].headers["idempotency-key"], String(error));
-    assert.ok(performance.now() - began < 2000);
+    assert.ok(performance.now() - began < 9000);
   });
 
   test("a call goes on while the service restarts", async () => {
@@ -152,7 +155,7 @@ describe("faults", { concurrency: 8 }, () => {
 
   test("a signal ends a call: before it, in it, and in the pause", async (t) => {
     const reason = new Error("the page has gone");
-    const proxy = await between(t, world.url, { do: "hang" }, problem("busy", 503, { "Retry-After": "5" }));
+    const proxy = await between(t, world.url, { do: "hang" }, problem("busy", 503, { "Retry-After": "20" }));
     const client = (more) => createClient({ baseUrl: proxy.url, ...more });
     assert.equal(await failure(getSelling(client(), { signal: AbortSignal.abort(reason) })), reason);
     assert.equal(proxy.seen.length, 0);
@@ -160,7 +163,12 @@ describe("faults", { concurrency: 8 }, () => {
     setTimeout(() => inIt.abort(reason), 200);
     assert.equal(await failure(getSelling(client(), { signal: inIt.signal })), reason);
     const inPause = new AbortController();
-    assert.equal(await failure(getSelling(client({ onRetry: () => inPause.abort(reason) }), { signal: inPause.signal })), reason);
+    const began = performance.now();
+    assert.equal(await failure(getSelling(client({ onRetry: () => inPause.abort(reason) }), { signal: inPause.signal, timeoutMs: 60_000 })), reason);
+    const whileGettingToken = new AbortController();
+    const token = () => (whileGettingToken.abort(reason), "a token");
+    assert.equal(await failure(getCart(client({ token }), { signal: whileGettingToken.signal })), reason);
+    assert.ok(performance.now() - began < 15_000);
     assert.equal(proxy.seen.length, 2);
   });
 
@@ -202,11 +210,11 @@ describe("faults", { concurrency: 8 }, () => {
     t.after(() => server.close());
     await new Promise((ready) => server.once("listening", ready));
     const pauses = [];
-    const stop = new AbortController();
-    const client = createClient({ baseUrl: `http://127.0.0.1:${server.address().port}`, onRetry: (_, inMs) => pauses.push(inMs) });
-    const calls = Array.from({ length: 50 }, () => failure(getSelling(client, { signal: stop.signal })));
-    setTimeout(() => stop.abort(), 900);
-    await Promise.all(calls);
+    await Promise.all(Array.from({ length: 50 }, async () => {
+      const stop = new AbortController();
+      const onRetry = (_, inMs) => (pauses.push(inMs), stop.abort());
+      await failure(getSelling(createClient({ baseUrl: `http://127.0.0.1:${server.address().port}`, onRetry }), { signal: stop.signal }));
+    }));
     assert.equal(pauses.length, 50);
     assert.ok(Math.min(...pauses) >= 1000 && Math.max(...pauses) - Math.min(...pauses) > 200, `${pauses}`);
   });

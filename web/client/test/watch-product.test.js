@@ -3,17 +3,9 @@ import { createServer } from "node:http";
 import test from "node:test";
 import { claim, createClient, getProduct, isProblem, release, watchProduct } from "lastunit";
 import { between } from "./between.js";
-import { newWorld } from "./world.js";
+import { newWorld, soon, until } from "./world.js";
 
 const world = await newWorld();
-const soon = (ms) => new Promise((done) => setTimeout(done, ms));
-
-async function until(what, tries = 400) {
-  while (!what()) {
-    assert.ok(tries-- > 0, `it never came to ${what}`);
-    await soon(25);
-  }
-}
 
 /** What listeners were told, by SKU. */
 function notes() {

@@ -1,5 +1,8 @@
 // A real service on a database of its own, made by web/world_test.go.
+import assert from "node:assert/strict";
 import { createHmac } from "node:crypto";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { createClient, newKey, putProduct, receive } from "lastunit";
 
 const worlds = process.env.LASTUNIT_TEST_WORLDS;
@@ -39,4 +42,19 @@ export async function newWorld() {
       await receive(operator, sku, { quantity, reference: "test" });
     },
   };
+}
+
+export const soon = (ms) => new Promise((done) => setTimeout(done, ms));
+
+/** Waits until it is so: as long as a busy machine may take. */
+export async function until(so) {
+  for (const began = performance.now(); !so(); await soon(25)) {
+    assert.ok(performance.now() - began < 60_000, `it never came to ${so}`);
+  }
+}
+
+/** Collects garbage, after which fetch in Node.js 20 may have forgotten about its signal. */
+export function collectGarbage() {
+  setFlagsFromString("--expose-gc");
+  runInNewContext("gc")();
 }
