@@ -497,7 +497,7 @@ ORDER BY claim.claim_id
 FOR UPDATE;
 
 -- ClaimLockQueued locks the next requests of queues, of whose heads the caller has the locks: from from_place on, in order, at most row_limit of
--- each. It waits for those who cancel one.
+-- each. It leaves out what somebody else has locked, such as to cancel it: ClaimQueuedPlaces tells what that is.
 -- name: ClaimLockQueued :many
 WITH asked AS (
     SELECT
@@ -537,7 +537,7 @@ waiting AS MATERIALIZED (
             AND claim.status = 'queued'
         ORDER BY claim.queue_place
         LIMIT @row_limit::integer
-        FOR NO KEY UPDATE
+        FOR NO KEY UPDATE SKIP LOCKED
     ) AS next
 )
 SELECT
@@ -638,6 +638,32 @@ SET
     pay_by = NULL
 WHERE claim.order_id = @order_id
     AND claim.unpaid;
+
+-- ClaimQueuedPlaces reads which places the next requests of queues have, from from_place on, in order, at most row_limit of each, whoever has locked them.
+-- name: ClaimQueuedPlaces :many
+SELECT
+    next.product_id,
+    next.pool_id,
+    next.queue_place::bigint AS queue_place
+FROM (
+    SELECT
+        unnest(@product_ids::bigint[]) AS product_id,
+        unnest(@pool_ids::bigint[]) AS pool_id,
+        unnest(@from_places::bigint[]) AS from_place
+) AS asked
+CROSS JOIN LATERAL (
+    SELECT
+        claim.product_id,
+        claim.pool_id,
+        claim.queue_place
+    FROM claim
+    WHERE claim.product_id = asked.product_id
+        AND claim.pool_id = asked.pool_id
+        AND claim.queue_place >= asked.from_place
+        AND claim.status = 'queued'
+    ORDER BY claim.queue_place
+    LIMIT @row_limit::integer
+) AS next;
 
 -- ClaimQueuedCount counts the requests that buyers have queued.
 -- name: ClaimQueuedCount :many

@@ -1167,7 +1167,7 @@ waiting AS MATERIALIZED (
             AND claim.status = 'queued'
         ORDER BY claim.queue_place
         LIMIT $4::integer
-        FOR NO KEY UPDATE
+        FOR NO KEY UPDATE SKIP LOCKED
     ) AS next
 )
 SELECT
@@ -1209,7 +1209,7 @@ type ClaimLockQueuedRow struct {
 }
 
 // ClaimLockQueued locks the next requests of queues, of whose heads the caller has the locks: from from_place on, in order, at most row_limit of
-// each. It waits for those who cancel one.
+// each. It leaves out what somebody else has locked, such as to cancel it: ClaimQueuedPlaces tells what that is.
 func (q *Queries) ClaimLockQueued(ctx context.Context, db DBTX, arg ClaimLockQueuedParams) ([]ClaimLockQueuedRow, error) {
 	rows, err := db.Query(ctx, claimLockQueued,
 		arg.ProductIds,
@@ -1514,6 +1514,71 @@ func (q *Queries) ClaimQueuedCount(ctx context.Context, db DBTX, buyers []string
 	for rows.Next() {
 		var i ClaimQueuedCountRow
 		if err := rows.Scan(&i.Buyer, &i.RequestCount); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const claimQueuedPlaces = `-- name: ClaimQueuedPlaces :many
+SELECT
+    next.product_id,
+    next.pool_id,
+    next.queue_place::bigint AS queue_place
+FROM (
+    SELECT
+        unnest($1::bigint[]) AS product_id,
+        unnest($2::bigint[]) AS pool_id,
+        unnest($3::bigint[]) AS from_place
+) AS asked
+CROSS JOIN LATERAL (
+    SELECT
+        claim.product_id,
+        claim.pool_id,
+        claim.queue_place
+    FROM claim
+    WHERE claim.product_id = asked.product_id
+        AND claim.pool_id = asked.pool_id
+        AND claim.queue_place >= asked.from_place
+        AND claim.status = 'queued'
+    ORDER BY claim.queue_place
+    LIMIT $4::integer
+) AS next
+`
+
+type ClaimQueuedPlacesParams struct {
+	ProductIds []int64
+	PoolIds    []int64
+	FromPlaces []int64
+	RowLimit   int32
+}
+
+type ClaimQueuedPlacesRow struct {
+	ProductID  int64
+	PoolID     int64
+	QueuePlace int64
+}
+
+// ClaimQueuedPlaces reads which places the next requests of queues have, from from_place on, in order, at most row_limit of each, whoever has locked them.
+func (q *Queries) ClaimQueuedPlaces(ctx context.Context, db DBTX, arg ClaimQueuedPlacesParams) ([]ClaimQueuedPlacesRow, error) {
+	rows, err := db.Query(ctx, claimQueuedPlaces,
+		arg.ProductIds,
+		arg.PoolIds,
+		arg.FromPlaces,
+		arg.RowLimit,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ClaimQueuedPlacesRow
+	for rows.Next() {
+		var i ClaimQueuedPlacesRow
+		if err := rows.Scan(&i.ProductID, &i.PoolID, &i.QueuePlace); err != nil {
 			return nil, err
 		}
 		items = append(items, i)

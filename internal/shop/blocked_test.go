@@ -18,6 +18,7 @@ func TestProductsThatAreLockedDoNotStopTheOthers(t *testing.T) {
 		"products":   `SELECT FROM product WHERE sku LIKE 'locked-%' FOR UPDATE`,
 		"queue head": `SELECT FROM queue_head JOIN product USING (product_id) WHERE sku LIKE 'locked-%' FOR UPDATE OF queue_head`,
 		"holds":      `SELECT FROM claim JOIN product USING (product_id) WHERE sku LIKE 'locked-%' FOR UPDATE OF claim`,
+		"queued":     `SELECT FROM claim JOIN product USING (product_id) WHERE sku LIKE 'locked-%' AND status = 'queued' FOR UPDATE OF claim`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -33,7 +34,24 @@ func TestProductsThatAreLockedDoNotStopTheOthers(t *testing.T) {
 			for i := range others {
 				w.stocked(fmt.Sprint("other-", i), 100)
 			}
+			queued := 0
+			goOn := func() {}
+			if name == "queued" {
+				queued = 1
+				var all []func()
+				for i := range locked {
+					sku := fmt.Sprint("locked-", i)
+					all = append(all, w.stopped(sku))
+					w.enqueue("second", sku, 1)
+				}
+				goOn = func() {
+					for _, f := range all {
+						f()
+					}
+				}
+			}
 			unlock := w.locked(lock)
+			goOn()
 			var waiting sync.WaitGroup
 			for i := range locked {
 				for n := range 5 {
@@ -56,12 +74,33 @@ func TestProductsThatAreLockedDoNotStopTheOthers(t *testing.T) {
 					}
 				})
 			}
-			served.Wait()
+			done := make(chan struct{})
+			go func() {
+				defer close(done)
+				served.Wait()
+			}()
+			for going := true; going; {
+				select {
+				case <-done:
+					going = false
+				default:
+					var waits string
+					err := w.db.QueryRow(background, `SELECT query FROM pg_stat_activity WHERE datname = current_database() AND wait_event IN ('tuple', 'transactionid')`).Scan(&waits)
+					if err == nil {
+						t.Errorf("a worker waits for what is locked, instead of doing something else: %s", waits)
+						going = false
+					}
+				}
+			}
+			<-done
 			t.Logf("150 claims of the others in %s", time.Since(began))
 			unlock()
 			waiting.Wait()
+			for i := range locked * queued {
+				w.until(`SELECT NOT EXISTS (SELECT FROM claim JOIN product USING (product_id) WHERE sku = $1 AND status = 'queued')`, fmt.Sprint("locked-", i))
+			}
 			for i := range locked {
-				if st := w.stock(fmt.Sprint("locked-", i)); st.Held != 6 || st.Available != 4 {
+				if st := w.stock(fmt.Sprint("locked-", i)); st.Held != int64(6+queued) || st.Available != int64(4-queued) {
 					t.Errorf("locked-%d: %+v", i, st)
 				}
 			}

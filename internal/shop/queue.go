@@ -20,6 +20,7 @@ type queueShare struct {
 	reached    int64 // up to where the batch settles it, if moved
 	moved      bool
 	more       bool // it goes on behind reached
+	blocked    bool // somebody else has locked the request at reached
 }
 
 // Enqueue accepts a claim into the queue of its product, or answers at once what needs no stock to be decided, and waits up to so long
@@ -322,16 +323,42 @@ func (b *settlement) lineUp(ctx context.Context, tx pgx.Tx) error {
 		arg.FromPlaces = append(arg.FromPlaces, p.queue.head)
 	}
 	if len(turns) > 0 {
-		queued, err := b.s.q.ClaimLockQueued(ctx, tx, arg)
+		var queued []dbsqlc.ClaimLockQueuedRow
+		var places []dbsqlc.ClaimQueuedPlacesRow
+		err := pgdb.Together(ctx, tx,
+			func(db pgdb.Queryer) (err error) {
+				queued, err = b.s.q.ClaimLockQueued(ctx, db, arg)
+				return err
+			},
+			func(db pgdb.Queryer) (err error) {
+				places, err = b.s.q.ClaimQueuedPlaces(ctx, db, dbsqlc.ClaimQueuedPlacesParams(arg))
+				return err
+			})
 		if err != nil {
 			return fmt.Errorf("lock queued requests: %w", err)
 		}
-		b.takeTurns(turns, queued, int(arg.RowLimit))
+		b.takeTurns(turns, queued, blockedPlaces(queued, places), int(arg.RowLimit))
 	}
 	for _, p := range byKey {
 		b.standBehind(p)
 	}
 	return nil
+}
+
+// blockedPlaces are the first places in each queue that somebody else has locked.
+func blockedPlaces(queued []dbsqlc.ClaimLockQueuedRow, places []dbsqlc.ClaimQueuedPlacesRow) map[poolKey]int64 {
+	locked := make(map[dbsqlc.ClaimQueuedPlacesRow]bool, len(queued))
+	for _, row := range queued {
+		locked[dbsqlc.ClaimQueuedPlacesRow{ProductID: row.ProductID, PoolID: row.PoolID, QueuePlace: row.QueuePlace}] = true
+	}
+	blocked := map[poolKey]int64{}
+	for _, row := range places {
+		k := poolKey{row.ProductID, row.PoolID}
+		if first, found := blocked[k]; !locked[row] && (!found || row.QueuePlace < first) {
+			blocked[k] = row.QueuePlace
+		}
+	}
+	return blocked
 }
 
 // behindQueue tells whether a pool has a queue that a call of the batch waits for. A direct claim waits for what was accepted before it was
@@ -351,12 +378,13 @@ func (b *settlement) behindQueue(p *poolShare) bool {
 	return behind && p.queue.tail > p.queue.head
 }
 
-// takeTurns puts queued requests before the direct claims of their pools.
-func (b *settlement) takeTurns(turns []*poolShare, queued []dbsqlc.ClaimLockQueuedRow, limit int) {
+// takeTurns puts queued requests before the direct claims of their pools, up to what is blocked.
+func (b *settlement) takeTurns(turns []*poolShare, queued []dbsqlc.ClaimLockQueuedRow, blocked map[poolKey]int64, limit int) {
 	for _, p := range turns {
 		var first []int
+		blockedAt, isBlocked := blocked[p.poolKey]
 		for _, row := range queued {
-			if (poolKey{row.ProductID, row.PoolID}) != p.poolKey {
+			if (poolKey{row.ProductID, row.PoolID}) != p.poolKey || isBlocked && row.QueuePlace > blockedAt {
 				continue
 			}
 			first = append(first, len(b.calls))
@@ -380,7 +408,10 @@ func (b *settlement) takeTurns(turns []*poolShare, queued []dbsqlc.ClaimLockQueu
 			p.queue.reached = row.QueuePlace + int64(row.Quantity)
 		}
 		// tail was read before the requests were: whatever lies before it was to be seen.
-		if p.queue.more = len(first) == limit; !p.queue.more {
+		switch p.queue.more = len(first) == limit; {
+		case isBlocked && blockedAt < p.queue.tail:
+			p.queue.reached, p.queue.blocked = blockedAt, true
+		case !p.queue.more:
 			p.queue.reached = max(p.queue.reached, p.queue.tail)
 		}
 		p.calls = append(first, p.calls...)
@@ -405,7 +436,7 @@ func (b *settlement) standBehind(p *poolShare) {
 func (b *settlement) moveHeads(ctx context.Context, tx pgx.Tx) error {
 	var arg dbsqlc.QueueMoveHeadsParams
 	for _, p := range b.pools {
-		stuck := p.queue.tail > p.queue.head && !p.queue.moved && !p.paused
+		stuck := p.queue.tail > p.queue.head && !p.queue.moved && !p.paused || p.queue.blocked
 		for _, i := range p.short {
 			if c := b.calls[i]; c.kind == queuedRequest && b.answers[i].Again {
 				p.queue.reached, stuck = c.place, true
