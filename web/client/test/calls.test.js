@@ -61,6 +61,7 @@ test("a back end acts for a buyer", async () => {
   const forAnn = createClient({ baseUrl: world.url, token: world.key, buyer: "ann" });
   const tx = await claim(forAnn, { sku: "beside" });
   assert.ok(Date.parse((await extend(forAnn, tx.id, { seconds: 60 })).expires_at) - Date.parse(tx.expires_at) === 60_000);
+  assert.equal((await watchTransaction(operator, tx.id, { buyer: "ann" })).status, "held");
   const order = await confirm(operator, { transaction_ids: [tx.id], reference: "shop 1" });
   assert.deepEqual([order.status, order.buyer], ["paid", "ann"]);
   const bobs = await claim(forAnn, { sku: "beside" }, { buyer: "bob" });
