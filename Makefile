@@ -30,9 +30,10 @@ bench: ## measure claims against what others would use, and write bench/results.
 	@go build -o bin/bench-claims ./bench/claims
 	@exec bin/bench-claims compare -results bench/results.json $(ARGS)
 
-pgbench: ## run the statements without the service against a scratch database; URL=postgres://... (it deletes everything in it)
+pgbench: ## run the statements without the service, and those of contenders; URL=postgres://... (it deletes everything in it), ARGS="32 10" (clients, seconds)
 	$(need) postgresql
 	@bench/pgbench.sh "$(URL)" $(ARGS)
+	@bench/contenders.sh "$(URL)" $(ARGS)
 
 bench-claims: ## hold one property of claims against its target; ARGS="grows", "receipt", "audit", "waiting", "open" or "durable" with their flags
 	$(need) go postgresql

@@ -1,24 +1,27 @@
 -- One claim in a transaction of its own: StockTokenPick, ClaimInsertMany, StockTokenTake. A claim that finds too few units, or
--- whose key is taken, is rolled back. One key in ten is one of few, so that the same keys meet.
-\set product_id random(1, 4)
-\set unit_count random(1, 4)
-\set buyer random(1, 10)
-\set key case when random(1, 10) = 1 then random(1, 100) else random(1, 1000000000) end
-\set hold_seconds random(50, 2000) / 1000.0
+-- whose key is taken, is rolled back. So many keys in a hundred (:few_keys) are one of a hundred, all others new.
+--
+-- With one product a client goes on looking where it found something last, as the service does, since it would have to walk over what
+-- was taken before.
+\set product_id random(1, :products)
+\set unit_count random(1, :most_units)
+\set buyer random(1, :buyers)
+\set key case when random(1, 100) <= :few_keys then random(1, 100) else random(1, 9000000000000000000) end
+\set hold_seconds random(:least_hold_ms, :most_hold_ms) / 1000.0
 \set written 0
 
 BEGIN;
 
-SET LOCAL enable_seqscan = off;
-
-SET LOCAL enable_bitmapscan = off;
+SELECT
+    set_config('enable_seqscan', 'off', true),
+    set_config('enable_bitmapscan', 'off', true);
 
 WITH token AS (
     WITH wanted AS (
         SELECT
             unnest(ARRAY[:product_id]::bigint[]) AS product_id,
             unnest(ARRAY[0]::bigint[]) AS pool_id,
-            unnest(ARRAY[0]::bigint[]) AS from_position,
+            unnest(ARRAY[:from_position]::bigint[]) AS from_position,
             unnest(ARRAY[9223372036854775807]::bigint[]) AS below_position,
             unnest(ARRAY[:unit_count]::bigint[]) AS unit_count
     ),
@@ -52,9 +55,12 @@ WITH token AS (
 SELECT
     count(*) AS picked,
     coalesce(array_agg(token.position), '{}')::text AS positions,
+    coalesce(min(token.position), 0) AS first_position,
     uuid_v7_nth((extract(epoch FROM clock_timestamp()) * 1000)::bigint, 0)::text AS claim_id
 FROM token
 \gset
+
+\set from_position case when :products = 1 then :first_position else 0 end
 
 \if :picked = :unit_count
 
@@ -67,8 +73,8 @@ WITH written AS (
             unnest(ARRAY[0]::bigint[]) AS pool_id,
             unnest(ARRAY[:unit_count]::integer[]) AS quantity,
             unnest(ARRAY[:key]::text[]) AS idempotency_key,
-            unnest(ARRAY[-1]::bigint[]) AS price_minor,
-            unnest(ARRAY['']::text[]) AS currency,
+            unnest(ARRAY[6900]::bigint[]) AS price_minor,
+            unnest(ARRAY['EUR']::text[]) AS currency,
             unnest(ARRAY[:hold_seconds]::float8[]) AS hold_seconds,
             unnest(ARRAY['00000000-0000-0000-0000-000000000000']::uuid[]) AS sale_id,
             unnest(ARRAY['']::text[]) AS reference,

@@ -9,30 +9,15 @@ if [ $# -lt 1 ] || [ $# -gt 3 ]; then
 fi
 url=$1 clients=${2:-32} seconds=${3:-10}
 cd "$(dirname "$0")"
+. ./programs.sh
 
-# Debian keeps the programs off the PATH, or puts a wrapper there that finds none.
-program() {
-	for found in "$(command -v "$1" || true)" /usr/lib/postgresql/*/bin/"$1" /usr/pgsql-*/bin/"$1" /usr/libexec/postgresql*/"$1" \
-		/usr/local/pgsql/bin/"$1" /opt/homebrew/opt/postgresql@*/bin/"$1" /usr/local/opt/postgresql@*/bin/"$1" \
-		/Applications/Postgres.app/Contents/Versions/*/bin/"$1"; do
-		if [ -x "$found" ] && "$found" --version >/dev/null 2>&1; then
-			echo "$found"
-			return
-		fi
-	done
-	echo "$1 is missing: apt-get install postgresql (Debian, Ubuntu), dnf install postgresql-contrib (Fedora), brew install postgresql@17 (macOS)" >&2
-	return 127
-}
-pgbench=$(program pgbench)
-psql=$(program psql)
-
-PGOPTIONS="${PGOPTIONS:-} -c client_min_messages=warning"
-export PGOPTIONS
-"$psql" -XqAt -v ON_ERROR_STOP=1 --single-transaction -f setup.sql "$url"
+sql --single-transaction -f setup.sql -f receive.sql
 code=0
+# Few buyers, and one key in ten one of few, so that the same keys meet.
 "$pgbench" --no-vacuum --protocol=prepared --client="$clients" --jobs=2 --time="$seconds" \
+	-D products=4 -D most_units=4 -D buyers=10 -D few_keys=10 -D least_hold_ms=50 -D most_hold_ms=2000 -D from_position=0 \
 	--file=claim.sql@6 --file=release.sql@2 --file=expire.sql@1 "$url" || code=$?
-told=$("$psql" -XqAt -v ON_ERROR_STOP=1 -f check.sql "$url")
+told=$(sql -f check.sql)
 echo "$told"
 [ "$told" = "0 violations" ] || code=1
 exit $code

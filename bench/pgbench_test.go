@@ -21,7 +21,7 @@ func TestManyClientsClaimReleaseAndExpireAtOnce(t *testing.T) {
 	url := dbtest.URL(t)
 	conn := connect(t, url)
 	longer(func(seconds string) (enough bool) {
-		said, err := script(t, url, "32", seconds)
+		said, err := script(t, "./pgbench.sh", url, "32", seconds)
 		if err != nil {
 			t.Fatalf("pgbench.sh: %v\n%s", err, said)
 		}
@@ -32,17 +32,7 @@ func TestManyClientsClaimReleaseAndExpireAtOnce(t *testing.T) {
 			SELECT count(*)
 			FROM (SELECT FROM claim WHERE status IN ('held', 'released', 'expired') GROUP BY status HAVING count(*) >= 10) AS enough`) == 3
 	})
-	// Counted anew and in another way than check.sql does: every unit once in the list of all places.
-	if n := count(t, conn, `
-		SELECT count(*)
-		FROM (
-			SELECT unit_id FROM stock_token
-			UNION ALL
-			SELECT unit_id FROM claim_unit JOIN claim USING (claim_id) WHERE released_at IS NULL AND status = 'held'
-		) AS place
-		FULL JOIN unit USING (unit_id)
-		GROUP BY unit_id
-		HAVING count(*) <> 1 OR count(unit.unit_id) <> 1 OR count(place.unit_id) <> 1`); n != 0 {
+	if n := count(t, conn, astray); n != 0 {
 		t.Errorf("%d units are not in exactly one place", n)
 	}
 	if n := count(t, conn, `SELECT count(*) FROM unit`); n != 800 {
@@ -54,6 +44,18 @@ func TestManyClientsClaimReleaseAndExpireAtOnce(t *testing.T) {
 		}
 	}
 }
+
+// astray counts the units that are not in exactly one place, in another way than check.sql does: each is to be once in the list of all places.
+const astray = `
+	SELECT count(*)
+	FROM (
+		SELECT unit_id FROM stock_token
+		UNION ALL
+		SELECT unit_id FROM claim_unit JOIN claim USING (claim_id) WHERE released_at IS NULL AND status = 'held'
+	) AS place
+	FULL JOIN unit USING (unit_id)
+	GROUP BY unit_id
+	HAVING count(*) <> 1 OR count(unit.unit_id) <> 1 OR count(place.unit_id) <> 1`
 
 // longer runs something for longer and longer until enough has happened, since it depends on the machine how much does in a second.
 func longer(run func(seconds string) (enough bool)) {
@@ -77,7 +79,7 @@ func TestTheScriptFailsWhenAUnitIsSoldTwice(t *testing.T) {
 	var said string
 	var err error
 	longer(func(seconds string) (enough bool) {
-		said, err = script(t, url, "4", seconds)
+		said, err = script(t, "./pgbench.sh", url, "4", seconds)
 		return count(t, conn, `SELECT count(*) FROM claim_unit WHERE unit_id::text LIKE '%0'`) > 0
 	})
 	if err == nil || !strings.Contains(said, "units that are not in exactly one place") || strings.Contains(said, "ERROR") {
@@ -88,7 +90,7 @@ func TestTheScriptFailsWhenAUnitIsSoldTwice(t *testing.T) {
 func TestEachRuleOfTheCheckFindsWhatBreaksIt(t *testing.T) {
 	t.Parallel()
 	conn := connect(t, dbtest.URL(t))
-	execute(t, conn, read(t, "setup.sql"))
+	execute(t, conn, read(t, "setup.sql")+read(t, "receive.sql"))
 	check := read(t, "check.sql")
 	const (
 		claim = `INSERT INTO claim (claim_id, buyer, product_id, pool_id, quantity, status, idempotency_key, created_at, expires_at, ended_at)
@@ -111,6 +113,12 @@ func TestEachRuleOfTheCheckFindsWhatBreaksIt(t *testing.T) {
 		"claims that share their key":                                            `DROP INDEX claim_key_once; ` + claim + `'held', 'k', now(), now(), NULL FROM generate_series(1, 2)`,
 		"holds that expired before their time":                                   `ALTER TABLE claim DROP CONSTRAINT claim_expired_not_early; ` + claim + `'expired', NULL, now(), now(), now() - interval '1 s'`,
 	}
+	breakEachRule(t, conn, check, breaking)
+}
+
+// breakEachRule breaks each rule of a check, which has to find it.
+func breakEachRule(t *testing.T, conn *pgx.Conn, check string, breaking map[string]string) {
+	t.Helper()
 	for _, rule := range ruleOfCheck.FindAllStringSubmatch(check, -1) {
 		if breaking[rule[1]] == "" {
 			t.Errorf("%s: nothing breaks it", rule[1])
@@ -138,22 +146,27 @@ func TestEachRuleOfTheCheckFindsWhatBreaksIt(t *testing.T) {
 	}
 }
 
-func TestTheScriptLeavesADatabaseThatIsInUseAlone(t *testing.T) {
+func TestTheScriptsLeaveADatabaseThatIsInUseAlone(t *testing.T) {
 	t.Parallel()
 	url := dbtest.URL(t)
 	conn := connect(t, url)
 	execute(t, conn, `INSERT INTO product (sku) VALUES ('real')`)
-	said, err := script(t, url, "1", "1")
-	if err == nil || !strings.Contains(said, "give it a scratch database") {
-		t.Errorf("pgbench.sh does not refuse: %v\n%s", err, said)
-	}
-	if n := count(t, conn, `SELECT count(*) FROM product WHERE sku = 'real'`); n != 1 {
-		t.Error("the product is gone")
+	for _, name := range []string{"./pgbench.sh", "./contenders.sh"} {
+		said, err := script(t, name, url, "1", "1")
+		if err == nil || !strings.Contains(said, "give it a scratch database") {
+			t.Errorf("%s does not refuse: %v\n%s", name, err, said)
+		}
+		if n := count(t, conn, `SELECT count(*) FROM product WHERE sku = 'real'`); n != 1 {
+			t.Errorf("%s: the product is gone", name)
+		}
 	}
 }
 
 // arguments are what a script puts for a parameter of a statement.
 type arguments map[string]string
+
+// each is an array with a value for each claim of a batch.
+func each(value string) string { return "array_fill(" + value + ", ARRAY[:batch::integer])" }
 
 var ending = arguments{"claim_ids": `ARRAY[:claim_id]`, "release": "true", "sqlc.narg('now')": "NULL"}
 
@@ -165,17 +178,36 @@ func TestTheScriptsRunTheStatementsOfTheService(t *testing.T) {
 	}{
 		{"claim.sql", "stock_token.sql", "StockTokenPick", arguments{
 			"product_ids": "ARRAY[:product_id]", "pool_ids": "ARRAY[0]", "unit_counts": "ARRAY[:unit_count]",
-			"from_positions": "ARRAY[0]", "below_positions": "ARRAY[9223372036854775807]",
+			"from_positions": "ARRAY[:from_position]", "below_positions": "ARRAY[9223372036854775807]",
 		}},
 		{"claim.sql", "claim.sql", "ClaimInsertMany", arguments{
 			"claim_ids": "ARRAY[:claim_id]", "buyers": "ARRAY[:buyer]", "product_ids": "ARRAY[:product_id]", "pool_ids": "ARRAY[0]",
-			"quantities": "ARRAY[:unit_count]", "idempotency_keys": "ARRAY[:key]", "price_minors": "ARRAY[-1]", "currencies": "ARRAY['']",
+			"quantities": "ARRAY[:unit_count]", "idempotency_keys": "ARRAY[:key]", "price_minors": "ARRAY[6900]", "currencies": "ARRAY['EUR']",
 			"hold_seconds": "ARRAY[:hold_seconds]", "sale_ids": "ARRAY['00000000-0000-0000-0000-000000000000']", "claim_references": "ARRAY['']",
 			"metadatas": "ARRAY['']", "sqlc.narg('now')": "NULL",
 		}},
 		{"claim.sql", "stock_token.sql", "StockTokenTake", arguments{
 			"product_ids": "array_fill(:product_id::bigint, ARRAY[:unit_count::integer])", "pool_ids": "array_fill(0, ARRAY[:unit_count::integer])",
 			"positions": ":positions", "claim_ids": "array_fill(:claim_id::uuid, ARRAY[:unit_count::integer])",
+		}},
+		{"tokens_batch.sql", "claim.sql", "ClaimSettings", nil},
+		{"tokens_batch.sql", "product.sql", "ProductForClaim", arguments{"skus": "ARRAY['bench-1']"}},
+		{"tokens_batch.sql", "claim.sql", "ClaimByKeys", arguments{"buyers": ":claim_buyers", "idempotency_keys": ":keys", "sqlc.narg('now')": "NULL"}},
+		{"tokens_batch.sql", "stock_token.sql", "StockTokenPick", arguments{
+			"product_ids": "ARRAY[1]", "pool_ids": "ARRAY[0]", "unit_counts": "ARRAY[:batch]",
+			"from_positions": "ARRAY[:from_position]", "below_positions": "ARRAY[9223372036854775807]",
+		}},
+		{"tokens_batch.sql", "claim.sql", "ClaimInsertMany", arguments{
+			"claim_ids": ":claim_ids", "buyers": ":claim_buyers", "product_ids": each("1"), "pool_ids": each("0"),
+			"quantities": each("1"), "idempotency_keys": ":keys", "price_minors": each("6900"), "currencies": each("'EUR'::text"),
+			"hold_seconds": each("600"), "sale_ids": each("'00000000-0000-0000-0000-000000000000'::uuid"), "claim_references": each("''::text"),
+			"metadatas": each("''::text"), "sqlc.narg('now')": "NULL",
+		}},
+		{"tokens_batch.sql", "stock_token.sql", "StockTokenTake", arguments{
+			"product_ids": each("1"), "pool_ids": each("0"), "positions": ":positions", "claim_ids": ":claim_ids",
+		}},
+		{"tokens_batch.sql", "stock_token.sql", "StockTokenLeft", arguments{
+			"product_ids": "ARRAY[1]", "pool_ids": "ARRAY[0]", "positions": "ARRAY[:last_position]",
 		}},
 		{"release.sql", "claim.sql", "ClaimLock", arguments{"claim_id": ":claim_id", "buyer": ":buyer"}},
 		{"release.sql", "claim.sql", "ClaimEnd", ending},
@@ -197,7 +229,10 @@ var (
 	ruleOfCheck = regexp.MustCompile(`SELECT\s+'([^']+)'`)
 )
 
-func flat(sql string) string { return strings.TrimSpace(spaces.ReplaceAllString(sql, " ")) }
+// flat is a statement without the line breaks that somebody has given it.
+func flat(sql string) string {
+	return strings.NewReplacer("( ", "(", " )", ")").Replace(strings.TrimSpace(spaces.ReplaceAllString(sql, " ")))
+}
 
 func statement(t *testing.T, file, name string, given arguments) string {
 	t.Helper()
@@ -207,6 +242,7 @@ func statement(t *testing.T, file, name string, given arguments) string {
 	}
 	_, sql, _ := strings.Cut(after, "\n")
 	sql, _, _ = strings.Cut(sql, ";\n")
+	sql = strings.ReplaceAll(sql, "sqlc.embed(claim)", "claim.*")
 	return flat(parameter.ReplaceAllStringFunc(sql, func(p string) string {
 		value, ok := given[strings.TrimPrefix(p, "@")]
 		if !ok {
@@ -216,9 +252,9 @@ func statement(t *testing.T, file, name string, given arguments) string {
 	}))
 }
 
-func script(t *testing.T, args ...string) (said string, err error) {
+func script(t *testing.T, name string, args ...string) (said string, err error) {
 	t.Helper()
-	out, err := exec.CommandContext(t.Context(), "./pgbench.sh", args...).CombinedOutput()
+	out, err := exec.CommandContext(t.Context(), name, args...).CombinedOutput()
 	return string(out), err
 }
 

@@ -1,5 +1,5 @@
--- Makes the products 1 to 4 with 200 units each. What an earlier run has left is deleted; a database that holds anything else is
--- refused.
+-- Makes the products 1 to 4 and receipts of 200 units for each, which receive.sql puts on sale. What an earlier run has left is
+-- deleted; a database that holds anything else is refused.
 DO $$
 BEGIN
     IF EXISTS (SELECT FROM product WHERE product.sku !~ '^bench-[1-4]$') THEN
@@ -51,32 +51,3 @@ SELECT
     gen_random_uuid(),
     now()
 FROM product;
-
-WITH made AS (
-    INSERT INTO unit (
-        unit_id,
-        product_id,
-        receipt_id
-    )
-    SELECT
-        uuid_v7_nth((extract(epoch FROM now()) * 1000)::bigint, series.n),
-        receipt.product_id,
-        receipt.receipt_id
-    FROM receipt
-    CROSS JOIN generate_series(1, receipt.quantity) AS series (n)
-    RETURNING
-        unit.unit_id,
-        unit.product_id
-)
-INSERT INTO stock_token (
-    product_id,
-    pool_id,
-    position,
-    unit_id
-)
-SELECT
-    made.product_id,
-    0,
-    nextval('stock_token_position'),
-    made.unit_id
-FROM made;
