@@ -65,7 +65,7 @@ func (s *shown) value(t *testing.T, name string) float64 {
 func TestWhatAClaimCostsWhenThereIsMoreIsShown(t *testing.T) {
 	t.Parallel()
 	o := growsOptions{
-		rounds: 2, connections: 16, measure: 200 * time.Millisecond, few: 1000, many: 20_000, spurt: 500, claims: 5000, holds: 20_000, results: filepath.Join(t.TempDir(), "grows.json"),
+		rounds: 2, connections: 16, measure: time.Second, few: 1000, many: 20_000, spurt: 500, claims: 5000, holds: 20_000, results: filepath.Join(t.TempDir(), "grows.json"),
 	}
 	s := showSmall(t, o.results, func(ctx context.Context, binary string, out io.Writer) error { return grows(ctx, binary, o, out) })
 	if len(s.Charts) != 3 || len(s.Charts[1].Lines[0].Points) != 10 || len(s.Samples) != 4 {
@@ -115,7 +115,7 @@ func TestOnlyWhatIsWrongFails(t *testing.T) {
 
 func TestWhatAReceiptCostsIsShown(t *testing.T) {
 	t.Parallel()
-	o := receiptOptions{rounds: 2, connections: 16, units: 5000, others: 20_000, measure: 200 * time.Millisecond, results: filepath.Join(t.TempDir(), "receipt.json")}
+	o := receiptOptions{rounds: 2, connections: 16, units: 5000, others: 20_000, measure: time.Second, results: filepath.Join(t.TempDir(), "receipt.json")}
 	s := showSmall(t, o.results, func(ctx context.Context, binary string, out io.Writer) error { return receipt(ctx, binary, o, out) })
 	if len(s.Charts) != 3 || len(s.Charts[2].Lines) != 4 || s.value(t, "bare INSERT") <= 0 || s.value(t, "÷ without") <= 0 || s.value(t, "at most, MiB") < s.value(t, "before a receipt") {
 		t.Errorf("%+v", s)
@@ -124,7 +124,7 @@ func TestWhatAReceiptCostsIsShown(t *testing.T) {
 
 func TestWhatAnAuditCostsIsShown(t *testing.T) {
 	t.Parallel()
-	o := auditOptions{rounds: 2, connections: 16, units: 20_000, held: 500, measure: 200 * time.Millisecond, results: filepath.Join(t.TempDir(), "audit.json")}
+	o := auditOptions{rounds: 2, connections: 16, units: 20_000, held: 500, measure: time.Second, results: filepath.Join(t.TempDir(), "audit.json")}
 	s := showSmall(t, o.results, func(ctx context.Context, binary string, out io.Writer) error { return audit(ctx, binary, o, out) })
 	if len(s.Charts) != 2 || len(s.Charts[0].Lines) != 3 || len(s.Samples) != 5 || s.value(t, "one reading of its tables") <= 0 || s.value(t, "÷ without") <= 0 {
 		t.Errorf("%+v", s)

@@ -70,8 +70,18 @@ func (b *bench) during(l load, what func() error) (sample, error) {
 	ctx, stop := context.WithCancel(b.ctx)
 	defer stop()
 	var failed error
+	var answers atomic.Int64
+	answered := l.answered
+	l.answered = func(connection int, key string, status int) {
+		answers.Add(1)
+		answered(connection, key, status)
+	}
 	l.atWarm = func() {
+		before := answers.Load()
 		failed = what()
+		for failed == nil && answers.Load() == before && ctx.Err() == nil { // it was over before anybody was answered
+			driven.Pause(ctx, 5*time.Millisecond)
+		}
 		stop()
 	}
 	s, err := b.measureIn(ctx, b.lastunit(1), l, 201, 1)
