@@ -63,31 +63,6 @@ LEFT JOIN queue_head
     AND queue_head.pool_id = 0
 WHERE product.sku = ANY(@skus::text[]);
 
--- ProductGone tells which of some products are sold out for good, from one snapshot: none of their units is there, held or in an unpaid order.
--- name: ProductGone :many
-SELECT
-    product.sku,
-    coalesce(sqlc.narg('now')::timestamptz, now())::timestamptz AS reckoned_at
-FROM product
-WHERE product.sku = ANY(@skus::text[])
-    AND NOT EXISTS (
-        SELECT 1
-        FROM stock_token
-        WHERE stock_token.product_id = product.product_id
-    )
-    AND NOT EXISTS (
-        SELECT 1
-        FROM claim
-        WHERE claim.product_id = product.product_id
-            AND claim.status = 'held'
-    )
-    AND NOT EXISTS (
-        SELECT 1
-        FROM claim
-        WHERE claim.product_id = product.product_id
-            AND claim.unpaid
-    );
-
 -- ProductList pages through the catalogue by SKU. Rehearsal products show only to those who name them.
 -- name: ProductList :many
 SELECT sqlc.embed(product)

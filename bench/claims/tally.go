@@ -150,7 +150,7 @@ func (b *bench) watchMemory() (stop func() (points [][2]float64, most float64)) 
 			now, _ := driven.Memory(pid)
 			points = append(points, [2]float64{time.Since(began).Seconds(), now})
 			most = max(most, now)
-			driven.Pause(ctx, 20*time.Millisecond)
+			driven.Pause(ctx, 100*time.Millisecond)
 		}
 	}()
 	return func() ([][2]float64, float64) {

@@ -8,7 +8,6 @@ package dbsqlc
 import (
 	"context"
 	"encoding/json"
-	"time"
 )
 
 const productBySku = `-- name: ProductBySku :one
@@ -196,62 +195,6 @@ func (q *Queries) ProductForClaim(ctx context.Context, db DBTX, skus []string) (
 			&i.QueueHeadPlace,
 			&i.QueueTailPlace,
 		); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
-
-const productGone = `-- name: ProductGone :many
-SELECT
-    product.sku,
-    coalesce($1::timestamptz, now())::timestamptz AS reckoned_at
-FROM product
-WHERE product.sku = ANY($2::text[])
-    AND NOT EXISTS (
-        SELECT 1
-        FROM stock_token
-        WHERE stock_token.product_id = product.product_id
-    )
-    AND NOT EXISTS (
-        SELECT 1
-        FROM claim
-        WHERE claim.product_id = product.product_id
-            AND claim.status = 'held'
-    )
-    AND NOT EXISTS (
-        SELECT 1
-        FROM claim
-        WHERE claim.product_id = product.product_id
-            AND claim.unpaid
-    )
-`
-
-type ProductGoneParams struct {
-	Now  *time.Time
-	Skus []string
-}
-
-type ProductGoneRow struct {
-	SKU        string
-	ReckonedAt time.Time
-}
-
-// ProductGone tells which of some products are sold out for good, from one snapshot: none of their units is there, held or in an unpaid order.
-func (q *Queries) ProductGone(ctx context.Context, db DBTX, arg ProductGoneParams) ([]ProductGoneRow, error) {
-	rows, err := db.Query(ctx, productGone, arg.Now, arg.Skus)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var items []ProductGoneRow
-	for rows.Next() {
-		var i ProductGoneRow
-		if err := rows.Scan(&i.SKU, &i.ReckonedAt); err != nil {
 			return nil, err
 		}
 		items = append(items, i)

@@ -17,7 +17,7 @@ import (
 // wanted is how many units the calls ask for that are not refused whatever there is; none of what is gone.
 func (b *settlement) wanted(p *poolShare) int {
 	n := 0
-	if p.refusal != nil || p.gone {
+	if p.refusal != nil || b.gone[p.productID] {
 		return 0
 	}
 	for _, i := range p.calls {

@@ -63,32 +63,24 @@ type news struct {
 }
 
 // tell writes events into the outbox, in the transaction that does what they tell.
-func (s *Shop) tell(ctx context.Context, tx pgx.Tx, all ...news) error {
+func (s *Shop) tell(ctx context.Context, db pgdb.Queryer, all ...news) error {
 	if len(all) == 0 {
 		return nil
 	}
-	arg, err := s.newsParams(all...)
-	if err != nil {
-		return err
-	}
-	if err := s.q.EventInsertMany(ctx, tx, arg); err != nil {
-		return fmt.Errorf("write events: %w", err)
-	}
-	return nil
-}
-
-func (s *Shop) newsParams(all ...news) (dbsqlc.EventInsertManyParams, error) {
 	arg := dbsqlc.EventInsertManyParams{Now: s.o.Now()}
 	for _, n := range all {
 		data, err := json.Marshal(n.data)
 		if err != nil {
-			return arg, err
+			return err
 		}
 		arg.EventIds = append(arg.EventIds, pgdb.NewID())
 		arg.Types = append(arg.Types, string(n.kind))
 		arg.Datas = append(arg.Datas, string(data))
 	}
-	return arg, nil
+	if err := s.q.EventInsertMany(ctx, db, arg); err != nil {
+		return fmt.Errorf("write events: %w", err)
+	}
+	return nil
 }
 
 // Events reads events behind a position, in their order, at most limit, of all types when none are named. Whoever has seen one has been shown all

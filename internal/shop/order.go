@@ -161,10 +161,6 @@ func (s *Shop) checkout(ctx context.Context, tx pgx.Tx, r CheckoutRequest, id ID
 		Metadata:   r.Metadata,
 		Now:        s.o.Now(),
 	}
-	told, err := s.newsParams(orderNews(OrderCreated, id, r.Buyer, AwaitingPayment, r.Reference, nil))
-	if err != nil {
-		return err
-	}
 	var ordered int64
 	if err := pgdb.Together(ctx, tx,
 		func(db pgdb.Queryer) error {
@@ -175,7 +171,9 @@ func (s *Shop) checkout(ctx context.Context, tx pgx.Tx, r CheckoutRequest, id ID
 			ordered, err = s.orderHolds(ctx, db, id, idsOf(rows), &payBy)
 			return err
 		},
-		func(db pgdb.Queryer) error { return s.q.EventInsertMany(ctx, db, told) },
+		func(db pgdb.Queryer) error {
+			return s.tell(ctx, db, orderNews(OrderCreated, id, r.Buyer, AwaitingPayment, r.Reference, nil))
+		},
 	); err != nil {
 		return fmt.Errorf("order holds: %w", err)
 	}

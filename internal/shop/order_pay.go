@@ -227,18 +227,16 @@ func (s *Shop) recordPayment(ctx context.Context, id ID, state payment.State) er
 }
 
 func (s *Shop) markPaid(ctx context.Context, tx pgx.Tx, o dbsqlc.ShopOrder) error {
-	told, err := s.newsParams(orderNews(OrderPaid, o.OrderID, o.Buyer, IsPaid, text(o.Reference), nil))
-	if err != nil {
-		return err
-	}
 	var n int64
-	err = pgdb.Together(ctx, tx,
+	err := pgdb.Together(ctx, tx,
 		func(db pgdb.Queryer) (err error) {
 			n, err = s.q.ShopOrderPaid(ctx, db, dbsqlc.ShopOrderPaidParams{Now: s.o.Now(), OrderID: o.OrderID})
 			return err
 		},
 		func(db pgdb.Queryer) error { return s.q.ClaimPaid(ctx, db, &o.OrderID) },
-		func(db pgdb.Queryer) error { return s.q.EventInsertMany(ctx, db, told) })
+		func(db pgdb.Queryer) error {
+			return s.tell(ctx, db, orderNews(OrderPaid, o.OrderID, o.Buyer, IsPaid, text(o.Reference), nil))
+		})
 	if err == nil && n != 1 {
 		err = errors.New("the order was locked and did not change")
 	}

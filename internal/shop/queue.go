@@ -111,7 +111,7 @@ func (b *settlement) refuseBuyers(ctx context.Context, tx pgx.Tx) error {
 	var calls []*claimCall
 	for _, p := range b.pools {
 		for _, i := range p.calls {
-			if c := b.calls[i]; !p.goneFor(c) {
+			if c := b.calls[i]; !b.goneFor(p, c) {
 				calls = append(calls, c)
 			}
 		}
@@ -119,7 +119,7 @@ func (b *settlement) refuseBuyers(ctx context.Context, tx pgx.Tx) error {
 	if err := b.look(ctx, tx, calls); err != nil {
 		return err
 	}
-	gone, err := b.soldOut(ctx, tx)
+	gone, err := b.s.soldOut(ctx, tx, b.poolKeys())
 	if err != nil {
 		return err
 	}
@@ -131,12 +131,12 @@ func (b *settlement) refuseBuyers(ctx context.Context, tx pgx.Tx) error {
 			switch {
 			case c.refusal != nil:
 				refusals[c] = c.refusal
-			case gone[p.productID]:
+			case gone[p.productID] || b.gone[p.productID]:
 				refusals[c] = soldOut()
 			case c.overLimit != nil:
 				refusals[c] = c.overLimit
 			}
-			if refusals[c] != nil && c.Key != "" && !p.goneFor(c) {
+			if refusals[c] != nil && c.Key != "" && !b.goneFor(p, c) {
 				keyed = append(keyed, c)
 			}
 		}
@@ -155,22 +155,30 @@ func (b *settlement) refuseBuyers(ctx context.Context, tx pgx.Tx) error {
 	return nil
 }
 
-// soldOut tells which products are sold out for good.
-func (b *settlement) soldOut(ctx context.Context, tx pgx.Tx) (map[int64]bool, error) {
+// poolKeys of the batch, without those of which it is known that their product is gone.
+func (b *settlement) poolKeys() (keys []poolKey) {
+	for _, p := range b.pools {
+		if !b.gone[p.productID] {
+			keys = append(keys, p.poolKey)
+		}
+	}
+	return keys
+}
+
+// soldOut tells which products are sold out for good, of those that some pools are of.
+func (s *Shop) soldOut(ctx context.Context, db pgdb.Queryer, pools []poolKey) (map[int64]bool, error) {
+	if len(pools) == 0 {
+		return nil, nil
+	}
 	var arg dbsqlc.StockTokenMayReturnParams
 	gone := map[int64]bool{}
-	for _, p := range b.pools {
-		if gone[p.productID] = true; p.gone {
-			continue
-		}
-		arg.ProductIds = append(arg.ProductIds, p.productID)
-		arg.PoolIds = append(arg.PoolIds, p.poolID)
-		arg.FromPositions = append(arg.FromPositions, b.s.cursors.get(p.poolKey))
+	for _, k := range pools {
+		gone[k.productID] = true
+		arg.ProductIds = append(arg.ProductIds, k.productID)
+		arg.PoolIds = append(arg.PoolIds, k.poolID)
+		arg.FromPositions = append(arg.FromPositions, s.cursors.get(k))
 	}
-	if len(arg.ProductIds) == 0 {
-		return gone, nil
-	}
-	rows, err := b.s.q.StockTokenMayReturn(ctx, tx, arg)
+	rows, err := s.q.StockTokenMayReturn(ctx, db, arg)
 	if err != nil {
 		return nil, fmt.Errorf("look for stock: %w", err)
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -82,19 +84,17 @@ func (s *Shop) refuseGone(batch []lane.Call[string, *claimCall]) []claimAnswer {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 4*time.Second)
 	defer cancel()
-	if _, err := b.begin(ctx, s.pool); err != nil || b.hasQueue() {
-		return nil
-	}
-	for _, p := range b.pools {
-		if !p.gone {
+	_, err := b.begin(ctx, s.pool)
+	if err == nil {
+		if b.hasQueue() || slices.ContainsFunc(b.pools, func(p *poolShare) bool { return !b.gone[p.productID] }) {
 			return nil
 		}
-		p.short = p.calls
+		for _, p := range b.pools {
+			p.short = p.calls
+		}
+		err = b.refuse(ctx, s.pool)
 	}
-	if err := b.refuse(ctx, s.pool); err != nil {
-		return nil
-	}
-	return b.answers
+	return b.outcome(batch, err)
 }
 
 // inBatch does a batch of claims in one transaction. What was done in a transaction that did not commit is put back and done anew: also when
@@ -104,19 +104,24 @@ func (s *Shop) inBatch(batch []lane.Call[string, *claimCall], run func(*settleme
 	defer cancel()
 	b := s.newSettlement(batch)
 	err := s.inTx(ctx, func(tx pgx.Tx) error { return run(b, ctx, tx) })
+	b.committed = err == nil
+	return b, b.outcome(batch, err)
+}
+
+// outcome is what the calls of a batch are answered, when all has been done for it or that has failed.
+func (b *settlement) outcome(batch []lane.Call[string, *claimCall], err error) []claimAnswer {
 	switch {
 	case err == nil:
-		b.committed = true
-		return b, b.answers[:len(batch)]
+		return b.answers[:len(batch)]
 	case errors.Is(err, pgdb.ErrOutcomeUnknown):
 		for _, c := range batch {
 			c.In.unknown = true
 		}
-		return b, all(batch, claimAnswer{Again: true})
+		return all(batch, claimAnswer{Again: true})
 	case errors.Is(err, errKeyLost), pgdb.Retryable(err):
-		return b, all(batch, claimAnswer{Again: true})
+		return all(batch, claimAnswer{Again: true})
 	}
-	return b, all(batch, claimAnswer{Err: fmt.Errorf("settle %d claims: %w", len(batch), err)})
+	return all(batch, claimAnswer{Err: fmt.Errorf("settle %d claims: %w", len(batch), err)})
 }
 
 func all(batch []lane.Call[string, *claimCall], a claimAnswer) []claimAnswer {
@@ -138,14 +143,14 @@ type settlement struct {
 	buyers    map[saleBuyer]*saleCount   // of which it has the locks
 	taken     []poolKey                  // pools of which it takes something
 	left      []dbsqlc.StockTokenLeftRow // those of them that have tokens left
-	// gone are the products that were found to be sold out for good before the keys were looked up, and when.
-	gone map[string]time.Time
+	// gone are the products that were found to be sold out for good before the keys were looked up.
+	gone map[int64]bool
 	// lost: a direct claim that had tokens was not written, so that those behind it may find more.
 	lost bool
 }
 
 func (s *Shop) newSettlement(batch []lane.Call[string, *claimCall]) *settlement {
-	b := &settlement{s: s, calls: make([]*claimCall, len(batch)), answers: make([]claimAnswer, len(batch)), terms: map[termsKey]*saleTerms{}, gone: map[string]time.Time{}}
+	b := &settlement{s: s, calls: make([]*claimCall, len(batch)), answers: make([]claimAnswer, len(batch)), terms: map[termsKey]*saleTerms{}}
 	for i, c := range batch {
 		b.calls[i] = c.In
 		c.In.terms, c.In.again, c.In.refusal, c.In.overLimit = nil, false, nil, nil
@@ -167,9 +172,7 @@ type poolShare struct {
 	spent         map[int64]bool
 	short         []int // calls that found too little
 	// again: there may be more than was seen, so nobody is refused yet.
-	again bool
-	// gone: its product was found to be sold out for good before the keys were looked up.
-	gone     bool
+	again    bool
 	reckoned dbsqlc.StockTokenReckonRow
 	queue    queueShare
 }
@@ -203,15 +206,10 @@ func (b *settlement) begin(ctx context.Context, db pgdb.DB) ([]int, error) {
 		func(db pgdb.Queryer) error { return b.s.q.ClaimSettings(ctx, db) },
 	}
 	// Before the keys are looked up: whoever has the last unit may be the same call, sent twice.
-	if were := b.s.gone.of(skus); len(were) > 0 {
-		steps = append(steps, func(db pgdb.Queryer) error {
-			rows, err := b.s.q.ProductGone(ctx, db, dbsqlc.ProductGoneParams{Now: b.s.o.Now(), Skus: were})
-			for _, row := range rows {
-				b.gone[row.SKU] = row.ReckonedAt
-			}
-			if err == nil {
-				b.s.gone.keep(were, b.gone)
-			}
+	were := b.s.gone.of(skus)
+	if len(were) > 0 {
+		steps = append(steps, func(db pgdb.Queryer) (err error) {
+			b.gone, err = b.s.soldOut(ctx, db, slices.Collect(maps.Values(were)))
 			return err
 		})
 	}
@@ -222,6 +220,14 @@ func (b *settlement) begin(ctx context.Context, db pgdb.DB) ([]int, error) {
 		})
 	if err := pgdb.Together(ctx, db, append(steps, look.steps(ctx)...)...); err != nil {
 		return nil, fmt.Errorf("look up keys and products: %w", err)
+	}
+	for _, row := range products {
+		if b.gone[row.ProductID] {
+			delete(were, row.SKU)
+		}
+	}
+	for sku := range were {
+		b.s.gone.remove(sku)
 	}
 	open, err := b.replay(ctx, db, look.find)
 	if err != nil || len(open) == 0 {

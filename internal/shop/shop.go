@@ -122,7 +122,7 @@ type claimLanes = lane.Lanes[string, *claimCall, claimOutcome]
 func New(pool *pgxpool.Pool, o Options) *Shop {
 	s := &Shop{pool: pool, q: dbsqlc.New(), o: o.withDefaults()}
 	s.cursors.at = map[poolKey]int64{}
-	s.gone.skus = map[string]bool{}
+	s.gone.at = map[string]poolKey{}
 	s.keys.entries = map[[32]byte]keyCacheEntry{}
 	c := lane.Config{Workers: s.o.Workers, BatchCalls: 512, BatchKeys: 128, Waiting: s.o.Waiting}
 	s.lanes = lane.New(c, s.settle)
@@ -214,36 +214,32 @@ func (c *cursors) back(k poolKey, position int64) {
 	}
 }
 
-// goneProducts remembers which products were sold out for good when somebody was refused for it, so that this is asked first. It is only a hint.
+// goneProducts remembers which products were sold out for good when somebody was refused for it, and from which pool, so that this is asked first. It is only a hint.
 type goneProducts struct {
-	mu   sync.Mutex
-	skus map[string]bool
+	mu sync.Mutex
+	at map[string]poolKey // by SKU
 }
 
-func (g *goneProducts) add(sku string) {
+func (g *goneProducts) add(sku string, k poolKey) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.skus[sku] = true
+	g.at[sku] = k
 }
 
-// keep forgets those of some products that are not gone any more.
-func (g *goneProducts) keep(were []string, gone map[string]time.Time) {
+func (g *goneProducts) remove(sku string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	for _, sku := range were {
-		if _, still := gone[sku]; !still {
-			delete(g.skus, sku)
-		}
-	}
+	delete(g.at, sku)
 }
 
 // of returns those of some products that were gone.
-func (g *goneProducts) of(skus []string) (gone []string) {
+func (g *goneProducts) of(skus []string) map[string]poolKey {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	gone := map[string]poolKey{}
 	for _, sku := range skus {
-		if g.skus[sku] {
-			gone = append(gone, sku)
+		if k, was := g.at[sku]; was {
+			gone[sku] = k
 		}
 	}
 	return gone

@@ -61,7 +61,7 @@ func (b *settlement) refuse(ctx context.Context, db pgdb.DB) error {
 			refusal := b.reason(p, c)
 			b.answers[i].Out.refusal = refusal
 			if refusal.Code == SoldOut {
-				b.s.gone.add(p.sku)
+				b.s.gone.add(p.sku, p.poolKey)
 			}
 			if c.kind == queuedRequest {
 				members, err := json.Marshal(membersOf(refusal))
@@ -93,7 +93,7 @@ func (b *settlement) shortCalls() []*claimCall {
 	var short []*claimCall
 	for _, p := range b.pools {
 		for _, i := range p.short {
-			if c := b.calls[i]; !p.goneFor(c) && !b.mayHaveMore(p, c) {
+			if c := b.calls[i]; !b.goneFor(p, c) && !b.mayHaveMore(p, c) {
 				short = append(short, c)
 			}
 		}
@@ -102,8 +102,8 @@ func (b *settlement) shortCalls() []*claimCall {
 }
 
 // goneFor tells whether a call is refused as sold out, whatever else comes to light: a cool-down would come first.
-func (p *poolShare) goneFor(c *claimCall) bool {
-	return p.gone && (c.terms == nil || c.terms.CooldownSeconds == 0)
+func (b *settlement) goneFor(p *poolShare, c *claimCall) bool {
+	return b.gone[p.productID] && (c.terms == nil || c.terms.CooldownSeconds == 0)
 }
 
 // mayHaveMore tells whether it is not yet known that a call must be refused.
@@ -113,7 +113,7 @@ func (b *settlement) mayHaveMore(p *poolShare, c *claimCall) bool {
 
 // besideTheSale lets a direct claim for which the allotment of an open sale has too little try what is sold beside the sale.
 func (b *settlement) besideTheSale(p *poolShare, c *claimCall) bool {
-	if c.kind != directClaim || c.terms == nil || !c.terms.Allotted || c.SaleID != nil || c.normally || p.gone || p.refusal != nil || c.refusal != nil || c.overLimit != nil {
+	if c.kind != directClaim || c.terms == nil || !c.terms.Allotted || c.SaleID != nil || c.normally || b.gone[p.productID] || p.refusal != nil || c.refusal != nil || c.overLimit != nil {
 		return false
 	}
 	c.normally, c.saleRefusal, c.behind = true, b.reason(p, c), 0
@@ -126,7 +126,7 @@ func (b *settlement) boundSince(ctx context.Context, db pgdb.DB) (func(*claimCal
 	var keyed []*claimCall
 	for _, p := range b.pools {
 		for _, i := range p.short {
-			if c := b.calls[i]; c.Key != "" && !p.goneFor(c) && !b.mayHaveMore(p, c) {
+			if c := b.calls[i]; c.Key != "" && !b.goneFor(p, c) && !b.mayHaveMore(p, c) {
 				keyed = append(keyed, c)
 			}
 		}
@@ -138,7 +138,7 @@ func (b *settlement) boundSince(ctx context.Context, db pgdb.DB) (func(*claimCal
 func (b *settlement) reason(p *poolShare, c *claimCall) *Refusal {
 	left := int64(len(p.tokens) - len(p.spent))
 	next, now := earlier(p.reckoned.NextExpiry, p.reckoned.NextOverdue), p.reckoned.ReckonedAt
-	gone := left == 0 && len(p.spent) == 0 && !now.IsZero() && !p.reckoned.MayReturn
+	gone := b.gone[p.productID] || left == 0 && len(p.spent) == 0 && !now.IsZero() && !p.reckoned.MayReturn
 	switch {
 	case p.refusal != nil:
 		return p.refusal

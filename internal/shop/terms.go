@@ -112,9 +112,6 @@ func (b *settlement) addPool(p *productTerms, poolID int64, queue queueShare) *p
 	if !p.Selling {
 		pool.refusal = notSelling()
 	}
-	if at, gone := b.gone[p.SKU]; gone {
-		pool.gone, pool.reckoned.ReckonedAt = true, at
-	}
 	b.pools = append(b.pools, pool)
 	return pool
 }
