@@ -59,6 +59,14 @@ SET
 WHERE claim.claim_id = @claim_id
     AND claim.status = 'queued';
 
+-- ClaimChanges counts the changes of claims since PostgreSQL began to count, on all servers, as it knew about a second ago.
+-- name: ClaimChanges :one
+SELECT (
+    pg_stat_get_tuples_inserted(counted.oid)
+    + pg_stat_get_tuples_updated(counted.oid)
+)::bigint AS changes
+FROM (SELECT 'claim'::regclass::oid AS oid) AS counted;
+
 -- ClaimDeleteByProduct removes the claims of a rehearsal product that are or were queued, and those that have or had units of it.
 -- name: ClaimDeleteByProduct :exec
 WITH gone AS (

@@ -114,6 +114,18 @@ WHERE EXISTS (
         WHERE stock_token.product_id = asked.product_id
     );
 
+-- StockTokenInsertMany puts units into a pool, behind all that is there.
+-- name: StockTokenInsertMany :copyfrom
+INSERT INTO stock_token (
+    product_id,
+    pool_id,
+    unit_id
+) VALUES (
+    @product_id,
+    @pool_id,
+    @unit_id
+);
+
 -- StockTokenLeft names the pools in which there is a token behind a position, locked or not.
 -- name: StockTokenLeft :many
 WITH asked AS (

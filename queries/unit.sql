@@ -9,63 +9,19 @@ DELETE FROM withdrawal_unit
 USING gone
 WHERE withdrawal_unit.unit_id = gone.unit_id;
 
--- UnitInsertMany makes the units of a receipt and a token for each in the common pool.
--- name: UnitInsertMany :execrows
-WITH made AS (
-    INSERT INTO unit (
-        unit_id,
-        product_id,
-        receipt_id
-    )
-    SELECT
-        uuid_v7_nth(@base_ms::bigint, series.n),
-        @product_id::bigint,
-        @receipt_id::uuid
-    FROM generate_series(0, @last_n::bigint) AS series (n)
-    RETURNING unit.unit_id
-)
-INSERT INTO stock_token (
+-- UnitInsertMany makes units of a receipt.
+-- name: UnitInsertMany :copyfrom
+INSERT INTO unit (
+    unit_id,
     product_id,
-    pool_id,
-    position,
-    unit_id
-)
-SELECT
-    @product_id::bigint,
-    0,
-    nextval('stock_token_position'),
-    made.unit_id
-FROM made;
-
--- UnitInsertSerials is UnitInsertMany for units that have a serial each.
--- name: UnitInsertSerials :execrows
-WITH made AS (
-    INSERT INTO unit (
-        unit_id,
-        product_id,
-        receipt_id,
-        serial
-    )
-    SELECT
-        uuid_v7_nth(@base_ms::bigint, given.n - 1),
-        @product_id::bigint,
-        @receipt_id::uuid,
-        given.serial
-    FROM unnest(@serials::text[]) WITH ORDINALITY AS given (serial, n)
-    RETURNING unit.unit_id
-)
-INSERT INTO stock_token (
-    product_id,
-    pool_id,
-    position,
-    unit_id
-)
-SELECT
-    @product_id::bigint,
-    0,
-    nextval('stock_token_position'),
-    made.unit_id
-FROM made;
+    receipt_id,
+    serial
+) VALUES (
+    @unit_id,
+    @product_id,
+    @receipt_id,
+    sqlc.narg('serial')
+);
 
 -- UnitLife reads where a unit came from and where it is, if not in somebody's claim.
 -- name: UnitLife :one

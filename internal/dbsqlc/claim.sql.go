@@ -208,6 +208,22 @@ func (q *Queries) ClaimCancelQueued(ctx context.Context, db DBTX, arg ClaimCance
 	return err
 }
 
+const claimChanges = `-- name: ClaimChanges :one
+SELECT (
+    pg_stat_get_tuples_inserted(counted.oid)
+    + pg_stat_get_tuples_updated(counted.oid)
+)::bigint AS changes
+FROM (SELECT 'claim'::regclass::oid AS oid) AS counted
+`
+
+// ClaimChanges counts the changes of claims since PostgreSQL began to count, on all servers, as it knew about a second ago.
+func (q *Queries) ClaimChanges(ctx context.Context, db DBTX) (int64, error) {
+	row := db.QueryRow(ctx, claimChanges)
+	var changes int64
+	err := row.Scan(&changes)
+	return changes, err
+}
+
 const claimDeleteByProduct = `-- name: ClaimDeleteByProduct :exec
 WITH gone AS (
     DELETE FROM claim_unit

@@ -147,6 +147,12 @@ func (q *Queries) StockTokenDeleteByProduct(ctx context.Context, db DBTX, produc
 	return err
 }
 
+type StockTokenInsertManyParams struct {
+	ProductID int64
+	PoolID    int64
+	UnitID    pgdb.ID
+}
+
 const stockTokenLeft = `-- name: StockTokenLeft :many
 WITH asked AS (
     SELECT

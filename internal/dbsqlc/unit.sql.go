@@ -29,104 +29,11 @@ func (q *Queries) UnitDeleteByProduct(ctx context.Context, db DBTX, productID in
 	return err
 }
 
-const unitInsertMany = `-- name: UnitInsertMany :execrows
-WITH made AS (
-    INSERT INTO unit (
-        unit_id,
-        product_id,
-        receipt_id
-    )
-    SELECT
-        uuid_v7_nth($2::bigint, series.n),
-        $1::bigint,
-        $3::uuid
-    FROM generate_series(0, $4::bigint) AS series (n)
-    RETURNING unit.unit_id
-)
-INSERT INTO stock_token (
-    product_id,
-    pool_id,
-    position,
-    unit_id
-)
-SELECT
-    $1::bigint,
-    0,
-    nextval('stock_token_position'),
-    made.unit_id
-FROM made
-`
-
 type UnitInsertManyParams struct {
+	UnitID    pgdb.ID
 	ProductID int64
-	BaseMs    int64
 	ReceiptID pgdb.ID
-	LastN     int64
-}
-
-// UnitInsertMany makes the units of a receipt and a token for each in the common pool.
-func (q *Queries) UnitInsertMany(ctx context.Context, db DBTX, arg UnitInsertManyParams) (int64, error) {
-	result, err := db.Exec(ctx, unitInsertMany,
-		arg.ProductID,
-		arg.BaseMs,
-		arg.ReceiptID,
-		arg.LastN,
-	)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected(), nil
-}
-
-const unitInsertSerials = `-- name: UnitInsertSerials :execrows
-WITH made AS (
-    INSERT INTO unit (
-        unit_id,
-        product_id,
-        receipt_id,
-        serial
-    )
-    SELECT
-        uuid_v7_nth($2::bigint, given.n - 1),
-        $1::bigint,
-        $3::uuid,
-        given.serial
-    FROM unnest($4::text[]) WITH ORDINALITY AS given (serial, n)
-    RETURNING unit.unit_id
-)
-INSERT INTO stock_token (
-    product_id,
-    pool_id,
-    position,
-    unit_id
-)
-SELECT
-    $1::bigint,
-    0,
-    nextval('stock_token_position'),
-    made.unit_id
-FROM made
-`
-
-type UnitInsertSerialsParams struct {
-	ProductID int64
-	BaseMs    int64
-	ReceiptID pgdb.ID
-	Serials   []string
-}
-
-// UnitInsertSerials is UnitInsertMany for units that have a serial each.
-func (q *Queries) UnitInsertSerials(ctx context.Context, db DBTX, arg UnitInsertSerialsParams) (int64, error) {
-	result, err := db.Exec(ctx, unitInsertSerials,
-		arg.ProductID,
-		arg.BaseMs,
-		arg.ReceiptID,
-		arg.Serials,
-	)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected(), nil
+	Serial    *string
 }
 
 const unitLife = `-- name: UnitLife :one

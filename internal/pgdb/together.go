@@ -13,6 +13,7 @@ type Queryer interface {
 	Exec(context.Context, string, ...any) (pgconn.CommandTag, error)
 	Query(context.Context, string, ...any) (pgx.Rows, error)
 	QueryRow(context.Context, string, ...any) pgx.Row
+	CopyFrom(context.Context, pgx.Identifier, []string, pgx.CopyFromSource) (int64, error)
 }
 
 // DB is what Together needs: a transaction, or a pool, where what is run together is a transaction of its own.
@@ -22,7 +23,7 @@ type DB interface {
 }
 
 // Together runs queries whose arguments do not depend on each other's answers in one round trip, in their order. Each step makes one call of Query or Exec on what it is
-// given, and returns the error that it gets from it; it is run twice, first to learn what is to be sent, then with the answer.
+// given, and returns the error that it gets from it; it is run twice, first to learn what is to be sent, then with the answer. CopyFrom can't be sent along.
 func Together(ctx context.Context, db DB, steps ...func(Queryer) error) error {
 	var sent recorder
 	for _, step := range steps {
@@ -40,7 +41,10 @@ func Together(ctx context.Context, db DB, steps ...func(Queryer) error) error {
 	return answers.Close()
 }
 
-var errRecorded = errors.New("recorded")
+var (
+	errRecorded = errors.New("recorded")
+	errCopy     = errors.New("rows are copied alone, not together with other statements")
+)
 
 // recorder takes down what is asked.
 type recorder struct{ batch pgx.Batch }
@@ -60,6 +64,10 @@ func (r *recorder) QueryRow(_ context.Context, sql string, args ...any) pgx.Row 
 	return recordedRow{}
 }
 
+func (*recorder) CopyFrom(context.Context, pgx.Identifier, []string, pgx.CopyFromSource) (int64, error) {
+	return 0, errCopy
+}
+
 type recordedRow struct{}
 
 func (recordedRow) Scan(...any) error { return errRecorded }
@@ -74,3 +82,7 @@ func (r replayer) Exec(context.Context, string, ...any) (pgconn.CommandTag, erro
 func (r replayer) Query(context.Context, string, ...any) (pgx.Rows, error) { return r.answers.Query() }
 
 func (r replayer) QueryRow(context.Context, string, ...any) pgx.Row { return r.answers.QueryRow() }
+
+func (replayer) CopyFrom(context.Context, pgx.Identifier, []string, pgx.CopyFromSource) (int64, error) {
+	return 0, errCopy
+}

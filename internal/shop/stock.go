@@ -51,7 +51,7 @@ func (s *Shop) Receive(ctx context.Context, r ReceiptRequest) (Receipt, bool, er
 	}
 	receipt := Receipt{ID: pgdb.NewID(), SKU: r.SKU, Quantity: max(r.Quantity, len(r.Serials)), Reference: r.Reference}
 	replayed := false
-	err := s.inTx(ctx, func(tx pgx.Tx) error {
+	err := pgdb.InTxWith(ctx, s.pool, countsAnew, func(tx pgx.Tx) error {
 		product, err := s.product(ctx, tx, r.SKU)
 		if err != nil {
 			return err
@@ -143,23 +143,40 @@ func (s *Shop) replayReceipt(ctx context.Context, tx pgx.Tx, r ReceiptRequest, a
 	return receipt, s.q.ClaimReplayRecord(ctx, tx)
 }
 
+// unitsAtOnce is how many units are made, or audited, before buyers are looked after.
+const unitsAtOnce = 10_000
+
+// makeUnits copies units and a token for each in the common pool, piece by piece.
 func (s *Shop) makeUnits(ctx context.Context, tx pgx.Tx, productID int64, receipt Receipt, serials []string) error {
-	var made int64
-	var err error
-	base := time.Now().UnixMilli()
-	if len(serials) > 0 {
-		made, err = s.q.UnitInsertSerials(ctx, tx, dbsqlc.UnitInsertSerialsParams{
-			BaseMs: base, ProductID: productID, ReceiptID: receipt.ID, Serials: serials,
-		})
-	} else {
-		made, err = s.q.UnitInsertMany(ctx, tx, dbsqlc.UnitInsertManyParams{
-			BaseMs: base, ProductID: productID, ReceiptID: receipt.ID, LastN: int64(receipt.Quantity) - 1,
-		})
+	way, err := s.giveWay(ctx, tx)
+	if err != nil {
+		return err
 	}
-	if err == nil && made != int64(receipt.Quantity) {
-		return fmt.Errorf("made %d units of %d", made, receipt.Quantity)
+	units := make([]dbsqlc.UnitInsertManyParams, 0, min(receipt.Quantity, unitsAtOnce))
+	tokens := make([]dbsqlc.StockTokenInsertManyParams, 0, cap(units))
+	for made := 0; made < receipt.Quantity; made += len(units) {
+		units, tokens = units[:0], tokens[:0]
+		for i := made; i < min(made+unitsAtOnce, receipt.Quantity); i++ {
+			unit := dbsqlc.UnitInsertManyParams{UnitID: pgdb.NewID(), ProductID: productID, ReceiptID: receipt.ID}
+			if len(serials) > 0 {
+				unit.Serial = &serials[i]
+			}
+			units = append(units, unit)
+			tokens = append(tokens, dbsqlc.StockTokenInsertManyParams{ProductID: productID, PoolID: commonPool, UnitID: unit.UnitID})
+		}
+		if _, err := s.q.UnitInsertMany(ctx, tx, units); err != nil {
+			return err
+		}
+		if _, err := s.q.StockTokenInsertMany(ctx, tx, tokens); err != nil {
+			return err
+		}
+		if made+len(units) < receipt.Quantity {
+			if err := way.give(ctx, tx); err != nil {
+				return err
+			}
+		}
 	}
-	return err
+	return nil
 }
 
 // analyze tells the planner about a large receipt at once, because autovacuum takes a minute to. It is only a help: a failure is
