@@ -6,7 +6,6 @@ import (
 	"context"
 	"math"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -64,8 +63,15 @@ func receive(ctx context.Context, db dbsqlc.DBTX, product int64, quantity int) e
 	if err != nil {
 		return err
 	}
-	_, err = q.UnitInsertMany(ctx, db, dbsqlc.UnitInsertManyParams{
-		ProductID: product, ReceiptID: id, BaseMs: time.Now().UnixMilli(), LastN: int64(quantity) - 1,
-	})
+	var units []dbsqlc.UnitInsertManyParams
+	var tokens []dbsqlc.StockTokenInsertManyParams
+	for range quantity {
+		unit := dbsqlc.UnitInsertManyParams{UnitID: pgdb.NewID(), ProductID: product, ReceiptID: id}
+		units = append(units, unit)
+		tokens = append(tokens, dbsqlc.StockTokenInsertManyParams{ProductID: product, UnitID: unit.UnitID})
+	}
+	if _, err = q.UnitInsertMany(ctx, db, units); err == nil {
+		_, err = q.StockTokenInsertMany(ctx, db, tokens)
+	}
 	return err
 }

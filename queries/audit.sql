@@ -1,17 +1,6 @@
--- AuditConservation compares a product's receipts with the units that came with them, and withdrawals with the units that they took.
+-- AuditConservation compares a product's withdrawals with the units that they took.
 -- name: AuditConservation :one
 SELECT
-    coalesce((
-        SELECT sum(receipt.quantity)
-        FROM receipt
-        WHERE receipt.product_id = @product_id
-    ), 0)::bigint AS received,
-    (
-        SELECT count(*)
-        FROM unit
-        JOIN receipt ON receipt.receipt_id = unit.receipt_id AND receipt.product_id = unit.product_id
-        WHERE unit.product_id = @product_id
-    )::bigint AS unit_count,
     coalesce((
         SELECT sum(withdrawal.quantity)
         FROM withdrawal
@@ -24,15 +13,18 @@ SELECT
         WHERE unit.product_id = @product_id
     )::bigint AS withdrawal_unit_count;
 
--- AuditHoldExpiry finds transactions of a product's units that expired before their time, or were ordered after it.
+-- AuditHoldExpiry finds transactions of a piece of a product's units that expired before their time, or were ordered after it.
 -- name: AuditHoldExpiry :many
 SELECT DISTINCT
     claim.claim_id,
     claim.status
 FROM unit
-JOIN claim_unit ON claim_unit.unit_id = unit.unit_id
+JOIN claim_unit
+    ON claim_unit.unit_id = unit.unit_id
+    AND claim_unit.unit_id BETWEEN @first_unit_id AND @last_unit_id
 JOIN claim ON claim.claim_id = claim_unit.claim_id
 WHERE unit.product_id = @product_id
+    AND unit.unit_id BETWEEN @first_unit_id AND @last_unit_id
     AND (
         (claim.status = 'expired' AND (claim.ended_at < claim.expires_at) IS NOT FALSE)
         OR (claim.status = 'ordered' AND claim.ended_at >= claim.expires_at)
@@ -40,7 +32,7 @@ WHERE unit.product_id = @product_id
 ORDER BY claim.claim_id
 LIMIT @row_limit;
 
--- AuditKeyOnce finds keys that are bound to more than one transaction, among those of a product's units, whatever product the others are
+-- AuditKeyOnce finds keys that are bound to more than one transaction, among those of a piece of a product's units, whatever product the others are
 -- of. It does not rest on the unique index that ought to make it impossible: it groups the rows themselves.
 -- name: AuditKeyOnce :many
 WITH of_product AS MATERIALIZED (
@@ -48,9 +40,12 @@ WITH of_product AS MATERIALIZED (
         claim.buyer,
         claim.idempotency_key
     FROM unit
-    JOIN claim_unit ON claim_unit.unit_id = unit.unit_id
+    JOIN claim_unit
+        ON claim_unit.unit_id = unit.unit_id
+        AND claim_unit.unit_id BETWEEN @first_unit_id AND @last_unit_id
     JOIN claim ON claim.claim_id = claim_unit.claim_id
     WHERE unit.product_id = @product_id
+        AND unit.unit_id BETWEEN @first_unit_id AND @last_unit_id
         AND claim.idempotency_key IS NOT NULL
 )
 SELECT
@@ -155,7 +150,7 @@ WHERE (book.has_total AND book.line_minor <> book.total_minor)
 ORDER BY book.order_id
 LIMIT @row_limit;
 
--- AuditOnePlace finds a product's units that are in no place, or in more than one. It does not rest on the unique indexes that ought to keep a
+-- AuditOnePlace finds units of a piece of a product's that are in no place, or in more than one. It does not rest on the unique indexes that ought to keep a
 -- unit from being twice in the same table: rows_of_unit counts.
 -- name: AuditOnePlace :many
 SELECT DISTINCT
@@ -173,11 +168,22 @@ FROM (
         (quarantine_unit.unit_id IS NOT NULL)::boolean AS is_quarantined,
         count(*) OVER (PARTITION BY unit.unit_id) AS rows_of_unit
     FROM unit
-    LEFT JOIN stock_token ON stock_token.unit_id = unit.unit_id
-    LEFT JOIN claim_unit ON claim_unit.unit_id = unit.unit_id AND claim_unit.released_at IS NULL
-    LEFT JOIN withdrawal_unit ON withdrawal_unit.unit_id = unit.unit_id
-    LEFT JOIN quarantine_unit ON quarantine_unit.unit_id = unit.unit_id AND quarantine_unit.left_at IS NULL
+    LEFT JOIN stock_token
+        ON stock_token.unit_id = unit.unit_id
+        AND stock_token.unit_id BETWEEN @first_unit_id AND @last_unit_id
+    LEFT JOIN claim_unit
+        ON claim_unit.unit_id = unit.unit_id
+        AND claim_unit.unit_id BETWEEN @first_unit_id AND @last_unit_id
+        AND claim_unit.released_at IS NULL
+    LEFT JOIN withdrawal_unit
+        ON withdrawal_unit.unit_id = unit.unit_id
+        AND withdrawal_unit.unit_id BETWEEN @first_unit_id AND @last_unit_id
+    LEFT JOIN quarantine_unit
+        ON quarantine_unit.unit_id = unit.unit_id
+        AND quarantine_unit.unit_id BETWEEN @first_unit_id AND @last_unit_id
+        AND quarantine_unit.left_at IS NULL
     WHERE unit.product_id = @product_id
+        AND unit.unit_id BETWEEN @first_unit_id AND @last_unit_id
 ) AS placed
 WHERE placed.rows_of_unit > 1
     OR placed.has_token::integer + (placed.claim_id IS NOT NULL)::integer + placed.is_withdrawn::integer + placed.is_quarantined::integer <> 1
@@ -338,6 +344,24 @@ WHERE (placed.status = 'queued' AND placed.queue_place < placed.head_place)
 ORDER BY placed.queue_place
 LIMIT @row_limit;
 
+-- AuditReceipts reads how many units came with each of a product's receipts.
+-- name: AuditReceipts :many
+SELECT
+    receipt.receipt_id,
+    receipt.quantity
+FROM receipt
+WHERE receipt.product_id = @product_id;
+
+-- AuditReceived counts a piece of a product's units by the receipts that they came with.
+-- name: AuditReceived :many
+SELECT
+    unit.receipt_id,
+    count(*)::bigint AS unit_count
+FROM unit
+WHERE unit.product_id = @product_id
+    AND unit.unit_id BETWEEN @first_unit_id AND @last_unit_id
+GROUP BY unit.receipt_id;
+
 -- AuditStrayQuarantine finds units in quarantine under a product that are no units of it.
 -- name: AuditStrayQuarantine :many
 SELECT quarantine_unit.unit_id
@@ -349,7 +373,7 @@ WHERE quarantine_unit.product_id = @product_id
 ORDER BY quarantine_unit.unit_id
 LIMIT @row_limit;
 
--- AuditStrayTokens finds tokens under a product that are for no unit of it.
+-- AuditStrayTokens finds tokens of a piece of a product's that are for no unit of it.
 -- name: AuditStrayTokens :many
 SELECT
     stock_token.unit_id,
@@ -357,28 +381,62 @@ SELECT
 FROM stock_token
 LEFT JOIN unit ON unit.unit_id = stock_token.unit_id
 WHERE stock_token.product_id = @product_id
+    AND (stock_token.pool_id, stock_token.position) > (@after_pool_id::bigint, @after_position::bigint)
+    AND (stock_token.pool_id, stock_token.position) <= (@last_pool_id::bigint, @last_position::bigint)
     AND unit.product_id IS DISTINCT FROM stock_token.product_id
 ORDER BY stock_token.position
 LIMIT @row_limit;
 
--- AuditTransactionEnded finds transactions that are no longer holds and have, or had, units of a product, but not as many as they say.
+-- AuditTokenPiece tells where the next piece of a product's tokens ends.
+-- name: AuditTokenPiece :one
+SELECT
+    piece.pool_id,
+    piece.position
+FROM (
+    SELECT
+        stock_token.pool_id,
+        stock_token.position
+    FROM stock_token
+    WHERE stock_token.product_id = @product_id
+        AND (stock_token.pool_id, stock_token.position) > (@after_pool_id::bigint, @after_position::bigint)
+    ORDER BY
+        stock_token.pool_id,
+        stock_token.position
+    LIMIT @row_limit
+) AS piece
+ORDER BY
+    piece.pool_id DESC,
+    piece.position DESC
+LIMIT 1;
+
+-- AuditTransactionEnded finds transactions that are no longer holds and have, or had, units of a piece of a product's, but not as many of the product as they say.
 -- name: AuditTransactionEnded :many
+WITH of_piece AS MATERIALIZED (
+    SELECT DISTINCT claim_unit.claim_id
+    FROM unit
+    JOIN claim_unit
+        ON claim_unit.unit_id = unit.unit_id
+        AND claim_unit.unit_id BETWEEN @first_unit_id AND @last_unit_id
+    WHERE unit.product_id = @product_id
+        AND unit.unit_id BETWEEN @first_unit_id AND @last_unit_id
+)
 SELECT
     claim.claim_id,
     claim.status,
     claim.quantity,
-    count(*)::bigint AS unit_count
-FROM unit
-JOIN claim_unit ON claim_unit.unit_id = unit.unit_id
-JOIN claim ON claim.claim_id = claim_unit.claim_id
-WHERE unit.product_id = @product_id
-    AND claim.product_id = unit.product_id
+    had.unit_count::bigint AS unit_count
+FROM of_piece
+JOIN claim ON claim.claim_id = of_piece.claim_id
+CROSS JOIN LATERAL (
+    SELECT count(*) AS unit_count
+    FROM claim_unit
+    JOIN unit ON unit.unit_id = claim_unit.unit_id
+    WHERE claim_unit.claim_id = claim.claim_id
+        AND unit.product_id = claim.product_id
+) AS had
+WHERE claim.product_id = @product_id
     AND claim.status <> 'held'
-GROUP BY
-    claim.claim_id,
-    claim.status,
-    claim.quantity
-HAVING count(*) <> claim.quantity
+    AND had.unit_count <> claim.quantity
 ORDER BY claim.claim_id
 LIMIT @row_limit;
 
@@ -400,16 +458,20 @@ HAVING count(unit.unit_id) <> claim.quantity
 ORDER BY claim.claim_id
 LIMIT @row_limit;
 
--- AuditTransactionUnits finds units of a product that are kept by a transaction which has ended, is of another product, or does not exist.
+-- AuditTransactionUnits finds units of a piece of a product's that are kept by a transaction which has ended, is of another product, or does not exist.
 -- name: AuditTransactionUnits :many
 SELECT
     claim_unit.unit_id,
     claim_unit.claim_id,
     coalesce(claim.status, 'missing')::text AS status
 FROM unit
-JOIN claim_unit ON claim_unit.unit_id = unit.unit_id AND claim_unit.released_at IS NULL
+JOIN claim_unit
+    ON claim_unit.unit_id = unit.unit_id
+    AND claim_unit.unit_id BETWEEN @first_unit_id AND @last_unit_id
+    AND claim_unit.released_at IS NULL
 LEFT JOIN claim ON claim.claim_id = claim_unit.claim_id
 WHERE unit.product_id = @product_id
+    AND unit.unit_id BETWEEN @first_unit_id AND @last_unit_id
     AND (
         claim.claim_id IS NULL
         OR claim.status NOT IN ('held', 'ordered')
@@ -417,3 +479,18 @@ WHERE unit.product_id = @product_id
     )
 ORDER BY claim_unit.unit_id
 LIMIT @row_limit;
+
+-- AuditUnitPiece tells from which unit to which the next piece of a product's units goes.
+-- name: AuditUnitPiece :one
+SELECT
+    (array_agg(piece.unit_id ORDER BY piece.unit_id))[1]::uuid AS first_unit_id,
+    (array_agg(piece.unit_id ORDER BY piece.unit_id DESC))[1]::uuid AS last_unit_id
+FROM (
+    SELECT unit.unit_id
+    FROM unit
+    WHERE unit.product_id = @product_id
+        AND unit.unit_id > @after_unit_id
+    ORDER BY unit.unit_id
+    LIMIT @row_limit
+) AS piece
+HAVING count(*) > 0;

@@ -14,17 +14,6 @@ import (
 const auditConservation = `-- name: AuditConservation :one
 SELECT
     coalesce((
-        SELECT sum(receipt.quantity)
-        FROM receipt
-        WHERE receipt.product_id = $1
-    ), 0)::bigint AS received,
-    (
-        SELECT count(*)
-        FROM unit
-        JOIN receipt ON receipt.receipt_id = unit.receipt_id AND receipt.product_id = unit.product_id
-        WHERE unit.product_id = $1
-    )::bigint AS unit_count,
-    coalesce((
         SELECT sum(withdrawal.quantity)
         FROM withdrawal
         WHERE withdrawal.product_id = $1
@@ -38,22 +27,15 @@ SELECT
 `
 
 type AuditConservationRow struct {
-	Received            int64
-	UnitCount           int64
 	Withdrawn           int64
 	WithdrawalUnitCount int64
 }
 
-// AuditConservation compares a product's receipts with the units that came with them, and withdrawals with the units that they took.
+// AuditConservation compares a product's withdrawals with the units that they took.
 func (q *Queries) AuditConservation(ctx context.Context, db DBTX, productID int64) (AuditConservationRow, error) {
 	row := db.QueryRow(ctx, auditConservation, productID)
 	var i AuditConservationRow
-	err := row.Scan(
-		&i.Received,
-		&i.UnitCount,
-		&i.Withdrawn,
-		&i.WithdrawalUnitCount,
-	)
+	err := row.Scan(&i.Withdrawn, &i.WithdrawalUnitCount)
 	return i, err
 }
 
@@ -62,20 +44,25 @@ SELECT DISTINCT
     claim.claim_id,
     claim.status
 FROM unit
-JOIN claim_unit ON claim_unit.unit_id = unit.unit_id
+JOIN claim_unit
+    ON claim_unit.unit_id = unit.unit_id
+    AND claim_unit.unit_id BETWEEN $1 AND $2
 JOIN claim ON claim.claim_id = claim_unit.claim_id
-WHERE unit.product_id = $1
+WHERE unit.product_id = $3
+    AND unit.unit_id BETWEEN $1 AND $2
     AND (
         (claim.status = 'expired' AND (claim.ended_at < claim.expires_at) IS NOT FALSE)
         OR (claim.status = 'ordered' AND claim.ended_at >= claim.expires_at)
     )
 ORDER BY claim.claim_id
-LIMIT $2
+LIMIT $4
 `
 
 type AuditHoldExpiryParams struct {
-	ProductID int64
-	RowLimit  int32
+	FirstUnitID pgdb.ID
+	LastUnitID  pgdb.ID
+	ProductID   int64
+	RowLimit    int32
 }
 
 type AuditHoldExpiryRow struct {
@@ -83,9 +70,14 @@ type AuditHoldExpiryRow struct {
 	Status  string
 }
 
-// AuditHoldExpiry finds transactions of a product's units that expired before their time, or were ordered after it.
+// AuditHoldExpiry finds transactions of a piece of a product's units that expired before their time, or were ordered after it.
 func (q *Queries) AuditHoldExpiry(ctx context.Context, db DBTX, arg AuditHoldExpiryParams) ([]AuditHoldExpiryRow, error) {
-	rows, err := db.Query(ctx, auditHoldExpiry, arg.ProductID, arg.RowLimit)
+	rows, err := db.Query(ctx, auditHoldExpiry,
+		arg.FirstUnitID,
+		arg.LastUnitID,
+		arg.ProductID,
+		arg.RowLimit,
+	)
 	if err != nil {
 		return nil, err
 	}
@@ -110,9 +102,12 @@ WITH of_product AS MATERIALIZED (
         claim.buyer,
         claim.idempotency_key
     FROM unit
-    JOIN claim_unit ON claim_unit.unit_id = unit.unit_id
+    JOIN claim_unit
+        ON claim_unit.unit_id = unit.unit_id
+        AND claim_unit.unit_id BETWEEN $2 AND $3
     JOIN claim ON claim.claim_id = claim_unit.claim_id
-    WHERE unit.product_id = $2
+    WHERE unit.product_id = $4
+        AND unit.unit_id BETWEEN $2 AND $3
         AND claim.idempotency_key IS NOT NULL
 )
 SELECT
@@ -132,8 +127,10 @@ LIMIT $1
 `
 
 type AuditKeyOnceParams struct {
-	RowLimit  int32
-	ProductID int64
+	RowLimit    int32
+	FirstUnitID pgdb.ID
+	LastUnitID  pgdb.ID
+	ProductID   int64
 }
 
 type AuditKeyOnceRow struct {
@@ -142,10 +139,15 @@ type AuditKeyOnceRow struct {
 	FirstClaimID pgdb.ID
 }
 
-// AuditKeyOnce finds keys that are bound to more than one transaction, among those of a product's units, whatever product the others are
+// AuditKeyOnce finds keys that are bound to more than one transaction, among those of a piece of a product's units, whatever product the others are
 // of. It does not rest on the unique index that ought to make it impossible: it groups the rows themselves.
 func (q *Queries) AuditKeyOnce(ctx context.Context, db DBTX, arg AuditKeyOnceParams) ([]AuditKeyOnceRow, error) {
-	rows, err := db.Query(ctx, auditKeyOnce, arg.RowLimit, arg.ProductID)
+	rows, err := db.Query(ctx, auditKeyOnce,
+		arg.RowLimit,
+		arg.FirstUnitID,
+		arg.LastUnitID,
+		arg.ProductID,
+	)
 	if err != nil {
 		return nil, err
 	}
@@ -309,23 +311,36 @@ FROM (
         (quarantine_unit.unit_id IS NOT NULL)::boolean AS is_quarantined,
         count(*) OVER (PARTITION BY unit.unit_id) AS rows_of_unit
     FROM unit
-    LEFT JOIN stock_token ON stock_token.unit_id = unit.unit_id
-    LEFT JOIN claim_unit ON claim_unit.unit_id = unit.unit_id AND claim_unit.released_at IS NULL
-    LEFT JOIN withdrawal_unit ON withdrawal_unit.unit_id = unit.unit_id
-    LEFT JOIN quarantine_unit ON quarantine_unit.unit_id = unit.unit_id AND quarantine_unit.left_at IS NULL
-    WHERE unit.product_id = $1
+    LEFT JOIN stock_token
+        ON stock_token.unit_id = unit.unit_id
+        AND stock_token.unit_id BETWEEN $1 AND $2
+    LEFT JOIN claim_unit
+        ON claim_unit.unit_id = unit.unit_id
+        AND claim_unit.unit_id BETWEEN $1 AND $2
+        AND claim_unit.released_at IS NULL
+    LEFT JOIN withdrawal_unit
+        ON withdrawal_unit.unit_id = unit.unit_id
+        AND withdrawal_unit.unit_id BETWEEN $1 AND $2
+    LEFT JOIN quarantine_unit
+        ON quarantine_unit.unit_id = unit.unit_id
+        AND quarantine_unit.unit_id BETWEEN $1 AND $2
+        AND quarantine_unit.left_at IS NULL
+    WHERE unit.product_id = $3
+        AND unit.unit_id BETWEEN $1 AND $2
 ) AS placed
 WHERE placed.rows_of_unit > 1
     OR placed.has_token::integer + (placed.claim_id IS NOT NULL)::integer + placed.is_withdrawn::integer + placed.is_quarantined::integer <> 1
 ORDER BY
     placed.unit_id,
     placed.claim_id
-LIMIT $2
+LIMIT $4
 `
 
 type AuditOnePlaceParams struct {
-	ProductID int64
-	RowLimit  int32
+	FirstUnitID pgdb.ID
+	LastUnitID  pgdb.ID
+	ProductID   int64
+	RowLimit    int32
 }
 
 type AuditOnePlaceRow struct {
@@ -336,10 +351,15 @@ type AuditOnePlaceRow struct {
 	IsQuarantined bool
 }
 
-// AuditOnePlace finds a product's units that are in no place, or in more than one. It does not rest on the unique indexes that ought to keep a
+// AuditOnePlace finds units of a piece of a product's that are in no place, or in more than one. It does not rest on the unique indexes that ought to keep a
 // unit from being twice in the same table: rows_of_unit counts.
 func (q *Queries) AuditOnePlace(ctx context.Context, db DBTX, arg AuditOnePlaceParams) ([]AuditOnePlaceRow, error) {
-	rows, err := db.Query(ctx, auditOnePlace, arg.ProductID, arg.RowLimit)
+	rows, err := db.Query(ctx, auditOnePlace,
+		arg.FirstUnitID,
+		arg.LastUnitID,
+		arg.ProductID,
+		arg.RowLimit,
+	)
 	if err != nil {
 		return nil, err
 	}
@@ -699,6 +719,82 @@ func (q *Queries) AuditQueueOrder(ctx context.Context, db DBTX, arg AuditQueueOr
 	return items, nil
 }
 
+const auditReceipts = `-- name: AuditReceipts :many
+SELECT
+    receipt.receipt_id,
+    receipt.quantity
+FROM receipt
+WHERE receipt.product_id = $1
+`
+
+type AuditReceiptsRow struct {
+	ReceiptID pgdb.ID
+	Quantity  int32
+}
+
+// AuditReceipts reads how many units came with each of a product's receipts.
+func (q *Queries) AuditReceipts(ctx context.Context, db DBTX, productID int64) ([]AuditReceiptsRow, error) {
+	rows, err := db.Query(ctx, auditReceipts, productID)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []AuditReceiptsRow
+	for rows.Next() {
+		var i AuditReceiptsRow
+		if err := rows.Scan(&i.ReceiptID, &i.Quantity); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const auditReceived = `-- name: AuditReceived :many
+SELECT
+    unit.receipt_id,
+    count(*)::bigint AS unit_count
+FROM unit
+WHERE unit.product_id = $1
+    AND unit.unit_id BETWEEN $2 AND $3
+GROUP BY unit.receipt_id
+`
+
+type AuditReceivedParams struct {
+	ProductID   int64
+	FirstUnitID pgdb.ID
+	LastUnitID  pgdb.ID
+}
+
+type AuditReceivedRow struct {
+	ReceiptID pgdb.ID
+	UnitCount int64
+}
+
+// AuditReceived counts a piece of a product's units by the receipts that they came with.
+func (q *Queries) AuditReceived(ctx context.Context, db DBTX, arg AuditReceivedParams) ([]AuditReceivedRow, error) {
+	rows, err := db.Query(ctx, auditReceived, arg.ProductID, arg.FirstUnitID, arg.LastUnitID)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []AuditReceivedRow
+	for rows.Next() {
+		var i AuditReceivedRow
+		if err := rows.Scan(&i.ReceiptID, &i.UnitCount); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const auditStrayQuarantine = `-- name: AuditStrayQuarantine :many
 SELECT quarantine_unit.unit_id
 FROM quarantine_unit
@@ -743,14 +839,20 @@ SELECT
 FROM stock_token
 LEFT JOIN unit ON unit.unit_id = stock_token.unit_id
 WHERE stock_token.product_id = $1
+    AND (stock_token.pool_id, stock_token.position) > ($2::bigint, $3::bigint)
+    AND (stock_token.pool_id, stock_token.position) <= ($4::bigint, $5::bigint)
     AND unit.product_id IS DISTINCT FROM stock_token.product_id
 ORDER BY stock_token.position
-LIMIT $2
+LIMIT $6
 `
 
 type AuditStrayTokensParams struct {
-	ProductID int64
-	RowLimit  int32
+	ProductID     int64
+	AfterPoolID   int64
+	AfterPosition int64
+	LastPoolID    int64
+	LastPosition  int64
+	RowLimit      int32
 }
 
 type AuditStrayTokensRow struct {
@@ -758,9 +860,16 @@ type AuditStrayTokensRow struct {
 	Position int64
 }
 
-// AuditStrayTokens finds tokens under a product that are for no unit of it.
+// AuditStrayTokens finds tokens of a piece of a product's that are for no unit of it.
 func (q *Queries) AuditStrayTokens(ctx context.Context, db DBTX, arg AuditStrayTokensParams) ([]AuditStrayTokensRow, error) {
-	rows, err := db.Query(ctx, auditStrayTokens, arg.ProductID, arg.RowLimit)
+	rows, err := db.Query(ctx, auditStrayTokens,
+		arg.ProductID,
+		arg.AfterPoolID,
+		arg.AfterPosition,
+		arg.LastPoolID,
+		arg.LastPosition,
+		arg.RowLimit,
+	)
 	if err != nil {
 		return nil, err
 	}
@@ -779,30 +888,89 @@ func (q *Queries) AuditStrayTokens(ctx context.Context, db DBTX, arg AuditStrayT
 	return items, nil
 }
 
+const auditTokenPiece = `-- name: AuditTokenPiece :one
+SELECT
+    piece.pool_id,
+    piece.position
+FROM (
+    SELECT
+        stock_token.pool_id,
+        stock_token.position
+    FROM stock_token
+    WHERE stock_token.product_id = $1
+        AND (stock_token.pool_id, stock_token.position) > ($2::bigint, $3::bigint)
+    ORDER BY
+        stock_token.pool_id,
+        stock_token.position
+    LIMIT $4
+) AS piece
+ORDER BY
+    piece.pool_id DESC,
+    piece.position DESC
+LIMIT 1
+`
+
+type AuditTokenPieceParams struct {
+	ProductID     int64
+	AfterPoolID   int64
+	AfterPosition int64
+	RowLimit      int32
+}
+
+type AuditTokenPieceRow struct {
+	PoolID   int64
+	Position int64
+}
+
+// AuditTokenPiece tells where the next piece of a product's tokens ends.
+func (q *Queries) AuditTokenPiece(ctx context.Context, db DBTX, arg AuditTokenPieceParams) (AuditTokenPieceRow, error) {
+	row := db.QueryRow(ctx, auditTokenPiece,
+		arg.ProductID,
+		arg.AfterPoolID,
+		arg.AfterPosition,
+		arg.RowLimit,
+	)
+	var i AuditTokenPieceRow
+	err := row.Scan(&i.PoolID, &i.Position)
+	return i, err
+}
+
 const auditTransactionEnded = `-- name: AuditTransactionEnded :many
+WITH of_piece AS MATERIALIZED (
+    SELECT DISTINCT claim_unit.claim_id
+    FROM unit
+    JOIN claim_unit
+        ON claim_unit.unit_id = unit.unit_id
+        AND claim_unit.unit_id BETWEEN $3 AND $4
+    WHERE unit.product_id = $1
+        AND unit.unit_id BETWEEN $3 AND $4
+)
 SELECT
     claim.claim_id,
     claim.status,
     claim.quantity,
-    count(*)::bigint AS unit_count
-FROM unit
-JOIN claim_unit ON claim_unit.unit_id = unit.unit_id
-JOIN claim ON claim.claim_id = claim_unit.claim_id
-WHERE unit.product_id = $1
-    AND claim.product_id = unit.product_id
+    had.unit_count::bigint AS unit_count
+FROM of_piece
+JOIN claim ON claim.claim_id = of_piece.claim_id
+CROSS JOIN LATERAL (
+    SELECT count(*) AS unit_count
+    FROM claim_unit
+    JOIN unit ON unit.unit_id = claim_unit.unit_id
+    WHERE claim_unit.claim_id = claim.claim_id
+        AND unit.product_id = claim.product_id
+) AS had
+WHERE claim.product_id = $1
     AND claim.status <> 'held'
-GROUP BY
-    claim.claim_id,
-    claim.status,
-    claim.quantity
-HAVING count(*) <> claim.quantity
+    AND had.unit_count <> claim.quantity
 ORDER BY claim.claim_id
 LIMIT $2
 `
 
 type AuditTransactionEndedParams struct {
-	ProductID int64
-	RowLimit  int32
+	ProductID   int64
+	RowLimit    int32
+	FirstUnitID pgdb.ID
+	LastUnitID  pgdb.ID
 }
 
 type AuditTransactionEndedRow struct {
@@ -812,9 +980,14 @@ type AuditTransactionEndedRow struct {
 	UnitCount int64
 }
 
-// AuditTransactionEnded finds transactions that are no longer holds and have, or had, units of a product, but not as many as they say.
+// AuditTransactionEnded finds transactions that are no longer holds and have, or had, units of a piece of a product's, but not as many of the product as they say.
 func (q *Queries) AuditTransactionEnded(ctx context.Context, db DBTX, arg AuditTransactionEndedParams) ([]AuditTransactionEndedRow, error) {
-	rows, err := db.Query(ctx, auditTransactionEnded, arg.ProductID, arg.RowLimit)
+	rows, err := db.Query(ctx, auditTransactionEnded,
+		arg.ProductID,
+		arg.RowLimit,
+		arg.FirstUnitID,
+		arg.LastUnitID,
+	)
 	if err != nil {
 		return nil, err
 	}
@@ -894,21 +1067,27 @@ SELECT
     claim_unit.claim_id,
     coalesce(claim.status, 'missing')::text AS status
 FROM unit
-JOIN claim_unit ON claim_unit.unit_id = unit.unit_id AND claim_unit.released_at IS NULL
+JOIN claim_unit
+    ON claim_unit.unit_id = unit.unit_id
+    AND claim_unit.unit_id BETWEEN $1 AND $2
+    AND claim_unit.released_at IS NULL
 LEFT JOIN claim ON claim.claim_id = claim_unit.claim_id
-WHERE unit.product_id = $1
+WHERE unit.product_id = $3
+    AND unit.unit_id BETWEEN $1 AND $2
     AND (
         claim.claim_id IS NULL
         OR claim.status NOT IN ('held', 'ordered')
         OR claim.product_id <> unit.product_id
     )
 ORDER BY claim_unit.unit_id
-LIMIT $2
+LIMIT $4
 `
 
 type AuditTransactionUnitsParams struct {
-	ProductID int64
-	RowLimit  int32
+	FirstUnitID pgdb.ID
+	LastUnitID  pgdb.ID
+	ProductID   int64
+	RowLimit    int32
 }
 
 type AuditTransactionUnitsRow struct {
@@ -917,9 +1096,14 @@ type AuditTransactionUnitsRow struct {
 	Status  string
 }
 
-// AuditTransactionUnits finds units of a product that are kept by a transaction which has ended, is of another product, or does not exist.
+// AuditTransactionUnits finds units of a piece of a product's that are kept by a transaction which has ended, is of another product, or does not exist.
 func (q *Queries) AuditTransactionUnits(ctx context.Context, db DBTX, arg AuditTransactionUnitsParams) ([]AuditTransactionUnitsRow, error) {
-	rows, err := db.Query(ctx, auditTransactionUnits, arg.ProductID, arg.RowLimit)
+	rows, err := db.Query(ctx, auditTransactionUnits,
+		arg.FirstUnitID,
+		arg.LastUnitID,
+		arg.ProductID,
+		arg.RowLimit,
+	)
 	if err != nil {
 		return nil, err
 	}
@@ -936,4 +1120,38 @@ func (q *Queries) AuditTransactionUnits(ctx context.Context, db DBTX, arg AuditT
 		return nil, err
 	}
 	return items, nil
+}
+
+const auditUnitPiece = `-- name: AuditUnitPiece :one
+SELECT
+    (array_agg(piece.unit_id ORDER BY piece.unit_id))[1]::uuid AS first_unit_id,
+    (array_agg(piece.unit_id ORDER BY piece.unit_id DESC))[1]::uuid AS last_unit_id
+FROM (
+    SELECT unit.unit_id
+    FROM unit
+    WHERE unit.product_id = $1
+        AND unit.unit_id > $2
+    ORDER BY unit.unit_id
+    LIMIT $3
+) AS piece
+HAVING count(*) > 0
+`
+
+type AuditUnitPieceParams struct {
+	ProductID   int64
+	AfterUnitID pgdb.ID
+	RowLimit    int32
+}
+
+type AuditUnitPieceRow struct {
+	FirstUnitID pgdb.ID
+	LastUnitID  pgdb.ID
+}
+
+// AuditUnitPiece tells from which unit to which the next piece of a product's units goes.
+func (q *Queries) AuditUnitPiece(ctx context.Context, db DBTX, arg AuditUnitPieceParams) (AuditUnitPieceRow, error) {
+	row := db.QueryRow(ctx, auditUnitPiece, arg.ProductID, arg.AfterUnitID, arg.RowLimit)
+	var i AuditUnitPieceRow
+	err := row.Scan(&i.FirstUnitID, &i.LastUnitID)
+	return i, err
 }
