@@ -381,32 +381,37 @@ SELECT
 FROM stock_token
 LEFT JOIN unit ON unit.unit_id = stock_token.unit_id
 WHERE stock_token.product_id = @product_id
-    AND (stock_token.pool_id, stock_token.position) > (@after_pool_id::bigint, @after_position::bigint)
-    AND (stock_token.pool_id, stock_token.position) <= (@last_pool_id::bigint, @last_position::bigint)
+    AND stock_token.pool_id = @pool_id
+    AND stock_token.position > @after_position
+    AND stock_token.position <= @last_position
     AND unit.product_id IS DISTINCT FROM stock_token.product_id
 ORDER BY stock_token.position
 LIMIT @row_limit;
 
--- AuditTokenPiece tells where the next piece of a product's tokens ends.
+-- AuditTokenPiece tells at which position the next piece of a product's tokens in a pool ends.
 -- name: AuditTokenPiece :one
-SELECT
-    piece.pool_id,
-    piece.position
+SELECT piece.position
 FROM (
-    SELECT
-        stock_token.pool_id,
-        stock_token.position
+    SELECT stock_token.position
     FROM stock_token
     WHERE stock_token.product_id = @product_id
-        AND (stock_token.pool_id, stock_token.position) > (@after_pool_id::bigint, @after_position::bigint)
-    ORDER BY
-        stock_token.pool_id,
-        stock_token.position
+        AND stock_token.pool_id = @pool_id
+        AND stock_token.position > @after_position
+    ORDER BY stock_token.position
     LIMIT @row_limit
 ) AS piece
+ORDER BY piece.position DESC
+LIMIT 1;
+
+-- AuditTokenPool tells in which pool, from one on, the next tokens of a product are.
+-- name: AuditTokenPool :one
+SELECT stock_token.pool_id
+FROM stock_token
+WHERE stock_token.product_id = @product_id
+    AND stock_token.pool_id >= @from_pool_id
 ORDER BY
-    piece.pool_id DESC,
-    piece.position DESC
+    stock_token.pool_id,
+    stock_token.position
 LIMIT 1;
 
 -- AuditTransactionEnded finds transactions that are no longer holds and have, or had, units of a piece of a product's, but not as many of the product as they say.

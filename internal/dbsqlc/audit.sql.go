@@ -839,18 +839,18 @@ SELECT
 FROM stock_token
 LEFT JOIN unit ON unit.unit_id = stock_token.unit_id
 WHERE stock_token.product_id = $1
-    AND (stock_token.pool_id, stock_token.position) > ($2::bigint, $3::bigint)
-    AND (stock_token.pool_id, stock_token.position) <= ($4::bigint, $5::bigint)
+    AND stock_token.pool_id = $2
+    AND stock_token.position > $3
+    AND stock_token.position <= $4
     AND unit.product_id IS DISTINCT FROM stock_token.product_id
 ORDER BY stock_token.position
-LIMIT $6
+LIMIT $5
 `
 
 type AuditStrayTokensParams struct {
 	ProductID     int64
-	AfterPoolID   int64
+	PoolID        int64
 	AfterPosition int64
-	LastPoolID    int64
 	LastPosition  int64
 	RowLimit      int32
 }
@@ -864,9 +864,8 @@ type AuditStrayTokensRow struct {
 func (q *Queries) AuditStrayTokens(ctx context.Context, db DBTX, arg AuditStrayTokensParams) ([]AuditStrayTokensRow, error) {
 	rows, err := db.Query(ctx, auditStrayTokens,
 		arg.ProductID,
-		arg.AfterPoolID,
+		arg.PoolID,
 		arg.AfterPosition,
-		arg.LastPoolID,
 		arg.LastPosition,
 		arg.RowLimit,
 	)
@@ -889,50 +888,62 @@ func (q *Queries) AuditStrayTokens(ctx context.Context, db DBTX, arg AuditStrayT
 }
 
 const auditTokenPiece = `-- name: AuditTokenPiece :one
-SELECT
-    piece.pool_id,
-    piece.position
+SELECT piece.position
 FROM (
-    SELECT
-        stock_token.pool_id,
-        stock_token.position
+    SELECT stock_token.position
     FROM stock_token
     WHERE stock_token.product_id = $1
-        AND (stock_token.pool_id, stock_token.position) > ($2::bigint, $3::bigint)
-    ORDER BY
-        stock_token.pool_id,
-        stock_token.position
+        AND stock_token.pool_id = $2
+        AND stock_token.position > $3
+    ORDER BY stock_token.position
     LIMIT $4
 ) AS piece
-ORDER BY
-    piece.pool_id DESC,
-    piece.position DESC
+ORDER BY piece.position DESC
 LIMIT 1
 `
 
 type AuditTokenPieceParams struct {
 	ProductID     int64
-	AfterPoolID   int64
+	PoolID        int64
 	AfterPosition int64
 	RowLimit      int32
 }
 
-type AuditTokenPieceRow struct {
-	PoolID   int64
-	Position int64
-}
-
-// AuditTokenPiece tells where the next piece of a product's tokens ends.
-func (q *Queries) AuditTokenPiece(ctx context.Context, db DBTX, arg AuditTokenPieceParams) (AuditTokenPieceRow, error) {
+// AuditTokenPiece tells at which position the next piece of a product's tokens in a pool ends.
+func (q *Queries) AuditTokenPiece(ctx context.Context, db DBTX, arg AuditTokenPieceParams) (int64, error) {
 	row := db.QueryRow(ctx, auditTokenPiece,
 		arg.ProductID,
-		arg.AfterPoolID,
+		arg.PoolID,
 		arg.AfterPosition,
 		arg.RowLimit,
 	)
-	var i AuditTokenPieceRow
-	err := row.Scan(&i.PoolID, &i.Position)
-	return i, err
+	var position int64
+	err := row.Scan(&position)
+	return position, err
+}
+
+const auditTokenPool = `-- name: AuditTokenPool :one
+SELECT stock_token.pool_id
+FROM stock_token
+WHERE stock_token.product_id = $1
+    AND stock_token.pool_id >= $2
+ORDER BY
+    stock_token.pool_id,
+    stock_token.position
+LIMIT 1
+`
+
+type AuditTokenPoolParams struct {
+	ProductID  int64
+	FromPoolID int64
+}
+
+// AuditTokenPool tells in which pool, from one on, the next tokens of a product are.
+func (q *Queries) AuditTokenPool(ctx context.Context, db DBTX, arg AuditTokenPoolParams) (int64, error) {
+	row := db.QueryRow(ctx, auditTokenPool, arg.ProductID, arg.FromPoolID)
+	var pool_id int64
+	err := row.Scan(&pool_id)
+	return pool_id, err
 }
 
 const auditTransactionEnded = `-- name: AuditTransactionEnded :many

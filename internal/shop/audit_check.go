@@ -50,7 +50,7 @@ type productAudit struct {
 
 type (
 	unitPiece  = dbsqlc.AuditUnitPieceRow
-	tokenPiece struct{ after, last dbsqlc.AuditTokenPieceRow }
+	tokenPiece struct{ poolID, after, last int64 } // positions behind after, up to last
 )
 
 func (x *productAudit) run(ctx context.Context) (err error) {
@@ -109,9 +109,25 @@ func (x *productAudit) throughUnits(ctx context.Context) error {
 
 // throughTokens goes through the product's tokens by pool and position. One that changes its pool meanwhile may be passed by, and is seen by the next audit.
 func (x *productAudit) throughTokens(ctx context.Context) error {
-	for after := (dbsqlc.AuditTokenPieceRow{PoolID: -1}); ; {
+	for from := int64(0); ; {
+		poolID, err := x.s.q.AuditTokenPool(ctx, x.s.pool, dbsqlc.AuditTokenPoolParams{ProductID: x.p.ProductID, FromPoolID: from})
+		if errors.Is(err, pgx.ErrNoRows) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if err := x.throughPool(ctx, poolID); err != nil {
+			return err
+		}
+		from = poolID + 1
+	}
+}
+
+func (x *productAudit) throughPool(ctx context.Context, poolID int64) error {
+	for after := int64(-1); ; {
 		last, err := x.s.q.AuditTokenPiece(ctx, x.s.pool, dbsqlc.AuditTokenPieceParams{
-			ProductID: x.p.ProductID, AfterPoolID: after.PoolID, AfterPosition: after.Position, RowLimit: unitsAtOnce,
+			ProductID: x.p.ProductID, PoolID: poolID, AfterPosition: after, RowLimit: unitsAtOnce,
 		})
 		if errors.Is(err, pgx.ErrNoRows) {
 			return nil
@@ -123,7 +139,7 @@ func (x *productAudit) throughTokens(ctx context.Context) error {
 			if c.ofTokens == nil {
 				continue
 			}
-			if err := x.check(i, func(limit int32) ([]Violation, error) { return c.ofTokens(x, ctx, tokenPiece{after, last}, limit) }); err != nil {
+			if err := x.check(i, func(limit int32) ([]Violation, error) { return c.ofTokens(x, ctx, tokenPiece{poolID, after, last}, limit) }); err != nil {
 				return err
 			}
 		}
@@ -186,7 +202,7 @@ func (x *productAudit) onePlace(ctx context.Context, of unitPiece, limit int32) 
 
 func (x *productAudit) strayTokens(ctx context.Context, of tokenPiece, limit int32) ([]Violation, error) {
 	strays, err := x.s.q.AuditStrayTokens(ctx, x.s.pool, dbsqlc.AuditStrayTokensParams{
-		ProductID: x.p.ProductID, AfterPoolID: of.after.PoolID, AfterPosition: of.after.Position, LastPoolID: of.last.PoolID, LastPosition: of.last.Position, RowLimit: limit,
+		ProductID: x.p.ProductID, PoolID: of.poolID, AfterPosition: of.after, LastPosition: of.last, RowLimit: limit,
 	})
 	var found []Violation
 	for _, row := range strays {
