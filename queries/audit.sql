@@ -24,7 +24,6 @@ JOIN claim_unit
     AND claim_unit.unit_id BETWEEN @first_unit_id AND @last_unit_id
 JOIN claim ON claim.claim_id = claim_unit.claim_id
 WHERE unit.product_id = @product_id
-    AND unit.unit_id BETWEEN @first_unit_id AND @last_unit_id
     AND (
         (claim.status = 'expired' AND (claim.ended_at < claim.expires_at) IS NOT FALSE)
         OR (claim.status = 'ordered' AND claim.ended_at >= claim.expires_at)
@@ -45,7 +44,6 @@ WITH of_product AS MATERIALIZED (
         AND claim_unit.unit_id BETWEEN @first_unit_id AND @last_unit_id
     JOIN claim ON claim.claim_id = claim_unit.claim_id
     WHERE unit.product_id = @product_id
-        AND unit.unit_id BETWEEN @first_unit_id AND @last_unit_id
         AND claim.idempotency_key IS NOT NULL
 )
 SELECT
@@ -151,45 +149,72 @@ ORDER BY book.order_id
 LIMIT @row_limit;
 
 -- AuditOnePlace finds units of a piece of a product's that are in no place, or in more than one. It does not rest on the unique indexes that ought to keep a
--- unit from being twice in the same table: rows_of_unit counts.
+-- unit from being twice in the same table: it counts rows. Nor does it join, because the planner knows nothing of how many ids lie between two.
 -- name: AuditOnePlace :many
-SELECT DISTINCT
+SELECT
     placed.unit_id,
-    placed.has_token,
-    placed.claim_id,
-    placed.is_withdrawn,
-    placed.is_quarantined
+    sum(placed.token)::bigint AS token_count,
+    (array_agg(placed.claim_id) FILTER (WHERE placed.claim_id IS NOT NULL))::uuid[] AS claim_ids,
+    sum(placed.withdrawn)::bigint AS withdrawn_count,
+    sum(placed.quarantined)::bigint AS quarantined_count
 FROM (
     SELECT
         unit.unit_id,
-        (stock_token.unit_id IS NOT NULL)::boolean AS has_token,
-        claim_unit.claim_id,
-        (withdrawal_unit.unit_id IS NOT NULL)::boolean AS is_withdrawn,
-        (quarantine_unit.unit_id IS NOT NULL)::boolean AS is_quarantined,
-        count(*) OVER (PARTITION BY unit.unit_id) AS rows_of_unit
+        1 AS unit,
+        0 AS token,
+        NULL::uuid AS claim_id,
+        0 AS withdrawn,
+        0 AS quarantined
     FROM unit
-    LEFT JOIN stock_token
-        ON stock_token.unit_id = unit.unit_id
-        AND stock_token.unit_id BETWEEN @first_unit_id AND @last_unit_id
-    LEFT JOIN claim_unit
-        ON claim_unit.unit_id = unit.unit_id
-        AND claim_unit.unit_id BETWEEN @first_unit_id AND @last_unit_id
-        AND claim_unit.released_at IS NULL
-    LEFT JOIN withdrawal_unit
-        ON withdrawal_unit.unit_id = unit.unit_id
-        AND withdrawal_unit.unit_id BETWEEN @first_unit_id AND @last_unit_id
-    LEFT JOIN quarantine_unit
-        ON quarantine_unit.unit_id = unit.unit_id
-        AND quarantine_unit.unit_id BETWEEN @first_unit_id AND @last_unit_id
-        AND quarantine_unit.left_at IS NULL
     WHERE unit.product_id = @product_id
         AND unit.unit_id BETWEEN @first_unit_id AND @last_unit_id
+    UNION ALL
+    SELECT
+        stock_token.unit_id,
+        0,
+        1,
+        NULL,
+        0,
+        0
+    FROM stock_token
+    WHERE stock_token.unit_id BETWEEN @first_unit_id AND @last_unit_id
+    UNION ALL
+    SELECT
+        claim_unit.unit_id,
+        0,
+        0,
+        claim_unit.claim_id,
+        0,
+        0
+    FROM claim_unit
+    WHERE claim_unit.unit_id BETWEEN @first_unit_id AND @last_unit_id
+        AND claim_unit.released_at IS NULL
+    UNION ALL
+    SELECT
+        withdrawal_unit.unit_id,
+        0,
+        0,
+        NULL,
+        1,
+        0
+    FROM withdrawal_unit
+    WHERE withdrawal_unit.unit_id BETWEEN @first_unit_id AND @last_unit_id
+    UNION ALL
+    SELECT
+        quarantine_unit.unit_id,
+        0,
+        0,
+        NULL,
+        0,
+        1
+    FROM quarantine_unit
+    WHERE quarantine_unit.unit_id BETWEEN @first_unit_id AND @last_unit_id
+        AND quarantine_unit.left_at IS NULL
 ) AS placed
-WHERE placed.rows_of_unit > 1
-    OR placed.has_token::integer + (placed.claim_id IS NOT NULL)::integer + placed.is_withdrawn::integer + placed.is_quarantined::integer <> 1
-ORDER BY
-    placed.unit_id,
-    placed.claim_id
+GROUP BY placed.unit_id
+HAVING sum(placed.unit) > 1
+    OR (sum(placed.unit) = 1 AND sum(placed.token) + count(placed.claim_id) + sum(placed.withdrawn) + sum(placed.quarantined) <> 1)
+ORDER BY placed.unit_id
 LIMIT @row_limit;
 
 -- AuditOrderState finds lines of orders of a product that do not fit the state of their order: units that an ended order still has, ones that a live
@@ -423,7 +448,6 @@ WITH of_piece AS MATERIALIZED (
         ON claim_unit.unit_id = unit.unit_id
         AND claim_unit.unit_id BETWEEN @first_unit_id AND @last_unit_id
     WHERE unit.product_id = @product_id
-        AND unit.unit_id BETWEEN @first_unit_id AND @last_unit_id
 )
 SELECT
     claim.claim_id,
@@ -476,7 +500,6 @@ JOIN claim_unit
     AND claim_unit.released_at IS NULL
 LEFT JOIN claim ON claim.claim_id = claim_unit.claim_id
 WHERE unit.product_id = @product_id
-    AND unit.unit_id BETWEEN @first_unit_id AND @last_unit_id
     AND (
         claim.claim_id IS NULL
         OR claim.status NOT IN ('held', 'ordered')

@@ -139,7 +139,9 @@ func (x *productAudit) throughPool(ctx context.Context, poolID int64) error {
 			if c.ofTokens == nil {
 				continue
 			}
-			if err := x.check(i, func(limit int32) ([]Violation, error) { return c.ofTokens(x, ctx, tokenPiece{poolID, after, last}, limit) }); err != nil {
+			if err := x.check(i, func(limit int32) ([]Violation, error) {
+				return c.ofTokens(x, ctx, tokenPiece{poolID, after, last}, limit)
+			}); err != nil {
 				return err
 			}
 		}
@@ -192,10 +194,15 @@ func (x *productAudit) onePlace(ctx context.Context, of unitPiece, limit int32) 
 	}
 	var found []Violation
 	for _, row := range rows {
-		found = append(found, Violation{
-			UnitID: &row.UnitID, TransactionID: row.ClaimID,
-			Detail: fmt.Sprintf("is not in one place, once: available %t, in a transaction %t, in quarantine %t, withdrawn %t", row.HasToken, row.ClaimID != nil, row.IsQuarantined, row.IsWithdrawn),
-		})
+		v := Violation{UnitID: &row.UnitID, Detail: fmt.Sprintf("is not in one place, once: available %d times, in %d transactions, in quarantine %d times, withdrawn %d times",
+			row.TokenCount, len(row.ClaimIds), row.QuarantinedCount, row.WithdrawnCount)}
+		if len(row.ClaimIds) == 0 {
+			found = append(found, v)
+		}
+		for _, id := range row.ClaimIds {
+			v.TransactionID = &id
+			found = append(found, v)
+		}
 	}
 	return found, nil
 }
