@@ -200,8 +200,9 @@ func TestAGuestsTokenOutlivesARestart(t *testing.T) {
 	if again := guest.must(t, http.StatusOK, "GET", "/api/v1/transaction/"+tx.body.ID, nil); again.body.Status != "held" {
 		t.Errorf("after a restart the guest is told %s", again.text)
 	}
-	if none := c.must(t, http.StatusNotFound, "POST", "/api/v1/session", map[string]any{}); !strings.Contains(none.text, "no guests") {
-		t.Errorf("a shop that takes no guests says %s", none.text)
+	// Of a problem the status is a number, which reply does not take.
+	if none, _ := c.call("POST", "/api/v1/session", "", map[string]any{}); none.status != http.StatusNotFound || !strings.Contains(none.text, "no guests") {
+		t.Errorf("a shop that takes no guests says %d %s", none.status, none.text)
 	}
 }
 
