@@ -51,6 +51,7 @@ func (w *world) start() error {
 	ctx, end := context.WithCancel(context.Background())
 	options := httpapi.Options{
 		Buyers:      httpapi.Buyers{Secret: []byte(buyerSecret)},
+		GuestRate:   1000,
 		CORSOrigins: []string{"https://shop.example"},
 		Log:         slog.New(slog.DiscardHandler),
 		Heartbeat:   500 * time.Millisecond,

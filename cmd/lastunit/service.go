@@ -99,8 +99,13 @@ func startService(ctx context.Context, cfg Config, log *slog.Logger) (s *service
 	}
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
 	s.stop = stop
+	guestRate := 0
+	if cfg.Guests {
+		guestRate = cfg.GuestRate
+	}
 	handler, err := httpapi.New(running, s.Shop, httpapi.Options{
 		Buyers:      httpapi.Buyers{Secret: s.secret, JWKSURL: cfg.JWKSURL, Audience: cfg.Audience},
+		GuestRate:   guestRate,
 		CORSOrigins: cfg.CORSOrigins,
 		Log:         log,
 	})
