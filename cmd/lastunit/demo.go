@@ -109,11 +109,13 @@ func sayHowToBuy(e *environment, s *service, operatorKey string) error {
 	fmt.Fprintf(e.stdout, `
 lastunit is open at %[1]s
 
+  the storefront                  %[1]s
+  the desk of an operator         %[1]s/desk#key=%[3]s
   the API, to read and to try     %[1]s/docs
   what is for sale                %[1]s/api/v1/products
   the sale that is open           %[1]s/api/v1/sales
   its database                    psql '%[2]s'
-`, s.address, withoutPassword(s.databaseURL))
+`, s.address, withoutPassword(s.databaseURL), operatorKey)
 	if len(s.secret) > 0 {
 		token, err := buyerToken(s.secret, s.cfg.Audience, "ada", 24*time.Hour)
 		if err != nil {

@@ -100,9 +100,10 @@ func startService(ctx context.Context, cfg Config, log *slog.Logger) (s *service
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
 	s.stop = stop
 	handler, err := httpapi.New(running, s.Shop, httpapi.Options{
-		Buyers:      httpapi.Buyers{Secret: s.secret, JWKSURL: cfg.JWKSURL, Audience: cfg.Audience},
-		CORSOrigins: cfg.CORSOrigins,
-		Log:         log,
+		Buyers:       httpapi.Buyers{Secret: s.secret, JWKSURL: cfg.JWKSURL, Audience: cfg.Audience},
+		CORSOrigins:  cfg.CORSOrigins,
+		ImageOrigins: cfg.ImageOrigins,
+		Log:          log,
 	})
 	if err != nil {
 		return s, err

@@ -284,7 +284,7 @@ func TestOnlyTheDocument(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	for path, status := range map[string]int{
-		"/": 302, "/docs": 302, "/docs/": 200, "/problems": 200, "/openapi.json": 200, "/openapi.yaml": 200,
+		"/": 200, "/cart": 200, "/orders": 200, "/products/mug": 200, "/desk": 200, "/docs": 302, "/docs/": 200, "/problems": 200, "/openapi.json": 200, "/openapi.yaml": 200,
 		"/schemas/Problem.json": 404, "/debug/pprof/": 404, "/metrics": 404, "/api": 404, "/api/v1": 404,
 		"/api/v1/keys": 404, "/.env": 404, "/problems/": 404, "/problems/nothing": 404,
 	} {

@@ -17,6 +17,7 @@ import (
 	"github.com/go-chi/cors"
 
 	"github.com/lastunit/lastunit/internal/shop"
+	"github.com/lastunit/lastunit/web"
 )
 
 // Options of the API.
@@ -24,7 +25,9 @@ type Options struct {
 	Buyers Buyers
 	// CORSOrigins are the origins whose pages may call.
 	CORSOrigins []string
-	Log         *slog.Logger
+	// ImageOrigins are where the pages may show pictures from, besides the service itself.
+	ImageOrigins []string
+	Log          *slog.Logger
 	// Heartbeat is how often a stream of events that has nothing to tell says so, lest a proxy take it for dead. 15 s.
 	Heartbeat time.Duration
 	// Claim decides direct claims; nil: the shop does. bench puts what it compares us with behind the same HTTP.
@@ -50,7 +53,12 @@ func New(ctx context.Context, s *shop.Shop, o Options) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
+	pages, err := newSite(web.Pages, o.ImageOrigins)
+	if err != nil {
+		return nil, err
+	}
 	a.pages(router)
+	pages.routes(router)
 	return router, nil
 }
 
@@ -88,7 +96,7 @@ func build(ctx context.Context, s *shop.Shop, o Options) (*api, chi.Router, erro
 		}))
 	}
 	router.NotFound(func(w http.ResponseWriter, _ *http.Request) {
-		writeProblem(w, newProblem(shop.NotFound, "There is nothing at this address. See /docs for what there is."))
+		writeProblem(w, newProblem(shop.NotFound, noSuchAddress))
 	})
 	router.MethodNotAllowed(func(w http.ResponseWriter, r *http.Request) {
 		for _, method := range []string{"GET", "POST", "PUT", "PATCH", "DELETE"} {
