@@ -1,3 +1,6 @@
 import { render } from "preact";
+import { App } from "./app";
+import { learnScopes } from "./session";
 
-render(<main><h1>Desk</h1></main>, document.getElementById("app")!);
+learnScopes();
+render(<App />, document.getElementById("app")!);

@@ -3,7 +3,7 @@
 import { call, part } from "../call.js";
 import type { CallOptions, Client, WaitOptions } from "../call.js";
 import type { Call } from "../problem.js";
-import type { Audit, AuditBody, Cart, CheckoutBody, ClaimBody, ConfirmBody, EventPage, ExtendBody, Health, Order, OrderPage, PayBody, Product, ProductPage, ProductPut, QuarantineRelease, QuarantineReleaseBody, Receipt, ReceiptBody, RefundBody, Sale, SaleBody, SaleChangePage, SalePage, SalePatch, Selling, Stock, Transaction, Unit, Withdrawal, WithdrawalBody } from "./types.js";
+import type { Audit, AuditBody, Cart, CheckoutBody, ClaimBody, ConfirmBody, EventPage, ExtendBody, Health, Order, OrderPage, PayBody, Product, ProductPage, ProductPut, QuarantineRelease, QuarantineReleaseBody, Receipt, ReceiptBody, RefundBody, Sale, SaleBody, SaleFigures, SaleChangePage, SalePage, SalePatch, Selling, Stock, Transaction, Unit, Withdrawal, WithdrawalBody } from "./types.js";
 
 /** What {@link getAudit} may be refused for. */
 export type GetAuditCode =
@@ -1037,4 +1037,7 @@ export type ReadyCode =
  */
 export function ready(client: Client, options?: CallOptions): Call<Health, ReadyCode> {
   return call(client, "GET", "/readyz", { open: true }, options);
+}
+export function saleFigures(client: Client, id: string, query: { since?: string } = {}, options?: CallOptions): Call<SaleFigures, GetSaleCode> {
+  return call(client, "GET", `/api/v1/sales/${part(id)}/figures`, { query }, options);
 }

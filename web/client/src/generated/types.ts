@@ -448,3 +448,7 @@ export interface WithdrawalBody {
   /** Why. */
   reason: string;
 }
+export interface SaleFigures { sale_id: string; now: string; state: "draft" | "scheduled" | "open" | "paused" | "closed"; items: SaleItemPlaces[]; queued: number; samples: SaleSample[] }
+export interface SaleItemPlaces { sku: string; available: number; held: number; ordered: number; sold: number }
+export interface SaleLatency { p50: number; p99: number }
+export interface SaleSample { at: string; seconds: number; available: number; held: number; ordered: number; sold: number; queued: number; claims: number; units: number; refusals: { [name: string]: number }; latency_ms: SaleLatency | null }
