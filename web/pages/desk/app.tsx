@@ -1,5 +1,5 @@
 import type { ComponentChildren } from "preact";
-import { useEffect } from "preact/hooks";
+import { useEffect, useRef } from "preact/hooks";
 import { Order } from "./order";
 import { Orders } from "./orders";
 import { Overview } from "./overview";
@@ -21,8 +21,21 @@ export function App() {
   if (key.value === null) {
     return <SignIn />;
   }
+  return <SignedIn />;
+}
+
+function SignedIn() {
   const { path } = route.value;
   const address = path.join("/");
+  const first = useRef(true);
+  useEffect(() => {
+    // A new view is read from its beginning, also by those who listen.
+    if (!first.current && !document.activeElement?.matches("main input, main select")) {
+      document.getElementById("main")?.focus();
+      scrollTo(0, 0);
+    }
+    first.current = false;
+  }, [address]);
   return (
     <>
       <a class="skip" href="#main" onClick={(e) => { e.preventDefault(); document.getElementById("main")?.focus(); }}>To the content</a>

@@ -23,7 +23,8 @@ export interface Found {
 
 /** Looks a plan over: its stock, its prices, its times, and the other sales. */
 export function look(plan: Planned, products: ReadonlyMap<string, Product>, sales: Sale[], now: number): Found[] {
-  return [...times(plan, now), ...plan.items.flatMap((item) => stock(item, plan, products.get(item.sku))), ...overlaps(plan, sales)];
+  const none = plan.items.every((item) => item.sku === "") ? [{ wrong: false, text: "No product is chosen yet." }] : [];
+  return [...none, ...times(plan, now), ...plan.items.flatMap((item) => stock(item, plan, products.get(item.sku))), ...overlaps(plan, sales)];
 }
 
 function times(plan: Planned, now: number): Found[] {

@@ -7,7 +7,7 @@ import { to } from "./route";
 import { Brake } from "./selling";
 import { client, may } from "./session";
 import { Stock } from "./stock";
-import { countdown, tick } from "./time";
+import { countdown, duration, tick } from "./time";
 import { Empty, Missing, Panel, Read, Status, Time } from "./ui";
 
 /** What is going on: sales, products, whether anything is sold, whether it adds up. */
@@ -45,7 +45,7 @@ function Sales({ of }: { of: Sale[] }) {
   return (
     <div class="scroll">
       <table class="list sales">
-        <thead><tr><th scope="col">Sale</th><th scope="col">State</th><th scope="col">Opens</th><th scope="col">Closes</th><th scope="col">Products</th></tr></thead>
+        <thead><tr><th scope="col">Sale</th><th scope="col">State</th><th scope="col">Opens</th><th scope="col" class="minor">Closes</th><th scope="col" class="minor">Products</th></tr></thead>
         {groups.map(([name, states]) => {
           const some = of.filter((s) => states.includes(s.status)).sort(byTime(states[0] === "closed"));
           return some.length > 0 && (
@@ -70,11 +70,11 @@ function SaleRow({ sale }: { sale: Sale }) {
       <th scope="row"><a href={to(["sales", sale.id])}>{sale.name}</a></th>
       <td>
         <Status of={sale.status} />
-        {sale.status !== "closed" && sale.status !== "draft" && <span class="note number"> {sale.status === "scheduled" ? "in" : "for"} {countdown(left)}</span>}
+        {sale.status !== "closed" && sale.status !== "draft" && <span class="note number"> {sale.status === "scheduled" ? "in" : "for"} {left > 86_400_000 ? duration(left) : countdown(left)}</span>}
       </td>
       <td><Time at={sale.opens_at} /></td>
-      <td><Time at={sale.closes_at} /></td>
-      <td>{sale.items.length > 2 ? plural(sale.items.length, "product") : sale.items.map((i) => i.sku).join(", ")}</td>
+      <td class="minor"><Time at={sale.closes_at} /></td>
+      <td class="minor">{sale.items.length > 2 ? plural(sale.items.length, "product") : sale.items.map((i) => i.sku).join(", ")}</td>
     </tr>
   );
 }
@@ -86,12 +86,12 @@ export function ProductTable({ of, tools }: { of: Product[]; tools?: (p: Product
   return (
     <div class="scroll">
       <table class="list products">
-        <thead><tr><th scope="col">Product</th><th scope="col">SKU</th><th scope="col" class="number">Price</th><th scope="col">To be had</th><th scope="col">Sale</th>{tools && <th scope="col"><span class="hidden-visually">Actions</span></th>}</tr></thead>
+        <thead><tr><th scope="col">Product</th><th scope="col" class="minor">SKU</th><th scope="col" class="number">Price</th><th scope="col">To be had</th><th scope="col">Sale</th>{tools && <th scope="col"><span class="hidden-visually">Actions</span></th>}</tr></thead>
         <tbody>
           {of.map((p) => (
             <tr key={p.sku}>
               <th scope="row"><a href={to(["products", p.sku])}>{p.name ?? p.sku}</a></th>
-              <td class="sku">{p.sku}</td>
+              <td class="sku minor">{p.sku}</td>
               <td class="number">{money(p.price)}</td>
               <td><Stock of={p.availability} /></td>
               <td>{p.sale ? <><a href={to(["sales", p.sale.id])}>{p.sale.name}</a> <Status of={p.sale.status} /></> : "–"}</td>

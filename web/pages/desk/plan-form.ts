@@ -33,7 +33,7 @@ export function typedOf(sale: Sale | null, now: number): Typed {
   }
   const opens = Math.ceil(now / hour + 1) * hour;
   return {
-    name: "", opens: toLocalInput(opens), closes: toLocalInput(opens + 2 * hour), holdSeconds: 600, limit: "2", maxQuantity: "10", cooldownSeconds: 0, items: [newItem()],
+    name: "", opens: toLocalInput(opens), closes: toLocalInput(opens + 2 * hour), holdSeconds: 600, limit: "2", maxQuantity: "2", cooldownSeconds: 0, items: [newItem()],
   };
 }
 

@@ -142,13 +142,13 @@ function Terms({ typed, set, at, status }: Part & { status: Sale["status"] }) {
     <Panel title="Terms">
       <div class="fields">
         <Field label="Name" class="long" hint="Buyers see it." error={at("body.name")}>
-          {(f) => <input {...f} required maxLength={200} autofocus={typed.name === ""} value={typed.name} onInput={(e) => set({ name: e.currentTarget.value })} />}
+          {(f) => <input {...f} required maxLength={200} value={typed.name} onInput={(e) => set({ name: e.currentTarget.value })} />}
         </Field>
         <Field label="Opens" hint={running ? "It is open already." : zoneName(Date.parse(typed.opens) || undefined)} error={at("body.opens_at")}>
-          {(f) => <input {...f} type="datetime-local" step={1} required readOnly={running} value={typed.opens} onInput={(e) => set({ opens: e.currentTarget.value })} />}
+          {(f) => <input {...f} type="datetime-local" required readOnly={running} value={typed.opens} onInput={(e) => set({ opens: e.currentTarget.value })} />}
         </Field>
         <Field label="Closes" hint={zoneName(Date.parse(typed.closes) || undefined)} error={at("body.closes_at")}>
-          {(f) => <input {...f} type="datetime-local" step={1} required value={typed.closes} onInput={(e) => set({ closes: e.currentTarget.value })} />}
+          {(f) => <input {...f} type="datetime-local" required value={typed.closes} onInput={(e) => set({ closes: e.currentTarget.value })} />}
         </Field>
         <Seconds label="A cart lasts" hint="Then its units are free again." error={at("body.hold_seconds")} value={typed.holdSeconds} set={(holdSeconds) => set({ holdSeconds })} />
         <Seconds label="Cool-down" hint="How long a buyer waits after a cart that ran out." error={at("body.cooldown_seconds")} value={typed.cooldownSeconds} set={(cooldownSeconds) => set({ cooldownSeconds })} />

@@ -39,14 +39,14 @@ export function Plot({ title, at, lines, stacked = false, height, format, unit =
     <figure class="plot" aria-labelledby={id}>
       <figcaption>
         <h3 id={id}>{title}{unit && <span class="note"> {unit}</span>}</h3>
+        <button type="button" class="button plain small" aria-pressed={asTable} onClick={() => setAsTable(!asTable)}>Table</button>
         <ul class="legend">
           {lines.map((line) => {
             const value = line.values[shown];
             return <li key={line.label}><i class={`key ${line.dash ? "dashed" : ""}`} style={{ "--key": `var(${line.colour})` }} /> {line.label} <b class="number">{value === null || value === undefined ? "–" : format(value)}</b></li>;
           })}
-          <li class="at number">{pointed !== null && at[shown] !== undefined ? clock(at[shown] * 1000) : ""}</li>
+          {pointed !== null && at[shown] !== undefined && <li class="at number">{clock(at[shown] * 1000)}</li>}
         </ul>
-        <button type="button" class="button plain small" aria-pressed={asTable} onClick={() => setAsTable(!asTable)}>Table</button>
       </figcaption>
       <p class="hidden-visually">{says}</p>
       <div ref={place} class="canvas" aria-hidden="true" hidden={asTable} style={{ height: `${height}px` }} />
@@ -121,12 +121,12 @@ function optionsOf(box: HTMLElement, how: Drawn): uPlot.Options {
   return {
     width: box.clientWidth || 600,
     height: how.height,
-    padding: [10, 8, 0, 0],
+    padding: [8, null, 0, 0],
     legend: { show: false },
     cursor: { sync: { key: "sale" }, drag: { x: false, y: false }, points: { show: !how.stacked } },
     scales: { y: { range: (_, _least, most) => [0, most > 0 ? most * (how.stacked ? 1.02 : 1.15) : 1] } },
     axes: [
-      { ...axis, space: 80, values: (_, splits) => splits.map((s) => clock(s * 1000)), grid: { show: false } },
+      { ...axis, size: 26, space: 80, values: (_, splits) => splits.map((s) => clock(s * 1000)), grid: { show: false } },
       { ...axis, size: 52, space: 36, values: (_, splits) => splits.map((s) => how.format(s)) },
     ],
     series: [

@@ -32,7 +32,7 @@ export function SaleActions({ sale, changed }: { sale: Sale; changed: () => Prom
     <div class="tools">
       <Problem error={move.error} />
       {sale.status === "draft" && <>{change}{button("close", "Discard …")}{button("schedule", "Schedule …", "main")}</>}
-      {sale.status === "scheduled" && <>{change}{button("close", "Call off …")}{button("open", "Open now …", "main")}</>}
+      {sale.status === "scheduled" && <>{change}{button("close", "Call off …")}{button("open", "Open now …")}</>}
       {sale.status === "open" && <>{change}{button("close", "Close …")}{button("pause", "Pause", "danger")}</>}
       {sale.status === "paused" && <>{change}{button("close", "Close …")}{button("resume", "Resume", "main")}</>}
     </div>

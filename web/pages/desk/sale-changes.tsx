@@ -8,7 +8,7 @@ import { Needs, Panel, Read, Time } from "./ui";
 
 /** Who did what to a sale, the latest first. */
 export function Changes({ sale }: { sale: Sale }) {
-  return <Panel title="What was done"><Needs scope="sale" what="Reading what was done"><Log sale={sale} /></Needs></Panel>;
+  return <Panel title="What was done" class="log-of"><Needs scope="sale" what="Reading what was done"><Log sale={sale} /></Needs></Panel>;
 }
 
 function Log({ sale }: { sale: Sale }) {

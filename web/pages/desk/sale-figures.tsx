@@ -37,7 +37,7 @@ export function Rates({ course, running }: { course: Course; running: boolean })
     <Panel title="Pace" class="pace">
       {running && (
         <div class="outlook">
-          <p class="note">Sold out at this rate in</p>
+          {next.seconds !== null && <p class="note">Sold out at this rate in</p>}
           <p class={`figure number ${next.seconds === null ? "unknown" : ""}`}>{next.seconds === null ? next.short : `about ${next.short}`}</p>
           <p class="note">{next.words}</p>
         </div>
@@ -66,7 +66,7 @@ export function Plots({ samples }: { samples: SaleSample[] }) {
   ], [samples]);
   const latency = useMemo((): Line[] => [
     { label: "p50", colour: "--plot-ordered", values: samples.map((s) => s.latency_ms?.p50 ?? null) },
-    { label: "p99", colour: "--plot-held", values: samples.map((s) => s.latency_ms?.p99 ?? null), dash: [4, 3] },
+    { label: "p99", colour: "--warn", values: samples.map((s) => s.latency_ms?.p99 ?? null), dash: [4, 3] },
   ], [samples]);
   const first = samples[0];
   const last = samples.at(-1);

@@ -1,5 +1,6 @@
 import { each, getSale, listProducts, listSales, remaining, saleFigures, serverNow } from "lastunit";
 import type { Product, Sale } from "lastunit";
+import type { ComponentChildren } from "preact";
 import { useMemo } from "preact/hooks";
 import { AuditPanel } from "./audit";
 import { look } from "./checks";
@@ -62,7 +63,7 @@ function Body({ sale }: { sale: Sale }) {
       <Stale of={course} />
       {before && <Ahead sale={sale} />}
       {!before && (may("sale") ? <Told sale={sale} course={course} /> : <Missing scope="sale" what="Seeing a sale's figures" />)}
-      <div class="columns">
+      <div class="columns live">
         <div class="wide">
           {before && <LookedOver sale={sale} />}
           {!before && course.value && <><Plots samples={shownOf(course.value, sale)} /><ByItem course={course.value} /></>}
@@ -71,7 +72,7 @@ function Body({ sale }: { sale: Sale }) {
         <div class="narrow">
           {!before && course.value && <Rates course={course.value} running={sale.status === "open"} />}
           <AuditPanel skus={sale.items.map((item) => item.sku)} title="Conservation" />
-          <Terms sale={sale} />
+          <Terms sale={sale} times={!before} />
         </div>
       </div>
     </>
@@ -167,7 +168,7 @@ function LookedOver({ sale }: { sale: Sale }) {
       <Panel title="What is planned" class="flush">
         <div class="scroll">
           <table class="list">
-            <thead><tr><th scope="col">Product</th><th scope="col" class="number">Price</th><th scope="col" class="number">Otherwise</th><th scope="col" class="number">Set aside</th><th scope="col" class="number">To be had now</th></tr></thead>
+            <thead><tr><th scope="col">Product</th><th scope="col" class="number">Price</th><th scope="col" class="number">Otherwise</th><th scope="col" class="number">Set aside</th><th scope="col" class="number">Common stock</th></tr></thead>
             <tbody>
               {sale.items.map((item) => {
                 const p = around.value?.products.get(item.sku);
@@ -189,13 +190,12 @@ function LookedOver({ sale }: { sale: Sale }) {
   );
 }
 
-function Terms({ sale }: { sale: Sale }) {
+function Terms({ sale, times }: { sale: Sale; times: boolean }) {
   const aside = sale.items.filter((item) => item.quantity).map((item) => `${count(item.quantity!)} of ${item.sku}`).join(", ");
   return (
     <Panel title="Terms">
       <Facts of={[
-        ["Opens", <Time at={sale.opens_at} />],
-        ["Closes", <Time at={sale.closes_at} />],
+        ...(times ? ([["Opened", <Time at={sale.opens_at} />], [sale.status === "closed" ? "Closed" : "Closes", <Time at={sale.closes_at} />]] as [string, ComponentChildren][]) : []),
         ["Products", sale.items.length > 3 ? plural(sale.items.length, "product") : sale.items.map((item) => <div key={item.sku}><a href={to(["products", item.sku])}>{item.sku}</a> {money(item.price)}</div>)],
         ["Set aside", aside || "nothing: from the common stock"],
         ["A buyer may have", sale.purchase_limit ? String(sale.purchase_limit) : "any number"],

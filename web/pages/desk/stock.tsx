@@ -35,8 +35,8 @@ export const placeMeans: Record<(typeof places)[number], string> = {
 export function ByPlace({ stock }: { stock: Counts }) {
   return (
     <div class="by-place">
-      <div class="bar" aria-hidden="true">
-        {places.map((place) => stock[place] > 0 && <span key={place} class={`place ${place}`} style={{ flexGrow: stock[place] }} />)}
+      <div class="places" aria-hidden="true">
+        {places.map((place) => stock[place] > 0 && <span key={place} class={`place ${place}`} style={{ flexGrow: String(stock[place]) }} />)}
       </div>
       <dl>
         {places.map((place) => (

@@ -49,7 +49,7 @@ function Life({ id }: { id: string }) {
               <li key={i} class={`event ${e.event}`}>
                 <Time at={e.at} />
                 <p>{inWords(e)}</p>
-                <p class="note">{i > 0 && `${duration(Date.parse(e.at) - Date.parse(u.life[i - 1]!.at))} later`}</p>
+                <p class="note">{i > 0 && later(e.at, u.life[i - 1]!.at)}</p>
               </li>
             ))}
           </ol>
@@ -57,6 +57,12 @@ function Life({ id }: { id: string }) {
       )}
     </Read>
   );
+}
+
+// How much later; nothing where it was at the same moment.
+function later(at: string, before: string): string {
+  const ms = Date.parse(at) - Date.parse(before);
+  return ms < 1000 ? "" : `${duration(ms)} later`;
 }
 
 function inWords(e: UnitEvent) {
