@@ -57,6 +57,7 @@ func demo(ctx context.Context, e *environment) error {
 // stockCatalogue may be repeated: what is there stays as it is.
 func stockCatalogue(ctx context.Context, s *service, operator shop.Key) error {
 	for _, item := range catalogue {
+		picture := "/goods/" + item.sku + ".svg"
 		_, err := s.Product(ctx, item.sku)
 		var r *shop.Refusal
 		if err == nil {
@@ -66,7 +67,7 @@ func stockCatalogue(ctx context.Context, s *service, operator shop.Key) error {
 			return err
 		}
 		_, _, err = s.PutProduct(ctx, shop.Product{
-			SKU: item.sku, Name: &item.name, Description: &item.description, Selling: true,
+			SKU: item.sku, Name: &item.name, Description: &item.description, ImageURL: &picture, Selling: true,
 			Price: &shop.Money{Amount: item.cents, Currency: "EUR"},
 		})
 		if err != nil {
