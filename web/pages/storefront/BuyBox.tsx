@@ -1,9 +1,10 @@
 import { useSignal } from "@preact/signals";
+import { isProblem } from "lastunit";
 import type { Product } from "lastunit";
 import { useId } from "preact/hooks";
 import { count, money, times } from "../shared/money";
 import { add, adding, forget, held, heldOf, leave } from "./cart";
-import { mostAtOnce, nameOf, priceOf } from "./catalogue";
+import { inSale, mostAtOnce, nameOf, priceOf } from "./catalogue";
 import { Check, Line } from "./icons";
 import { Notice, Timer, Waiting } from "./parts";
 import { entry } from "./session";
@@ -49,6 +50,20 @@ export function BuyBox({ product }: { product: Product }) {
       {!open && state?.phase !== "asking" && mine === 0 && <Closed product={product} />}
       {state?.phase === "refused" && <Refused product={product} error={state.error} wanted={wanted} />}
     </div>
+  );
+}
+
+/** What a sale allows and keeps apart, in a line. */
+export function Terms({ product }: { product: Product }) {
+  const { sale, price } = product;
+  if (!sale) {
+    return null;
+  }
+  return (
+    <>
+      {sale.purchase_limit !== null && `${count(sale.purchase_limit)} for each person. `}
+      {sale.allotted && price && `The sale has a share of these; the rest sells at ${money(price)}.`}
+    </>
   );
 }
 
@@ -105,8 +120,22 @@ function Closed({ product }: { product: Product }) {
   );
 }
 
+// A sale with units of its own has run out of them, and others sell beside it.
+function restBeside(product: Product, error: unknown): boolean {
+  const code = typeof error === "string" ? error : isProblem(error) ? error.code : "";
+  return ["sold-out", "all-held", "not-enough-units"].includes(code) && inSale(product) && product.sale.allotted && product.price !== null && product.availability.status === "available";
+}
+
 function Refused({ product, error, wanted }: { product: Product; error: unknown; wanted: number }) {
   const told = entry.value === "over" ? { title: "Your visit from the shop is over", text: "Go back to the shop and come here from there: your cart is kept." } : advice(error);
+  if (restBeside(product, error)) {
+    return (
+      <Notice tone="warn" advice={{ title: "The sale's share is taken", text: `None of that many can be had at ${money(product.sale!.price)} right now. Some may come back from other carts; the rest sells at the usual price.` }}>
+        <button type="button" class="button" onClick={() => add(product.sku, wanted)}>Try again</button>
+        <button type="button" class="button" onClick={() => add(product.sku, wanted, true)}>Add at {money(product.price!)}</button>
+      </Notice>
+    );
+  }
   return (
     <Notice tone="warn" advice={told}>
       {told.again && <button type="button" class="button" onClick={() => add(product.sku, wanted)}>Try again</button>}

@@ -1,9 +1,9 @@
 import type { Product, ProductSale } from "lastunit";
 import { remaining } from "lastunit";
 import { useEffect } from "preact/hooks";
-import { count, money } from "../shared/money";
+import { money } from "../shared/money";
 import { at, parts } from "../shared/time";
-import { BuyBox } from "./BuyBox";
+import { BuyBox, Terms } from "./BuyBox";
 import { further, loadShelf, nameOf, product, shelf, shelfProblem, useLive } from "./catalogue";
 import { Notice, Picture, Price, Stock, Title } from "./parts";
 import { now, shop } from "./shop";
@@ -52,7 +52,7 @@ function Hero({ sale, products }: { sale: ProductSale; products: Product[] }) {
             {sale.status === "scheduled" && <p class="small">{money(sale.price)} in the sale, from {at(sale.opens_at, now.value)}</p>}
             <Stock product={only} />
             <BuyBox product={only} />
-            {sale.purchase_limit && <p class="fine small">{count(sale.purchase_limit)} for each person.</p>}
+            <p class="fine small"><Terms product={only} /></p>
           </>
         )}
       </div>

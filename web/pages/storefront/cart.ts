@@ -3,7 +3,7 @@ import { computed, effect, signal } from "@preact/signals";
 import { checkout, claimQueued, ConnectionError, getCart, getTransaction, isProblem, newKey, release, remaining, watchTransaction } from "lastunit";
 import type { Cart, Order, Transaction } from "lastunit";
 import { inWords } from "../shared/time";
-import { nameOfSku, product } from "./catalogue";
+import { inSale, nameOfSku, product } from "./catalogue";
 import { entry, known } from "./session";
 import { now, say, shop } from "./shop";
 import { keep, kept } from "./store";
@@ -135,15 +135,18 @@ function keepIntent(sku: string, intent: Intent | null): void {
 
 const running = new Set<string>();
 
-/** Adds to the cart. While it is being asked for, and right after, asking again changes nothing. */
-export function add(sku: string, quantity: number): void {
+/**
+ * Adds to the cart, at the price that is shown: through the sale that is under way and no other way, or beside it at the usual price. While it is
+ * being asked for, and right after, asking again changes nothing.
+ */
+export function add(sku: string, quantity: number, usualPrice = false): void {
   if (running.has(sku)) {
     return;
   }
   const unanswered = intents()[sku];
   const p = product(sku).peek();
-  const sale_id = p?.sale && p.sale.status !== "scheduled" ? p.sale.id : null;
-  const intent = unanswered?.quantity === quantity ? unanswered : { sku, quantity, sale_id, key: newKey() };
+  const sale_id = p && inSale(p) && !usualPrice ? p.sale.id : null;
+  const intent = unanswered?.quantity === quantity && unanswered.sale_id === sale_id ? unanswered : { sku, quantity, sale_id, key: newKey() };
   void pursue(intent);
 }
 
