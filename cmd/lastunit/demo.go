@@ -29,6 +29,7 @@ var catalogue = []struct {
 }
 
 func demo(ctx context.Context, e *environment) error {
+	e.settings.initially("guests", "true")
 	cfg, _, err := e.load(0, 0)
 	if err != nil {
 		return err
@@ -117,6 +118,9 @@ lastunit is open at %[1]s
   the sale that is open           %[1]s/api/v1/sales
   its database                    psql '%[2]s'
 `, s.address, withoutPassword(s.databaseURL), operatorKey)
+	if s.cfg.Guests {
+		fmt.Fprintf(e.stdout, "  a guest's token                 curl -X POST %s/api/v1/session\n", s.address)
+	}
 	if len(s.secret) > 0 {
 		token, err := buyerToken(s.secret, s.cfg.Audience, "ada", 24*time.Hour)
 		if err != nil {

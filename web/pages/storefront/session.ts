@@ -1,6 +1,6 @@
 // Who the buyer is: whom the shop's token names, or a guest of this browser.
 import { signal } from "@preact/signals";
-import { createClient, isProblem } from "lastunit";
+import { createClient, isProblem, startSession } from "lastunit";
 
 const shopsToken = "lastunit.token";
 const guestsSession = "lastunit.guest";
@@ -32,13 +32,6 @@ function guest(): Session | null {
 /** Tells whether there may be a cart: whoever has no token yet has none. */
 export function known(): boolean {
   return sessionStorage.getItem(shopsToken) !== null || guest() !== null;
-}
-
-async function startSession(_: unknown): Promise<Session> {
-  const response = await fetch("/api/v1/session", { method: "POST" });
-  if (response.ok) return response.json();
-  if (response.status === 404) { entry.value = "shop"; return { token: "", expires_at: "" }; }
-  throw new Error("no session");
 }
 
 const door = createClient();

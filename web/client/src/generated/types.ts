@@ -361,6 +361,14 @@ export interface Selling {
   paused_at: string | null;
 }
 
+export interface Session {
+  buyer: string;
+  /** Until when the token is good. RFC 3339. */
+  expires_at: string;
+  /** To be sent as Authorization: Bearer. */
+  token: string;
+}
+
 export interface Stock {
   available: number;
   held: number;
