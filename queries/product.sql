@@ -65,7 +65,7 @@ WHERE product.sku = ANY(@skus::text[]);
 
 -- ProductList pages through the catalogue by SKU. Rehearsal products show only to those who name them.
 -- name: ProductList :many
-SELECT sqlc.embed(product)
+SELECT product.sku
 FROM product
 WHERE product.sku > @after_sku
     AND (
@@ -108,4 +108,118 @@ SET
     attributes = excluded.attributes,
     selling = excluded.selling,
     updated_at = now()
-RETURNING sqlc.embed(product), (xmax = 0)::boolean AS created;
+RETURNING (xmax = 0)::boolean AS created;
+
+-- ProductShown reads products as buyers see them, in one snapshot: by SKU, a row for each of their sales that are not over, the one that opens first
+-- first, and a row without a sale where there is none. What can be had of a product are tokens of the common pool and of the allotment of the sale
+-- that is open or paused, up to cap + 1, and units in lapsed holds and overdue orders; beside it stands when the first of the others may come back.
+-- name: ProductShown :many
+WITH asked AS MATERIALIZED (
+    SELECT
+        product.product_id,
+        coalesce((
+            SELECT CASE WHEN sale_item.quantity IS NULL THEN 0 ELSE sale.pool_id END
+            FROM sale_item
+            JOIN sale ON sale.sale_id = sale_item.sale_id
+            WHERE sale_item.product_id = product.product_id
+                AND sale.stage = 'scheduled'
+                AND sale.opens_at <= coalesce(sqlc.narg('now')::timestamptz, now())
+                AND sale.closes_at > coalesce(sqlc.narg('now')::timestamptz, now())
+            ORDER BY sale.opens_at
+            LIMIT 1
+        ), 0) AS pool_id
+    FROM product
+    WHERE product.sku = ANY(@skus::text[])
+)
+SELECT
+    sqlc.embed(product),
+    selling.paused_at,
+    (
+        SELECT count(*)
+        FROM (
+            SELECT 1
+            FROM stock_token
+            WHERE stock_token.product_id = asked.product_id
+                AND stock_token.pool_id IN (0, asked.pool_id)
+            LIMIT sqlc.arg('cap')::bigint + 1
+        ) AS some_tokens
+    )::bigint AS token_count,
+    (
+        coalesce((
+            SELECT sum(claim.quantity)
+            FROM claim
+            WHERE claim.product_id = asked.product_id
+                AND claim.status = 'held'
+                AND claim.expires_at <= coalesce(sqlc.narg('now')::timestamptz, now())
+        ), 0)
+        + coalesce((
+            SELECT sum(claim.quantity)
+            FROM claim
+            WHERE claim.product_id = asked.product_id
+                AND claim.unpaid
+                AND claim.pay_by <= coalesce(sqlc.narg('now')::timestamptz, now())
+        ), 0)
+    )::bigint AS lapsed_units,
+    (
+        SELECT claim.expires_at
+        FROM claim
+        WHERE claim.product_id = asked.product_id
+            AND claim.status = 'held'
+            AND claim.expires_at > coalesce(sqlc.narg('now')::timestamptz, now())
+        ORDER BY claim.expires_at
+        LIMIT 1
+    ) AS next_expiry,
+    (
+        SELECT claim.pay_by
+        FROM claim
+        WHERE claim.product_id = asked.product_id
+            AND claim.unpaid
+            AND claim.pay_by > coalesce(sqlc.narg('now')::timestamptz, now())
+        ORDER BY claim.pay_by
+        LIMIT 1
+    ) AS next_overdue,
+    (
+        EXISTS (
+            SELECT 1
+            FROM claim
+            WHERE claim.product_id = asked.product_id
+                AND claim.unpaid
+        )
+        OR EXISTS (
+            SELECT 1
+            FROM claim
+            WHERE claim.product_id = asked.product_id
+                AND claim.status = 'held'
+        )
+        OR EXISTS (
+            SELECT 1
+            FROM stock_token
+            WHERE stock_token.product_id = asked.product_id
+        )
+    )::boolean AS may_return,
+    sale.sale_id,
+    sale.name AS sale_name,
+    coalesce(sale_state(sale.stage, sale.opens_at, sale.closes_at, sale.paused_at, coalesce(sqlc.narg('now')::timestamptz, now())), '')::text AS sale_state,
+    sale.opens_at,
+    sale.closes_at,
+    sale.purchase_limit,
+    sale.max_quantity,
+    sale_item.price_minor AS sale_price_minor,
+    sale_item.currency AS sale_currency,
+    (sale_item.quantity IS NOT NULL)::boolean AS allotted
+FROM asked
+JOIN product ON product.product_id = asked.product_id
+CROSS JOIN selling
+LEFT JOIN sale_item
+    ON sale_item.product_id = asked.product_id
+    AND EXISTS (
+        SELECT 1
+        FROM sale AS planned
+        WHERE planned.sale_id = sale_item.sale_id
+            AND planned.stage = 'scheduled'
+            AND planned.closes_at > coalesce(sqlc.narg('now')::timestamptz, now())
+    )
+LEFT JOIN sale ON sale.sale_id = sale_item.sale_id
+ORDER BY
+    product.sku,
+    sale.opens_at;

@@ -190,30 +190,6 @@ WHERE (sqlc.narg('before_sale_id')::uuid IS NULL OR sale.sale_id < sqlc.narg('be
 ORDER BY sale.sale_id DESC
 LIMIT @row_limit;
 
--- SaleOfProducts reads the sales that products are in and that are not over, the one that opens first first.
--- name: SaleOfProducts :many
-SELECT
-    sale_item.product_id,
-    sale.sale_id,
-    sale.pool_id,
-    sale.name,
-    sale_state(sale.stage, sale.opens_at, sale.closes_at, sale.paused_at, coalesce(sqlc.narg('now')::timestamptz, now()))::text AS state,
-    sale.opens_at,
-    sale.closes_at,
-    sale.purchase_limit,
-    sale.max_quantity,
-    sale_item.price_minor,
-    sale_item.currency,
-    (sale_item.quantity IS NOT NULL)::boolean AS allotted
-FROM sale_item
-JOIN sale ON sale.sale_id = sale_item.sale_id
-WHERE sale_item.product_id = ANY(@product_ids::bigint[])
-    AND sale.stage = 'scheduled'
-    AND sale.closes_at > coalesce(sqlc.narg('now')::timestamptz, now())
-ORDER BY
-    sale_item.product_id,
-    sale.opens_at;
-
 -- SaleOver tells which sales that products are in, in pairs, are over.
 -- name: SaleOver :many
 WITH asked AS (

@@ -11,8 +11,6 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/golang-jwt/jwt/v5"
-
 	"github.com/lastunit/lastunit/db/migrations"
 	"github.com/lastunit/lastunit/internal/httpapi"
 	"github.com/lastunit/lastunit/internal/pgdb"
@@ -185,11 +183,7 @@ func buyerToken(secret []byte, audience, id string, life time.Duration) (string,
 	if !httpapi.IsName(id) {
 		return "", fmt.Errorf("the buyer %q is not 1 to 128 printable characters", id)
 	}
-	claims := jwt.RegisteredClaims{Subject: id, ExpiresAt: jwt.NewNumericDate(time.Now().Add(life))}
-	if audience != "" {
-		claims.Audience = jwt.ClaimStrings{audience}
-	}
-	return jwt.NewWithClaims(jwt.SigningMethodHS256, claims).SignedString(secret)
+	return httpapi.Buyers{Secret: secret, Audience: audience}.Token(id, time.Now().Add(life))
 }
 
 func migrate(ctx context.Context, e *environment) error {

@@ -30,6 +30,8 @@ type Config struct {
 	BuyerSecret       Secret // empty: none was configured
 	JWKSURL           string
 	Audience          string
+	Guests            bool
+	GuestRate         int // sessions a minute from one address
 	CORSOrigins       []string
 	ImageOrigins      []string
 	MaxWaiting        int
@@ -91,6 +93,10 @@ func table(dataDir string) []setting {
 			accepts: text(func(c *Config) *string { return &c.JWKSURL }, "an http or https URL", isWebURL)},
 		{name: "audience", example: "lastunit", about: "What a buyer's token must name as its audience (aud); not checked unless set.",
 			accepts: text(func(c *Config) *string { return &c.Audience }, "a word or URL, not empty", isGiven)},
+		{name: "guests", initial: "false", about: "Whether visitors without an account may buy, with a token from POST /api/v1/session that is signed with buyer-secret; on in the demo.",
+			accepts: boolean(func(c *Config) *bool { return &c.Guests })},
+		{name: "guest-rate", initial: "30", about: "How many guests may come from one address in a minute; behind a proxy all have the address of the proxy.",
+			accepts: number(func(c *Config) *int { return &c.GuestRate }, 1, 1_000_000)},
 		{name: "cors-origin", example: "https://shop.example.com", about: "A web origin whose pages may call the service from a browser, or * for all; may be given more than once.",
 			accepts: texts(func(c *Config) *[]string { return &c.CORSOrigins }, "an origin, such as https://shop.example.com, or *", isOrigin)},
 		{name: "image-origin", example: "https://images.example.com", about: "A web origin that the storefront may show products' pictures from, besides the service itself; may be given more than once.",
@@ -105,7 +111,7 @@ func table(dataDir string) []setting {
 			accepts: number(func(c *Config) *int { return &c.MaxQuantity }, 1, 1000)},
 		{name: "show-stock", initial: "1000", about: "The largest number of available units shown to buyers; more than that is shown as this number.",
 			accepts: number(func(c *Config) *int { return &c.ShowStock }, 0, 100_000)},
-		{name: "max-waiting", initial: "20000", about: "How many direct claims may wait at once in this process, how many requests to be accepted into a queue, and how many transactions may be watched; further ones are answered busy.",
+		{name: "max-waiting", initial: "20000", about: "How many direct claims may wait at once in this process, how many requests to be accepted into a queue, how many transactions may be watched, and how many pages may watch products; further ones are answered busy.",
 			accepts: number(func(c *Config) *int { return &c.MaxWaiting }, 1, 1_000_000)},
 		{name: "max-queued", initial: "100000", about: "How many units may be asked for in the queue of a product; requests for more are answered busy.",
 			accepts: number(func(c *Config) *int { return &c.MaxQueued }, 1, 100_000_000)},

@@ -37,6 +37,12 @@ func newSettings(environ []string, dataDir string) *settings {
 	return s
 }
 
+// initially gives a setting another default, before bind.
+func (s *settings) initially(name, value string) {
+	i := slices.IndexFunc(s.all, func(st setting) bool { return st.name == name })
+	s.all[i].initial = value
+}
+
 // bind adds the flags of the named settings, or of all, and --config. The others can be set by the file and the environment
 // all the same: one environment serves every command. A name that is not in the table panics.
 func (s *settings) bind(fs *pflag.FlagSet, names ...string) {
@@ -93,6 +99,9 @@ func (s *settings) load(fs *pflag.FlagSet, args []string) (Config, error) {
 		if values, ok := s.flags[st.name]; ok {
 			s.apply(st, "--"+st.name, values)
 		}
+	}
+	if s.cfg.Guests && s.cfg.JWKSURL != "" && s.cfg.BuyerSecret == "" {
+		s.problem("guests needs buyer-secret beside jwks-url, to sign the tokens of guests with; or take no guests (--guests=false)")
 	}
 	if len(s.problems) > 0 {
 		return Config{}, settingsError(s.problems)

@@ -25,7 +25,7 @@ var update = flag.Bool("update", false, "write config.example.yml anew")
 const exampleFile = "../../config.example.yml"
 
 var defaults = Config{
-	Listen: "127.0.0.1:8080", DataDir: exampleDataDir, Hold: 10 * time.Minute, HoldMax: time.Hour, Payment: "test", MaxQuantity: 10, ShowStock: 1000, MaxWaiting: 20000,
+	Listen: "127.0.0.1:8080", DataDir: exampleDataDir, Hold: 10 * time.Minute, HoldMax: time.Hour, Payment: "test", MaxQuantity: 10, ShowStock: 1000, MaxWaiting: 20000, GuestRate: 30,
 	MaxQueued: 100_000, MaxQueuedPerBuyer: 50, KeepRefused: 168 * time.Hour,
 	DBConnections: 16, QueryMode: pgx.QueryExecModeCacheStatement, SweepEvery: time.Second, LogLevel: slog.LevelInfo, LogFormat: "text",
 }
@@ -229,6 +229,20 @@ func TestSettingsBothWaysOfSigningTogether(t *testing.T) {
 	t.Parallel()
 	if _, err := load(t, nil, "--buyer-secret="+strings.Repeat("x", 32), "--jwks-url=https://id.example.com/keys"); err != nil {
 		t.Error(err)
+	}
+}
+
+// Guests' tokens are signed here, so that there must be something to sign them with.
+func TestSettingsOfGuests(t *testing.T) {
+	t.Parallel()
+	for _, good := range [][]string{{"--guests"}, {"--guests", "--jwks-url=https://id.example.com/keys", "--buyer-secret=" + strings.Repeat("x", 32)}} {
+		if got, err := load(t, nil, good...); err != nil || !got.Guests || got.GuestRate != 30 {
+			t.Errorf("%q: %+v, %v", good, got, err)
+		}
+	}
+	found := problems(t, []string{"LASTUNIT_GUESTS=true"}, "--jwks-url=https://id.example.com/keys", "--guest-rate=0")
+	if len(found) != 2 || !strings.Contains(found[0], "guest-rate") || !strings.Contains(found[1], "buyer-secret") {
+		t.Errorf("problems are %q", found)
 	}
 }
 

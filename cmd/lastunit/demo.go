@@ -29,6 +29,7 @@ var catalogue = []struct {
 }
 
 func demo(ctx context.Context, e *environment) error {
+	e.settings.initially("guests", "true")
 	cfg, _, err := e.load(0, 0)
 	if err != nil {
 		return err
@@ -57,6 +58,7 @@ func demo(ctx context.Context, e *environment) error {
 // stockCatalogue may be repeated: what is there stays as it is.
 func stockCatalogue(ctx context.Context, s *service, operator shop.Key) error {
 	for _, item := range catalogue {
+		picture := "/goods/" + item.sku + ".svg"
 		_, err := s.Product(ctx, item.sku)
 		var r *shop.Refusal
 		if err == nil {
@@ -66,7 +68,7 @@ func stockCatalogue(ctx context.Context, s *service, operator shop.Key) error {
 			return err
 		}
 		_, _, err = s.PutProduct(ctx, shop.Product{
-			SKU: item.sku, Name: &item.name, Description: &item.description, Selling: true,
+			SKU: item.sku, Name: &item.name, Description: &item.description, ImageURL: &picture, Selling: true,
 			Price: &shop.Money{Amount: item.cents, Currency: "EUR"},
 		})
 		if err != nil {
@@ -116,6 +118,9 @@ lastunit is open at %[1]s
   the sale that is open           %[1]s/api/v1/sales
   its database                    psql '%[2]s'
 `, s.address, withoutPassword(s.databaseURL), operatorKey)
+	if s.cfg.Guests {
+		fmt.Fprintf(e.stdout, "  a guest's token                 curl -X POST %s/api/v1/session\n", s.address)
+	}
 	if len(s.secret) > 0 {
 		token, err := buyerToken(s.secret, s.cfg.Audience, "ada", 24*time.Hour)
 		if err != nil {

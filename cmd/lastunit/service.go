@@ -99,11 +99,16 @@ func startService(ctx context.Context, cfg Config, log *slog.Logger) (s *service
 	}
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
 	s.stop = stop
+	guestRate := 0
+	if cfg.Guests {
+		guestRate = cfg.GuestRate
+	}
 	handler, err := httpapi.New(running, s.Shop, httpapi.Options{
 		Buyers:       httpapi.Buyers{Secret: s.secret, JWKSURL: cfg.JWKSURL, Audience: cfg.Audience},
 		CORSOrigins:  cfg.CORSOrigins,
 		ImageOrigins: cfg.ImageOrigins,
 		Log:          log,
+		GuestRate:    guestRate,
 	})
 	if err != nil {
 		return s, err

@@ -8,6 +8,9 @@ package dbsqlc
 import (
 	"context"
 	"encoding/json"
+	"time"
+
+	"github.com/lastunit/lastunit/internal/pgdb"
 )
 
 const productBySku = `-- name: ProductBySku :one
@@ -206,7 +209,7 @@ func (q *Queries) ProductForClaim(ctx context.Context, db DBTX, skus []string) (
 }
 
 const productList = `-- name: ProductList :many
-SELECT product.product_id, product.sku, product.name, product.description, product.price_minor, product.currency, product.image_url, product.attributes, product.selling, product.rehearsal, product.created_at, product.updated_at
+SELECT product.sku
 FROM product
 WHERE product.sku > $1
     AND (
@@ -223,37 +226,20 @@ type ProductListParams struct {
 	RowLimit int32
 }
 
-type ProductListRow struct {
-	Product Product
-}
-
 // ProductList pages through the catalogue by SKU. Rehearsal products show only to those who name them.
-func (q *Queries) ProductList(ctx context.Context, db DBTX, arg ProductListParams) ([]ProductListRow, error) {
+func (q *Queries) ProductList(ctx context.Context, db DBTX, arg ProductListParams) ([]string, error) {
 	rows, err := db.Query(ctx, productList, arg.AfterSku, arg.Skus, arg.RowLimit)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	var items []ProductListRow
+	var items []string
 	for rows.Next() {
-		var i ProductListRow
-		if err := rows.Scan(
-			&i.Product.ProductID,
-			&i.Product.SKU,
-			&i.Product.Name,
-			&i.Product.Description,
-			&i.Product.PriceMinor,
-			&i.Product.Currency,
-			&i.Product.ImageURL,
-			&i.Product.Attributes,
-			&i.Product.Selling,
-			&i.Product.Rehearsal,
-			&i.Product.CreatedAt,
-			&i.Product.UpdatedAt,
-		); err != nil {
+		var sku string
+		if err := rows.Scan(&sku); err != nil {
 			return nil, err
 		}
-		items = append(items, i)
+		items = append(items, sku)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, err
@@ -293,7 +279,7 @@ SET
     attributes = excluded.attributes,
     selling = excluded.selling,
     updated_at = now()
-RETURNING product.product_id, product.sku, product.name, product.description, product.price_minor, product.currency, product.image_url, product.attributes, product.selling, product.rehearsal, product.created_at, product.updated_at, (xmax = 0)::boolean AS created
+RETURNING (xmax = 0)::boolean AS created
 `
 
 type ProductPutParams struct {
@@ -308,13 +294,8 @@ type ProductPutParams struct {
 	Rehearsal   bool
 }
 
-type ProductPutRow struct {
-	Product Product
-	Created bool
-}
-
 // ProductPut creates or replaces. What a product is for (rehearsal) can't change, created tells which of the two it was.
-func (q *Queries) ProductPut(ctx context.Context, db DBTX, arg ProductPutParams) (ProductPutRow, error) {
+func (q *Queries) ProductPut(ctx context.Context, db DBTX, arg ProductPutParams) (bool, error) {
 	row := db.QueryRow(ctx, productPut,
 		arg.SKU,
 		arg.Name,
@@ -326,21 +307,197 @@ func (q *Queries) ProductPut(ctx context.Context, db DBTX, arg ProductPutParams)
 		arg.Selling,
 		arg.Rehearsal,
 	)
-	var i ProductPutRow
-	err := row.Scan(
-		&i.Product.ProductID,
-		&i.Product.SKU,
-		&i.Product.Name,
-		&i.Product.Description,
-		&i.Product.PriceMinor,
-		&i.Product.Currency,
-		&i.Product.ImageURL,
-		&i.Product.Attributes,
-		&i.Product.Selling,
-		&i.Product.Rehearsal,
-		&i.Product.CreatedAt,
-		&i.Product.UpdatedAt,
-		&i.Created,
-	)
-	return i, err
+	var created bool
+	err := row.Scan(&created)
+	return created, err
+}
+
+const productShown = `-- name: ProductShown :many
+WITH asked AS MATERIALIZED (
+    SELECT
+        product.product_id,
+        coalesce((
+            SELECT CASE WHEN sale_item.quantity IS NULL THEN 0 ELSE sale.pool_id END
+            FROM sale_item
+            JOIN sale ON sale.sale_id = sale_item.sale_id
+            WHERE sale_item.product_id = product.product_id
+                AND sale.stage = 'scheduled'
+                AND sale.opens_at <= coalesce($2::timestamptz, now())
+                AND sale.closes_at > coalesce($2::timestamptz, now())
+            ORDER BY sale.opens_at
+            LIMIT 1
+        ), 0) AS pool_id
+    FROM product
+    WHERE product.sku = ANY($3::text[])
+)
+SELECT
+    product.product_id, product.sku, product.name, product.description, product.price_minor, product.currency, product.image_url, product.attributes, product.selling, product.rehearsal, product.created_at, product.updated_at,
+    selling.paused_at,
+    (
+        SELECT count(*)
+        FROM (
+            SELECT 1
+            FROM stock_token
+            WHERE stock_token.product_id = asked.product_id
+                AND stock_token.pool_id IN (0, asked.pool_id)
+            LIMIT $1::bigint + 1
+        ) AS some_tokens
+    )::bigint AS token_count,
+    (
+        coalesce((
+            SELECT sum(claim.quantity)
+            FROM claim
+            WHERE claim.product_id = asked.product_id
+                AND claim.status = 'held'
+                AND claim.expires_at <= coalesce($2::timestamptz, now())
+        ), 0)
+        + coalesce((
+            SELECT sum(claim.quantity)
+            FROM claim
+            WHERE claim.product_id = asked.product_id
+                AND claim.unpaid
+                AND claim.pay_by <= coalesce($2::timestamptz, now())
+        ), 0)
+    )::bigint AS lapsed_units,
+    (
+        SELECT claim.expires_at
+        FROM claim
+        WHERE claim.product_id = asked.product_id
+            AND claim.status = 'held'
+            AND claim.expires_at > coalesce($2::timestamptz, now())
+        ORDER BY claim.expires_at
+        LIMIT 1
+    ) AS next_expiry,
+    (
+        SELECT claim.pay_by
+        FROM claim
+        WHERE claim.product_id = asked.product_id
+            AND claim.unpaid
+            AND claim.pay_by > coalesce($2::timestamptz, now())
+        ORDER BY claim.pay_by
+        LIMIT 1
+    ) AS next_overdue,
+    (
+        EXISTS (
+            SELECT 1
+            FROM claim
+            WHERE claim.product_id = asked.product_id
+                AND claim.unpaid
+        )
+        OR EXISTS (
+            SELECT 1
+            FROM claim
+            WHERE claim.product_id = asked.product_id
+                AND claim.status = 'held'
+        )
+        OR EXISTS (
+            SELECT 1
+            FROM stock_token
+            WHERE stock_token.product_id = asked.product_id
+        )
+    )::boolean AS may_return,
+    sale.sale_id,
+    sale.name AS sale_name,
+    coalesce(sale_state(sale.stage, sale.opens_at, sale.closes_at, sale.paused_at, coalesce($2::timestamptz, now())), '')::text AS sale_state,
+    sale.opens_at,
+    sale.closes_at,
+    sale.purchase_limit,
+    sale.max_quantity,
+    sale_item.price_minor AS sale_price_minor,
+    sale_item.currency AS sale_currency,
+    (sale_item.quantity IS NOT NULL)::boolean AS allotted
+FROM asked
+JOIN product ON product.product_id = asked.product_id
+CROSS JOIN selling
+LEFT JOIN sale_item
+    ON sale_item.product_id = asked.product_id
+    AND EXISTS (
+        SELECT 1
+        FROM sale AS planned
+        WHERE planned.sale_id = sale_item.sale_id
+            AND planned.stage = 'scheduled'
+            AND planned.closes_at > coalesce($2::timestamptz, now())
+    )
+LEFT JOIN sale ON sale.sale_id = sale_item.sale_id
+ORDER BY
+    product.sku,
+    sale.opens_at
+`
+
+type ProductShownParams struct {
+	Cap  int64
+	Now  *time.Time
+	Skus []string
+}
+
+type ProductShownRow struct {
+	Product        Product
+	PausedAt       *time.Time
+	TokenCount     int64
+	LapsedUnits    int64
+	NextExpiry     *time.Time
+	NextOverdue    *time.Time
+	MayReturn      bool
+	SaleID         *pgdb.ID
+	SaleName       *string
+	SaleState      string
+	OpensAt        *time.Time
+	ClosesAt       *time.Time
+	PurchaseLimit  *int32
+	MaxQuantity    *int32
+	SalePriceMinor *int64
+	SaleCurrency   *string
+	Allotted       bool
+}
+
+// ProductShown reads products as buyers see them, in one snapshot: by SKU, a row for each of their sales that are not over, the one that opens first
+// first, and a row without a sale where there is none. What can be had of a product are tokens of the common pool and of the allotment of the sale
+// that is open or paused, up to cap + 1, and units in lapsed holds and overdue orders; beside it stands when the first of the others may come back.
+func (q *Queries) ProductShown(ctx context.Context, db DBTX, arg ProductShownParams) ([]ProductShownRow, error) {
+	rows, err := db.Query(ctx, productShown, arg.Cap, arg.Now, arg.Skus)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ProductShownRow
+	for rows.Next() {
+		var i ProductShownRow
+		if err := rows.Scan(
+			&i.Product.ProductID,
+			&i.Product.SKU,
+			&i.Product.Name,
+			&i.Product.Description,
+			&i.Product.PriceMinor,
+			&i.Product.Currency,
+			&i.Product.ImageURL,
+			&i.Product.Attributes,
+			&i.Product.Selling,
+			&i.Product.Rehearsal,
+			&i.Product.CreatedAt,
+			&i.Product.UpdatedAt,
+			&i.PausedAt,
+			&i.TokenCount,
+			&i.LapsedUnits,
+			&i.NextExpiry,
+			&i.NextOverdue,
+			&i.MayReturn,
+			&i.SaleID,
+			&i.SaleName,
+			&i.SaleState,
+			&i.OpensAt,
+			&i.ClosesAt,
+			&i.PurchaseLimit,
+			&i.MaxQuantity,
+			&i.SalePriceMinor,
+			&i.SaleCurrency,
+			&i.Allotted,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }

@@ -28,6 +28,8 @@ type sample struct {
 	all     shop.Scope // keys with this scope as well, for everybody's
 	shown   bool       // anybody, but credentials must be good; scope is shown more
 	another bool       // with claim: what another buyer asks for is theirs, and not found is nothing
+	query   string     // of the address
+	endless bool       // what is answered does not end, and is not read
 }
 
 var samples = map[string]sample{
@@ -71,6 +73,8 @@ var samples = map[string]sample{
 	"runAudit":          {scope: "audit", status: 201},
 	"saleChanges":       {scope: "sale", status: 200, on: "draft"},
 	"scheduleSale":      {scope: "sale", status: 200, on: "draft"},
+	"startSession":      {status: 201},
+	"watchProduct":      {status: 200, query: "?sku=cup", endless: true},
 	"watchTransaction":  {scope: "claim", status: 200},
 	"withdraw":          {scope: "stock", body: `{"quantity": 1, "reason": "r"}`, status: 201},
 }
@@ -174,7 +178,7 @@ func (w *world) callers(t *testing.T) []who {
 // TestAccess calls every operation of the document as everybody.
 func TestAccess(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	w := newWorldWith(t, httpapi.Options{GuestRate: 1000})
 	w.stocked(t, "cup", 5000)
 	if _, _, err := w.Audit(t.Context(), shop.AuditRequest{}); err != nil {
 		t.Fatal(err)
@@ -206,7 +210,7 @@ func (w *world) tries(t *testing.T, method, template, id string, c who) {
 	t.Helper()
 	s := samples[id]
 	tx := w.hold(t, "ann", "cup", 1)
-	path := strings.NewReplacer("{sku}", "cup", "{transaction_id}", tx.ID, "{id}", w.thing(t, s.on, tx)).Replace(template)
+	path := strings.NewReplacer("{sku}", "cup", "{transaction_id}", tx.ID, "{id}", w.thing(t, s.on, tx)).Replace(template) + s.query
 	body := s.body
 	if text, is := body.(string); is {
 		body = strings.ReplaceAll(text, "{tx}", tx.ID)
@@ -215,7 +219,8 @@ func (w *world) tries(t *testing.T, method, template, id string, c who) {
 	if want >= 400 {
 		before = w.fingerprint(t)
 	}
-	got := w.send(t, c.set(request{method: method, path: path, body: body}))
+	r := c.set(request{method: method, path: path, body: body, endless: s.endless})
+	got := w.send(t, r)
 	if got.status != want {
 		t.Errorf("%s by %s: got %d %s, want %d", id, c.name, got.status, got.body, want)
 	}

@@ -23,6 +23,8 @@ import (
 // Options of the API.
 type Options struct {
 	Buyers Buyers
+	// GuestRate is how many visitors without an account may begin a session within a minute from one address. 0: none at all; else Buyers.Secret signs their tokens.
+	GuestRate int
 	// CORSOrigins are the origins whose pages may call.
 	CORSOrigins []string
 	// ImageOrigins are where the pages may show pictures from, besides the service itself.
@@ -39,6 +41,9 @@ type api struct {
 	decide    func(context.Context, shop.ClaimRequest) (shop.Claimed, error)
 	huma      huma.API
 	verifier  *verifier
+	buyers    Buyers
+	guests    func(huma.Context, func(huma.Context))
+	now       func() time.Time // by the database's clock
 	log       *slog.Logger
 	heartbeat time.Duration
 	streams   atomic.Int64 // that were opened
@@ -72,16 +77,18 @@ func Document() ([]byte, error) {
 }
 
 func build(ctx context.Context, s *shop.Shop, o Options) (*api, chi.Router, error) {
-	a := &api{shop: s, decide: o.Claim, log: o.Log, heartbeat: cmp.Or(o.Heartbeat, heartbeatEvery)}
-	now := time.Now
+	a := &api{shop: s, decide: o.Claim, log: o.Log, buyers: o.Buyers, now: time.Now, heartbeat: cmp.Or(o.Heartbeat, heartbeatEvery)}
 	if s != nil {
-		now = s.Clock
+		a.now = s.Clock
 		if a.decide == nil {
 			a.decide = s.Claim
 		}
 	}
 	var err error
-	if a.verifier, err = newVerifier(ctx, o.Buyers, now, o.Log); err != nil {
+	if a.verifier, err = newVerifier(ctx, o.Buyers, a.now, o.Log); err != nil {
+		return nil, nil, err
+	}
+	if a.guests, err = a.guestsAt(o); err != nil {
 		return nil, nil, err
 	}
 	router := chi.NewRouter()
@@ -90,8 +97,8 @@ func build(ctx context.Context, s *shop.Shop, o Options) (*api, chi.Router, erro
 		router.Use(cors.Handler(cors.Options{
 			AllowedOrigins: o.CORSOrigins,
 			AllowedMethods: []string{"GET", "POST", "PUT", "PATCH", "DELETE"},
-			AllowedHeaders: []string{"Authorization", "Content-Type", "Idempotency-Key", "Prefer", "Last-Event-ID", "X-Request-Id"},
-			ExposedHeaders: []string{"Location", "Retry-After", "Idempotency-Replayed", "Preference-Applied", "X-Request-Id"},
+			AllowedHeaders: []string{"Authorization", "Buyer-Id", "Content-Type", "Idempotency-Key", "Prefer", "Last-Event-ID", "X-Request-Id"},
+			ExposedHeaders: []string{"Date", "Location", "Retry-After", "Idempotency-Replayed", "Preference-Applied", "X-Request-Id"},
 			MaxAge:         600,
 		}))
 	}
@@ -136,6 +143,8 @@ func (a *api) buyersOperations() {
 		summary: "Look into the cart", about: "The buyer's holds with their totals and the next expiry, and the requests that are queued. Lapsed holds are gone from it."}, a.getCart)
 	register(a, operation{id: "release", method: "DELETE", path: "/api/v1/cart/{transaction_id}", tag: "cart", who: buyers, status: 204,
 		summary: "Give a hold back, or cancel a queued request", about: releaseText, refuses: []shop.Code{shop.NotFound, shop.Conflict, shop.OutcomeUnknown}}, a.release)
+	register(a, operation{id: "startSession", method: "POST", path: "/api/v1/session", tag: "cart", who: anyone, status: 201, guard: a.guests,
+		summary: "Come in as a guest", about: startSessionText, refuses: []shop.Code{shop.NotFound, shop.TooManyRequests}}, a.startSession)
 
 	register(a, operation{id: "checkout", method: "POST", path: "/api/v1/order/checkout", tag: "order", who: buyers, status: 201, body: idsBytesAtMost,
 		summary: "Order what is in the cart", about: checkoutText, refuses: append([]shop.Code{shop.CartEmpty}, onHolds...)}, a.checkout)
@@ -152,6 +161,8 @@ func (a *api) buyersOperations() {
 		summary: "List the products", about: "By SKU, with what can be claimed of each at this moment."}, a.listProducts)
 	register(a, operation{id: "getProduct", method: "GET", path: "/api/v1/products/{sku}", tag: "catalogue", who: anyone,
 		summary: "Look at a product", about: "With what can be claimed of it at this moment.", refuses: []shop.Code{shop.NotFound}}, a.getProduct)
+	register(a, operation{id: "watchProduct", method: "GET", path: "/api/v1/products/" + eventsSKU, tag: "catalogue", who: anyone, describe: describeProductEvents,
+		summary: "Watch products", about: watchProductText, refuses: []shop.Code{shop.NotFound}}, a.watchProduct)
 	register(a, operation{id: "listSales", method: "GET", path: "/api/v1/sales", tag: "sale", who: anyoneOr(shop.ScopeSale),
 		summary: "List the sales", about: listSalesText}, a.listSales)
 	register(a, operation{id: "getSale", method: "GET", path: "/api/v1/sales/{id}", tag: "sale", who: anyoneOr(shop.ScopeSale),
@@ -244,7 +255,7 @@ func document() huma.Config {
 		},
 	}
 	config.Info.Description = ("A store back end that sells every unit exactly once.\n\n" +
-		"Every POST takes an Idempotency-Key: repeat a request with the same key until it is answered, and it is done once. " +
+		"Every POST that makes something takes an Idempotency-Key: repeat a request with the same key until it is answered, and it is done once. " +
 		"Every refusal is a problem (RFC 9457) whose `code` is there to be switched on, and whose `type` is a page that explains it.")
 	config.Info.License = &huma.License{Name: "Apache-2.0", URL: "https://www.apache.org/licenses/LICENSE-2.0"}
 	config.Info.Contact = &huma.Contact{Name: "lastunit", URL: "https://github.com/lastunit/lastunit"}

@@ -110,6 +110,9 @@ func (o *object) UnmarshalJSON(data []byte) error {
 }
 
 func (a *api) putProduct(ctx context.Context, in *putProductInput) (*productOutput, error) {
+	if in.SKU == eventsSKU {
+		return nil, invalid("path.sku", "must not be "+eventsSKU+": its address is that of the stream; choose another SKU")
+	}
 	b := in.Body
 	p := shop.Product{
 		SKU: in.SKU, Name: b.Name, Description: b.Description, ImageURL: b.ImageURL, Selling: b.Selling == nil || *b.Selling, Rehearsal: b.Rehearsal,

@@ -96,39 +96,60 @@ func TestAttributes(t *testing.T) {
 	}
 }
 
+// TestPictures: of this service, or by https; they are shown as they were named.
+func TestPictures(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	key := w.key(t, shop.ScopeCatalog)
+	for i, good := range []string{"https://pictures.example/mug.png?w=300#top", "/pictures/mug.png", "/p%C3%BC.png?v=2"} {
+		var made httpapi.Product
+		if w.send(t, put(key, "mug-seen", `{"image_url": "`+good+`"}`)).into(t, []int{201, 200, 200}[i], &made); made.ImageURL == nil || *made.ImageURL != good {
+			t.Errorf("the picture %s is shown as %+v", good, made)
+		}
+	}
+}
+
 func TestBadProducts(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	key := w.key(t, shop.ScopeCatalog)
 	for name, bad := range map[string]struct{ sku, body, where string }{
-		"malformed SKU":                {"a%20b", `{}`, "path.sku"},
-		"SKU with a slash":             {"a%2Fb", `{}`, "path.sku"},
-		"SKU with a NUL":               {"a%00b", `{}`, "path.sku"},
-		"SKU of 65 characters":         {strings.Repeat("s", 65), `{}`, "path.sku"},
-		"NUL in the name":              {"mug", `{"name": "a\u0000b"}`, "body"},
-		"NUL in the attributes":        {"mug", `{"attributes": {"a": "\u0000"}}`, "body"},
-		"NUL in an attribute's name":   {"mug", `{"attributes": {"\u0000": 1}}`, "body"},
-		"NUL in the description":       {"mug", `{"description": "\u0000"}`, "body"},
-		"NUL in the picture":           {"mug", `{"image_url": "/\u0000"}`, "body"},
-		"picture that is no URL":       {"mug", `{"image_url": "http://[` + canary + `"}`, "body.image_url"},
-		"name of 201 characters":       {"mug", `{"name": "` + strings.Repeat("ü", 201) + `"}`, "body.name"},
-		"description that is long":     {"mug", `{"description": "` + strings.Repeat("d", 5001) + `"}`, "body.description"},
-		"price below 0":                {"mug", `{"price": {"amount": -1, "currency": "EUR"}}`, "body.price.amount"},
-		"price with a fraction":        {"mug", `{"price": {"amount": 1.5, "currency": "EUR"}}`, "body.price.amount"},
-		"price that is too large":      {"mug", `{"price": {"amount": 9007199254740993, "currency": "EUR"}}`, "body.price.amount"},
-		"price without currency":       {"mug", `{"price": {"amount": 1}}`, "body.price"},
-		"price without amount":         {"mug", `{"price": {"currency": "EUR"}}`, "body.price"},
-		"currency in small letters":    {"mug", `{"price": {"amount": 1, "currency": "eur"}}`, "body.price.currency"},
-		"price as a number":            {"mug", `{"price": 12.50}`, "body.price"},
-		"attributes as a list":         {"mug", `{"attributes": [1]}`, "body.attributes"},
-		"attributes that nest deeply":  {"mug", `{"attributes": {"a":` + strings.Repeat(`[`, 7000) + strings.Repeat(`]`, 7000) + `}}`, "body"},
-		"attributes with a name twice": {"mug", `{"attributes": {"a": 1, "a": 2}}`, "body"},
-		"number that is too large":     {"mug", `{"attributes": {"a": 1e400}}`, "body"},
-		"number that is too long":      {"mug", `{"attributes": {"a": ` + strings.Repeat("9", 400) + `}}`, "body"},
-		"number that is too small":     {"mug", `{"attributes": {"a": 1e-99999}}`, "body"},
-		"selling as text":              {"mug", `{"selling": "` + canary + `"}`, "body.selling"},
-		"unknown property":             {"mug", `{"available": 7}`, "body.available"},
-		"array":                        {"mug", `[]`, "body"},
+		"malformed SKU":                 {"a%20b", `{}`, "path.sku"},
+		"SKU with a slash":              {"a%2Fb", `{}`, "path.sku"},
+		"SKU with a NUL":                {"a%00b", `{}`, "path.sku"},
+		"SKU of 65 characters":          {strings.Repeat("s", 65), `{}`, "path.sku"},
+		"NUL in the name":               {"mug", `{"name": "a\u0000b"}`, "body"},
+		"NUL in the attributes":         {"mug", `{"attributes": {"a": "\u0000"}}`, "body"},
+		"NUL in an attribute's name":    {"mug", `{"attributes": {"\u0000": 1}}`, "body"},
+		"NUL in the description":        {"mug", `{"description": "\u0000"}`, "body"},
+		"NUL in the picture":            {"mug", `{"image_url": "/\u0000"}`, "body"},
+		"picture that is no URL":        {"mug", `{"image_url": "http://[` + canary + `"}`, "body.image_url"},
+		"picture that is a script":      {"mug", `{"image_url": "javascript:alert(1)"}`, "body.image_url"},
+		"picture as data":               {"mug", `{"image_url": "data:image/png;base64,AAAA"}`, "body.image_url"},
+		"picture without TLS":           {"mug", `{"image_url": "http://pictures.example/mug.png"}`, "body.image_url"},
+		"picture of another host":       {"mug", `{"image_url": "//pictures.example/mug.png"}`, "body.image_url"},
+		"picture of another, in hiding": {"mug", `{"image_url": "/\\pictures.example/mug.png"}`, "body.image_url"},
+		"picture with a password":       {"mug", `{"image_url": "https://me:secret@pictures.example/mug.png"}`, "body.image_url"},
+		"picture beside the page":       {"mug", `{"image_url": "mug.png"}`, "body.image_url"},
+		"picture that is empty":         {"mug", `{"image_url": ""}`, "body.image_url"},
+		"name of 201 characters":        {"mug", `{"name": "` + strings.Repeat("ü", 201) + `"}`, "body.name"},
+		"description that is long":      {"mug", `{"description": "` + strings.Repeat("d", 5001) + `"}`, "body.description"},
+		"price below 0":                 {"mug", `{"price": {"amount": -1, "currency": "EUR"}}`, "body.price.amount"},
+		"price with a fraction":         {"mug", `{"price": {"amount": 1.5, "currency": "EUR"}}`, "body.price.amount"},
+		"price that is too large":       {"mug", `{"price": {"amount": 9007199254740993, "currency": "EUR"}}`, "body.price.amount"},
+		"price without currency":        {"mug", `{"price": {"amount": 1}}`, "body.price"},
+		"price without amount":          {"mug", `{"price": {"currency": "EUR"}}`, "body.price"},
+		"currency in small letters":     {"mug", `{"price": {"amount": 1, "currency": "eur"}}`, "body.price.currency"},
+		"price as a number":             {"mug", `{"price": 12.50}`, "body.price"},
+		"attributes as a list":          {"mug", `{"attributes": [1]}`, "body.attributes"},
+		"attributes that nest deeply":   {"mug", `{"attributes": {"a":` + strings.Repeat(`[`, 7000) + strings.Repeat(`]`, 7000) + `}}`, "body"},
+		"attributes with a name twice":  {"mug", `{"attributes": {"a": 1, "a": 2}}`, "body"},
+		"number that is too large":      {"mug", `{"attributes": {"a": 1e400}}`, "body"},
+		"number that is too long":       {"mug", `{"attributes": {"a": ` + strings.Repeat("9", 400) + `}}`, "body"},
+		"number that is too small":      {"mug", `{"attributes": {"a": 1e-99999}}`, "body"},
+		"selling as text":               {"mug", `{"selling": "` + canary + `"}`, "body.selling"},
+		"unknown property":              {"mug", `{"available": 7}`, "body.available"},
+		"array":                         {"mug", `[]`, "body"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := w.send(t, put(key, bad.sku, bad.body)).refused(t, 422, "validation")

@@ -7,10 +7,12 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"time"
 
@@ -28,6 +30,9 @@ const (
 	eventWrittenIn = 10 * time.Second
 	streamLasts    = 15 * time.Minute
 )
+
+// stillHere is what a stream says that has nothing to tell.
+const stillHere = ": still here\n\n"
 
 // collectEvery is after how many streams the garbage of opening them is collected: a crowd leaves much of it, and is then so quiet that the
 // collector would not come by for minutes.
@@ -66,9 +71,10 @@ func eventID(t shop.Transaction) string {
 	return string(t.Status)
 }
 
-// stream answers with server-sent events (WHATWG HTML, section 9.2). It takes the connection over from net/http and leaves it to a goroutine of its
-// own, which needs far less memory: thousands wait at once. What follows the head is the body, up to the end of the connection.
-func (a *api) stream(rw http.ResponseWriter, w *shop.Watch, last string) {
+// takeOver begins to answer with server-sent events (WHATWG HTML, section 9.2). It takes the connection over from net/http, to be left to a goroutine of
+// its own, which needs far less memory: thousands wait at once. The head is to be written first; what follows it is the body, up to the end of the
+// connection. Nil where that can't be done, which is then answered.
+func (a *api) takeOver(rw http.ResponseWriter) (s *stream, head string) {
 	h := rw.Header()
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("Cache-Control", "no-store")
@@ -77,36 +83,45 @@ func (a *api) stream(rw http.ResponseWriter, w *shop.Watch, last string) {
 	h.Set("Connection", "close")
 	conn, _, err := http.NewResponseController(rw).Hijack()
 	if err != nil { // not over HTTP/1: nothing of ours listens for that
-		w.Close()
 		a.log.Error("a stream of events can't be sent over this connection", slog.Any("error", err))
 		rw.WriteHeader(http.StatusInternalServerError)
-		return
-	}
-	s := &stream{conn: conn, heartbeat: a.heartbeat, last: last}
-	end := func() {
-		w.Close()
-		_ = conn.Close()
-	}
-	head := bytes.NewBufferString("HTTP/1.1 200 OK\r\n")
-	_ = h.Write(head) // to memory
-	head.WriteString("\r\nretry: 1000\n\n")
-	// Said here, so that the goroutine that waits keeps its small stack.
-	if s.write(head.String()+s.news(w.First)) != nil || w.First.Status != shop.Queued {
-		end()
-		return
+		return nil, ""
 	}
 	if a.streams.Add(1)%collectEvery == 0 {
 		go runtime.GC()
 	}
+	text := bytes.NewBufferString("HTTP/1.1 200 OK\r\n")
+	_ = h.Write(text) // to memory
+	text.WriteString("\r\nretry: 1000\n\n")
+	return &stream{conn: conn, heartbeat: a.heartbeat}, text.String()
+}
+
+// stream tells how a transaction goes on.
+func (a *api) stream(rw http.ResponseWriter, w *shop.Watch, last string) {
+	s, head := a.takeOver(rw)
+	if s == nil {
+		w.Close()
+		return
+	}
+	s.last = last
+	// Said here, so that the goroutine that waits keeps its small stack.
+	if s.write(head+s.news(w.First)) != nil || w.First.Status != shop.Queued {
+		a.ended(s, w.Close)
+		return
+	}
 	go func() {
-		defer end()
-		defer func() {
-			if p := recover(); p != nil {
-				a.log.Error("panic", "panic", p, "stack", string(debug.Stack()))
-			}
-		}()
+		defer a.ended(s, w.Close)
 		s.follow(w)
 	}()
+}
+
+// ended ends a stream. Deferred, it is also the end of a panic.
+func (a *api) ended(s *stream, leave func()) {
+	if p := recover(); p != nil {
+		a.log.Error("panic", "panic", p, "stack", string(debug.Stack()))
+	}
+	leave()
+	_ = s.conn.Close()
 }
 
 type stream struct {
@@ -158,7 +173,7 @@ func (s *stream) untilGone(gone chan<- struct{}) {
 func (s *stream) tell(t shop.Transaction) error {
 	text := s.news(t)
 	if text == "" && time.Since(s.wrote) >= s.heartbeat {
-		text = ": still here\n\n"
+		text = stillHere
 	}
 	if text == "" {
 		return nil
@@ -188,20 +203,20 @@ func (s *stream) write(text string) error {
 
 // describeEvents writes the answers of an operation that streams transactions into the document.
 func describeEvents(o *huma.Operation) {
-	o.Responses["200"] = &huma.Response{
+	o.Responses["200"] = eventsOf("transaction", "Transaction", map[string]*huma.Schema{"id": {Type: huma.TypeString, Description: "Stands for what the event says."}})
+	o.Responses["204"] = &huma.Response{Description: "Last-Event-ID names the last event: there is no more to come."}
+}
+
+// eventsOf documents a stream of events of one name, with a resource as their data and what else they have.
+func eventsOf(name, resource string, properties map[string]*huma.Schema) *huma.Response {
+	required := append(slices.Sorted(maps.Keys(properties)), "event", "data")
+	properties["event"] = &huma.Schema{Type: huma.TypeString, Enum: []any{name}}
+	properties["data"] = &huma.Schema{Ref: "#/components/schemas/" + resource}
+	return &huma.Response{
 		Description: "The events, as they come.",
 		Content: map[string]*huma.MediaType{"text/event-stream": {Schema: &huma.Schema{
-			Type: huma.TypeArray,
-			Items: &huma.Schema{
-				Type:     huma.TypeObject,
-				Required: []string{"id", "event", "data"},
-				Properties: map[string]*huma.Schema{
-					"id":    {Type: huma.TypeString, Description: "Stands for what the event says."},
-					"event": {Type: huma.TypeString, Enum: []any{"transaction"}},
-					"data":  {Ref: "#/components/schemas/Transaction"},
-				},
-			},
+			Type:  huma.TypeArray,
+			Items: &huma.Schema{Type: huma.TypeObject, Required: required, Properties: properties},
 		}}},
 	}
-	o.Responses["204"] = &huma.Response{Description: "Last-Event-ID names the last event: there is no more to come."}
 }

@@ -16,14 +16,14 @@ func TestCORS(t *testing.T) {
 	w.stocked(t, "mug", 5)
 	preflight := func(origin, method string) http.Header {
 		r := request{method: "OPTIONS", path: claimPaths[0]}.with("Origin", origin).with("Access-Control-Request-Method", method)
-		return w.send(t, r.with("Access-Control-Request-Headers", "authorization,content-type,idempotency-key,last-event-id,prefer")).header
+		return w.send(t, r.with("Access-Control-Request-Headers", "authorization,buyer-id,content-type,idempotency-key,last-event-id,prefer")).header
 	}
 	for _, method := range []string{"GET", "POST", "PUT", "PATCH", "DELETE"} {
 		h := preflight(ours, method)
 		if h.Get("Access-Control-Allow-Origin") != ours || !strings.Contains(h.Get("Access-Control-Allow-Methods"), method) {
 			t.Errorf("preflight for %s: %v", method, h)
 		}
-		for _, name := range []string{"authorization", "content-type", "idempotency-key", "last-event-id", "prefer"} {
+		for _, name := range []string{"authorization", "buyer-id", "content-type", "idempotency-key", "last-event-id", "prefer"} {
 			if !strings.Contains(strings.ToLower(h.Get("Access-Control-Allow-Headers")), name) {
 				t.Errorf("preflight for %s does not allow the header %s: %v", method, name, h)
 			}
@@ -34,7 +34,7 @@ func TestCORS(t *testing.T) {
 		if h.Get("Access-Control-Allow-Origin") != ours || h.Get("Access-Control-Allow-Credentials") != "" {
 			t.Errorf("%s %s: %v", r.method, r.path, h)
 		}
-		for _, name := range []string{"Location", "Retry-After", "Idempotency-Replayed", "Preference-Applied"} {
+		for _, name := range []string{"Date", "Location", "Retry-After", "Idempotency-Replayed", "Preference-Applied"} {
 			if !strings.Contains(h.Get("Access-Control-Expose-Headers"), name) {
 				t.Errorf("%s %s does not expose %s: %v", r.method, r.path, name, h)
 			}

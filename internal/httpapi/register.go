@@ -78,10 +78,11 @@ type operation struct {
 	summary          string
 	about            string
 	who              access
-	status           int                   // of success; 200 when 0
-	also             int                   // another status of success, with the same body
-	describe         func(*huma.Operation) // completes the document
-	body             int64                 // bytes at most, if more than bodyBytesAtMost
+	status           int                                    // of success; 200 when 0
+	also             int                                    // another status of success, with the same body
+	describe         func(*huma.Operation)                  // completes the document
+	guard            func(huma.Context, func(huma.Context)) // lets some through; nil: all
+	body             int64                                  // bytes at most, if more than bodyBytesAtMost
 	refuses          []shop.Code
 }
 
@@ -118,6 +119,9 @@ func register[I, O any](a *api, op operation, handler func(context.Context, *I) 
 		o.Middlewares = huma.Middlewares{a.authenticate(op.who)}
 		o.Security = op.who.security()
 		o.Description += "\n\n" + op.who.needs()
+	}
+	if op.guard != nil {
+		o.Middlewares = append(o.Middlewares, op.guard)
 	}
 	o.Middlewares = append(o.Middlewares, a.acceptable)
 	if _, takes := reflect.TypeFor[I]().FieldByName("Body"); !takes && op.method == http.MethodPost {

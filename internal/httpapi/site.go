@@ -20,8 +20,8 @@ import (
 
 // The addresses of the pages, which tell by themselves what to show: the storefront's and the desk's.
 var (
-	storefrontPaths = []string{"/", "/cart", "/orders", "/orders/{id}", "/products/{sku}"}
-	deskPaths       = []string{"/desk", "/desk/{view}", "/desk/{view}/{id}"}
+	storefrontPaths = []string{"/", "/cart", "/orders", "/orders/{id:[0-9a-f-]+}", "/products/{sku:[A-Za-z0-9._-]+}"}
+	deskPaths       = []string{"/desk", "/desk/{view:[a-z-]+}", "/desk/{view:[a-z-]+}/{id:[A-Za-z0-9._-]+}"}
 )
 
 // site serves the built pages. Everything is read and compressed once, at start.

@@ -4,8 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"net/url"
 	"regexp"
-	"slices"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -83,6 +84,8 @@ func (s *Shop) PutProduct(ctx context.Context, p Product) (Product, bool, error)
 		return Product{}, false, invalid("body.price.amount", "must not be negative; it is in minor units, such as cents")
 	case p.Price != nil && !currencyForm.MatchString(p.Price.Currency):
 		return Product{}, false, invalid("body.price.currency", "must be three capital letters, such as EUR")
+	case p.ImageURL != nil && !isPicture(*p.ImageURL):
+		return Product{}, false, invalid("body.image_url", "must be an https URL, such as https://pictures.example/mug.png, or a path on this service, such as /pictures/mug.png")
 	}
 	arg := dbsqlc.ProductPutParams{
 		SKU:         p.SKU,
@@ -99,30 +102,38 @@ func (s *Shop) PutProduct(ctx context.Context, p Product) (Product, bool, error)
 	if len(arg.Attributes) == 0 {
 		arg.Attributes = json.RawMessage(`{}`)
 	}
-	var row dbsqlc.ProductPutRow
+	created := false
 	err := s.inTx(ctx, func(tx pgx.Tx) (err error) {
-		row, err = s.q.ProductPut(ctx, tx, arg)
+		created, err = s.q.ProductPut(ctx, tx, arg)
 		return err
 	})
 	if err != nil {
 		return Product{}, false, explain("put product", err)
 	}
-	withStock, err := s.withAvailability(ctx, []dbsqlc.Product{row.Product})
-	if err != nil {
-		return Product{}, false, err
+	put, err := s.Product(ctx, p.SKU)
+	return put, created, err
+}
+
+// isPicture tells whether a URL may name a picture: browsers fetch it from this service or by https, and run nothing.
+func isPicture(text string) bool {
+	u, err := url.Parse(text)
+	if err != nil || u.User != nil || strings.Contains(text, `\`) {
+		return false
 	}
-	return withStock[0], row.Created, nil
+	if u.Scheme == "https" {
+		return u.Host != ""
+	}
+	return u.Scheme == "" && strings.HasPrefix(text, "/") && !strings.HasPrefix(text, "//")
 }
 
 // Product reads a product by its SKU. Refusals: NotFound.
 func (s *Shop) Product(ctx context.Context, sku string) (Product, error) {
-	row, err := s.product(ctx, s.pool, sku)
-	if err != nil {
+	products, err := s.shown(ctx, []string{sku})
+	switch {
+	case err != nil:
 		return Product{}, err
-	}
-	products, err := s.withAvailability(ctx, []dbsqlc.Product{row})
-	if err != nil {
-		return Product{}, err
+	case len(products) == 0:
+		return Product{}, notFound("product")
 	}
 	return products[0], nil
 }
@@ -130,7 +141,7 @@ func (s *Shop) Product(ctx context.Context, sku string) (Product, error) {
 // Products pages through the catalogue by SKU, from after (excluded), at most limit; with skus, only those that are named. more
 // tells whether there are others behind the last.
 func (s *Shop) Products(ctx context.Context, skus []string, after string, limit int) (products []Product, more bool, err error) {
-	rows, err := s.q.ProductList(ctx, s.pool, dbsqlc.ProductListParams{
+	found, err := s.q.ProductList(ctx, s.pool, dbsqlc.ProductListParams{
 		AfterSku: after,
 		Skus:     append([]string{}, skus...), // an empty list, never NULL
 		RowLimit: int32(limit) + 1,
@@ -138,14 +149,10 @@ func (s *Shop) Products(ctx context.Context, skus []string, after string, limit 
 	if err != nil {
 		return nil, false, explain("list products", err)
 	}
-	found := make([]dbsqlc.Product, len(rows))
-	for i, row := range rows {
-		found[i] = row.Product
-	}
 	if len(found) > limit {
 		found, more = found[:limit], true
 	}
-	products, err = s.withAvailability(ctx, found)
+	products, err = s.shown(ctx, found)
 	return products, more, err
 }
 
@@ -202,106 +209,91 @@ func (s *Shop) product(ctx context.Context, db dbsqlc.DBTX, sku string) (dbsqlc.
 	return row.Product, explain("read product", err)
 }
 
-func (s *Shop) withAvailability(ctx context.Context, rows []dbsqlc.Product) ([]Product, error) {
-	products := make([]Product, len(rows))
-	ids := make([]int64, len(rows))
-	for i, row := range rows {
-		ids[i] = row.ProductID
-		products[i] = Product{
-			SKU:         row.SKU,
-			Name:        row.Name,
-			Description: row.Description,
-			Price:       money(row.PriceMinor, row.Currency),
-			ImageURL:    row.ImageURL,
-			Attributes:  row.Attributes,
-			Selling:     row.Selling,
-			Rehearsal:   row.Rehearsal,
-			UpdatedAt:   row.UpdatedAt,
-		}
-	}
-	sales, err := s.salesOf(ctx, ids)
+// shown reads products as buyers see them, by SKU; what there is not is left out.
+func (s *Shop) shown(ctx context.Context, skus []string) ([]Product, error) {
+	rows, err := s.q.ProductShown(ctx, s.pool, dbsqlc.ProductShownParams{Cap: int64(s.o.ShowStock), Now: s.o.Now(), Skus: skus})
 	if err != nil {
-		return nil, err
+		return nil, explain("read products", err)
 	}
-	selling, err := s.Selling(ctx)
-	if err != nil {
-		return nil, err
-	}
-	arg := dbsqlc.StockTokenAvailabilityParams{Cap: int64(s.o.ShowStock), Now: s.o.Now(), ProductIds: ids}
-	for _, id := range ids {
-		pool := int64(commonPool)
-		if open := sales[id]; open.current != nil && open.current.Allotted {
-			pool = open.poolID
+	products := make([]Product, 0, len(skus))
+	for len(rows) > 0 {
+		n := 1
+		for n < len(rows) && rows[n].Product.ProductID == rows[0].Product.ProductID {
+			n++
 		}
-		arg.PoolIds = append(arg.PoolIds, pool)
-	}
-	counts, err := s.q.StockTokenAvailability(ctx, s.pool, arg)
-	if err != nil {
-		return nil, explain("read availability", err)
-	}
-	for _, c := range counts {
-		p := &products[slices.Index(ids, c.ProductID)]
-		p.Sale = sales[c.ProductID].shown
-		p.Availability = s.availability(p.Selling, c)
-		switch {
-		case !p.Selling:
-		case selling.PausedAt != nil, sales[c.ProductID].current != nil && p.Sale.State == SaleIsPaused:
-			p.Availability.Status = IsOnPause
-		case sales[c.ProductID].current == nil && sales[c.ProductID].keptFor:
-			p.Availability.Status = IsNotOpen
-		}
+		products = append(products, s.productShown(rows[:n]))
+		rows = rows[n:]
 	}
 	return products, nil
 }
 
-// productSales is what the sales of a product mean for it.
-type productSales struct {
-	shown   *ProductSale
-	current *ProductSale // the one that is open or paused
-	poolID  int64        // of current
-	keptFor bool         // a sale that opens later keeps it for itself
-}
-
-func (s *Shop) salesOf(ctx context.Context, ids []int64) (map[int64]productSales, error) {
-	rows, err := s.q.SaleOfProducts(ctx, s.pool, dbsqlc.SaleOfProductsParams{Now: s.o.Now(), ProductIds: ids})
-	if err != nil {
-		return nil, explain("read sales of products", err)
+// productShown makes a product of its rows, which differ in the sale.
+func (s *Shop) productShown(rows []dbsqlc.ProductShownRow) Product {
+	row := rows[0]
+	p := Product{
+		SKU:          row.Product.SKU,
+		Name:         row.Product.Name,
+		Description:  row.Product.Description,
+		Price:        money(row.Product.PriceMinor, row.Product.Currency),
+		ImageURL:     row.Product.ImageURL,
+		Attributes:   row.Product.Attributes,
+		Selling:      row.Product.Selling,
+		Rehearsal:    row.Product.Rehearsal,
+		UpdatedAt:    row.Product.UpdatedAt,
+		Availability: s.availability(row),
 	}
-	sales := map[int64]productSales{}
+	var current *ProductSale // the one that is open or paused
+	keptFor := false         // a sale that opens later keeps it for itself
 	for _, row := range rows {
-		of := sales[row.ProductID]
-		sale := &ProductSale{
-			ID: row.SaleID, Name: row.Name, State: SaleState(row.State), OpensAt: row.OpensAt, ClosesAt: row.ClosesAt,
-			Price: Money{Amount: row.PriceMinor, Currency: row.Currency}, PurchaseLimit: intOf(row.PurchaseLimit), MaxQuantity: int(row.MaxQuantity),
-			Allotted: row.Allotted,
-		}
-		if of.shown == nil {
-			of.shown = sale
-		}
+		sale := productSale(row)
 		switch {
+		case sale == nil:
 		case sale.State == SaleIsScheduled:
-			of.keptFor = of.keptFor || !sale.Allotted
-		case of.current == nil:
-			of.shown, of.current, of.poolID = sale, sale, row.PoolID
+			keptFor = keptFor || !sale.Allotted
+		case current == nil:
+			current = sale
 		}
-		sales[row.ProductID] = of
+		if p.Sale == nil {
+			p.Sale = sale
+		}
 	}
-	return sales, nil
+	if current != nil {
+		p.Sale = current
+	}
+	switch {
+	case !p.Selling:
+	case row.PausedAt != nil, current != nil && current.State == SaleIsPaused:
+		p.Availability.Status = IsOnPause
+	case current == nil && keptFor:
+		p.Availability.Status = IsNotOpen
+	}
+	return p
 }
 
-func (s *Shop) availability(selling bool, c dbsqlc.StockTokenAvailabilityRow) Availability {
-	a := Availability{Available: c.TokenCount + c.LapsedUnits}
+// productSale is the sale of a row, or nil.
+func productSale(row dbsqlc.ProductShownRow) *ProductSale {
+	if row.SaleID == nil {
+		return nil
+	}
+	return &ProductSale{
+		ID: *row.SaleID, Name: *row.SaleName, State: SaleState(row.SaleState), OpensAt: *row.OpensAt, ClosesAt: *row.ClosesAt,
+		Price: *money(row.SalePriceMinor, row.SaleCurrency), PurchaseLimit: intOf(row.PurchaseLimit), MaxQuantity: int(*row.MaxQuantity), Allotted: row.Allotted,
+	}
+}
+
+func (s *Shop) availability(row dbsqlc.ProductShownRow) Availability {
+	a := Availability{Available: row.TokenCount + row.LapsedUnits}
 	if limit := int64(s.o.ShowStock); a.Available > limit {
 		a.Available, a.Capped = limit, true
 	}
 	switch {
-	case !selling:
+	case !row.Product.Selling:
 		a.Status = IsNotSelling
 	case a.Available > 0 || a.Capped:
 		a.Status = IsAvailable
-	case c.MayReturn:
+	case row.MayReturn:
 		a.Status = IsAllHeld
-		a.NextReleaseAt = earlier(c.NextExpiry, c.NextOverdue)
+		a.NextReleaseAt = earlier(row.NextExpiry, row.NextOverdue)
 	default:
 		a.Status = IsSoldOut
 	}

@@ -35,8 +35,8 @@ type Options struct {
 	MaxQuantity int
 	// ShowStock is the number up to which the units of a product are shown exactly. 1000 when negative.
 	ShowStock int
-	// Waiting is how many claims may wait at once to be settled, how many to be accepted, and how many transactions may be waited for; more are
-	// refused as busy. 20000.
+	// Waiting is how many claims may wait at once to be settled, how many to be accepted, how many transactions may be waited for, and
+	// how many may watch products; more are refused as busy. 20000.
 	Waiting int
 	// QueueUnits is how many units may be asked for in the queue of a product; requests for more are refused as busy. 100000.
 	QueueUnits int
@@ -108,9 +108,11 @@ type Shop struct {
 	reads   *lane.Lanes[byte, ownedID, *dbsqlc.ClaimByIDsRow]
 	drains  *drains
 	waiters *waiters
-	cursors cursors
-	gone    goneProducts
-	keys    keyCache
+	// products are those that are watched.
+	products *productWatches
+	cursors  cursors
+	gone     goneProducts
+	keys     keyCache
 	// clockOffset is how far the database's clock is ahead of ours, in nanoseconds.
 	clockOffset atomic.Int64
 }
@@ -130,15 +132,20 @@ func New(pool *pgxpool.Pool, o Options) *Shop {
 	s.reads = lane.New(lane.Config{Workers: readLanes, BatchCalls: 256, BatchKeys: 1, Waiting: 5 * s.o.Waiting}, s.read)
 	s.drains = newDrains(s.lanes)
 	s.waiters = newWaiters(s)
+	s.products = newProductWatches(s)
 	return s
 }
 
-// StopWaiting lets everybody who waits for a turn in a queue go, with the transaction as it then is. Those who come later do not wait.
-func (s *Shop) StopWaiting() { s.waiters.stop() }
+// StopWaiting lets everybody who waits for a turn in a queue go, with the transaction as it then is, and everybody who watches products. Those who come later do
+// not wait.
+func (s *Shop) StopWaiting() {
+	s.waiters.stop()
+	s.products.stop()
+}
 
 // Close refuses new claims and returns when those under way have their answers. What is queued stays so.
 func (s *Shop) Close() {
-	s.waiters.stop()
+	s.StopWaiting()
 	s.accepts.Close()
 	s.drains.stop()
 	s.lanes.Close()

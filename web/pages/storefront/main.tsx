@@ -1,3 +1,6 @@
 import { render } from "preact";
+import { App } from "./App";
+import { resume } from "./cart";
 
-render(<main><h1>lastunit</h1></main>, document.getElementById("app")!);
+resume();
+render(<App />, document.getElementById("app")!);

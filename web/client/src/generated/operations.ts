@@ -3,7 +3,7 @@
 import { call, part } from "../call.js";
 import type { CallOptions, Client, WaitOptions } from "../call.js";
 import type { Call } from "../problem.js";
-import type { Audit, AuditBody, Cart, CheckoutBody, ClaimBody, ConfirmBody, EventPage, ExtendBody, Health, Order, OrderPage, PayBody, Product, ProductPage, ProductPut, QuarantineRelease, QuarantineReleaseBody, Receipt, ReceiptBody, RefundBody, Sale, SaleBody, SaleFigures, SaleChangePage, SalePage, SalePatch, Selling, Stock, Transaction, Unit, Withdrawal, WithdrawalBody } from "./types.js";
+import type { Audit, AuditBody, Cart, CheckoutBody, ClaimBody, ConfirmBody, EventPage, ExtendBody, Health, Order, OrderPage, PayBody, Product, ProductPage, ProductPut, QuarantineRelease, QuarantineReleaseBody, Receipt, ReceiptBody, RefundBody, Sale, SaleBody, SaleChangePage, SalePage, SalePatch, Selling, Session, Stock, Transaction, Unit, Withdrawal, WithdrawalBody } from "./types.js";
 
 /** What {@link getAudit} may be refused for. */
 export type GetAuditCode =
@@ -897,6 +897,26 @@ export function resumeSelling(client: Client, options?: CallOptions): Call<Selli
   return call(client, "POST", "/api/v1/selling/resume", { keyed: true }, options);
 }
 
+/** What {@link startSession} may be refused for. */
+export type StartSessionCode =
+  | "busy"
+  | "internal"
+  | "not-found"
+  | "payload-too-large"
+  | "request-timeout"
+  | "too-many-requests"
+  | "unsupported-media-type"
+  | "validation";
+
+/**
+ * Come in as a guest
+ *
+ * A token for a visitor without an account, who is a buyer of their own with it: for 24 hours, on every server. Keep it, because whatever is in the cart is found with it alone. Only where the shop takes guests (`guests`), and so many times a minute from one address (`guest-rate`). Nothing is stored, so no Idempotency-Key is taken: to ask again is safe, and makes another visitor. A purchase limit is for each buyer, so also for each visitor.
+ */
+export function startSession(client: Client, options?: CallOptions): Call<Session, StartSessionCode> {
+  return call(client, "POST", "/api/v1/session", { open: true }, options);
+}
+
 export interface GetTransactionQuery {
   /** Seconds to wait while it is queued. */
   wait?: number;
@@ -1037,7 +1057,4 @@ export type ReadyCode =
  */
 export function ready(client: Client, options?: CallOptions): Call<Health, ReadyCode> {
   return call(client, "GET", "/readyz", { open: true }, options);
-}
-export function saleFigures(client: Client, id: string, query: { since?: string } = {}, options?: CallOptions): Call<SaleFigures, GetSaleCode> {
-  return call(client, "GET", `/api/v1/sales/${part(id)}/figures`, { query }, options);
 }

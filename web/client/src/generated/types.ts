@@ -361,6 +361,14 @@ export interface Selling {
   paused_at: string | null;
 }
 
+export interface Session {
+  buyer: string;
+  /** Until when the token is good. RFC 3339. */
+  expires_at: string;
+  /** To be sent as Authorization: Bearer. */
+  token: string;
+}
+
 export interface Stock {
   available: number;
   held: number;
@@ -448,7 +456,3 @@ export interface WithdrawalBody {
   /** Why. */
   reason: string;
 }
-export interface SaleFigures { sale_id: string; now: string; state: "draft" | "scheduled" | "open" | "paused" | "closed"; items: SaleItemPlaces[]; queued: number; samples: SaleSample[] }
-export interface SaleItemPlaces { sku: string; available: number; held: number; ordered: number; sold: number }
-export interface SaleLatency { p50: number; p99: number }
-export interface SaleSample { at: string; seconds: number; available: number; held: number; ordered: number; sold: number; queued: number; claims: number; units: number; refusals: { [name: string]: number }; latency_ms: SaleLatency | null }
