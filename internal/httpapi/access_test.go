@@ -70,6 +70,7 @@ var samples = map[string]sample{
 	"resumeSelling":     {scope: "sale", status: 200},
 	"runAudit":          {scope: "audit", status: 201},
 	"saleChanges":       {scope: "sale", status: 200, on: "draft"},
+	"saleFigures":       {scope: "sale", status: 200, on: "open"},
 	"scheduleSale":      {scope: "sale", status: 200, on: "draft"},
 	"watchTransaction":  {scope: "claim", status: 200},
 	"withdraw":          {scope: "stock", body: `{"quantity": 1, "reason": "r"}`, status: 201},
