@@ -127,6 +127,8 @@ func startService(ctx context.Context, cfg Config, log *slog.Logger) (s *service
 			background.Loop{Name: "cancel overdue orders", Every: cfg.SweepEvery, Run: s.CancelOverdue},
 			background.Loop{Name: "ask for payments", Every: 250 * time.Millisecond, Run: s.TendPayments},
 			background.Loop{Name: "open and close sales", Every: 250 * time.Millisecond, Run: s.TendSales},
+			background.Loop{Name: "write down what was counted of sales", Every: 250 * time.Millisecond, Run: s.FlushSaleCounts},
+			background.Loop{Name: "sample sales", Every: 250 * time.Millisecond, Run: s.SampleSales},
 			background.Loop{Name: "publish events", Every: 250 * time.Millisecond, Run: s.PublishEvents},
 			background.Loop{Name: "tell of stock that came back", Every: 5 * time.Second, Run: s.TellRefilled},
 			background.Loop{Name: "remove old idempotency keys", Every: time.Minute, Run: s.ForgetKeys},

@@ -72,6 +72,7 @@ var samples = map[string]sample{
 	"resumeSelling":     {scope: "sale", status: 200},
 	"runAudit":          {scope: "audit", status: 201},
 	"saleChanges":       {scope: "sale", status: 200, on: "draft"},
+	"saleFigures":       {scope: "sale", status: 200, on: "open"},
 	"scheduleSale":      {scope: "sale", status: 200, on: "draft"},
 	"startSession":      {status: 201},
 	"watchProduct":      {status: 200, query: "?sku=cup", endless: true},

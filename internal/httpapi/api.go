@@ -206,6 +206,8 @@ func (a *api) operatorsOperations() {
 	}
 	register(a, operation{id: "saleChanges", method: "GET", path: "/api/v1/sales/{id}/changes", tag: "sale", who: keysWith(shop.ScopeSale),
 		summary: "Read what was done to a sale", about: saleChangesText, refuses: []shop.Code{shop.NotFound}}, a.saleChanges)
+	register(a, operation{id: "saleFigures", method: "GET", path: "/api/v1/sales/{id}/figures", tag: "sale", who: keysWith(shop.ScopeSale),
+		summary: "See how a sale goes", about: saleFiguresText, refuses: []shop.Code{shop.NotFound}}, a.saleFigures)
 	register(a, operation{id: "pauseSelling", method: "POST", path: "/api/v1/selling/pause", tag: "sale", who: keysWith(shop.ScopeSale),
 		summary: "Pause all selling", about: pauseSellingText, refuses: []shop.Code{shop.KeyReused, shop.OutcomeUnknown}}, a.pauseSelling(true))
 	register(a, operation{id: "resumeSelling", method: "POST", path: "/api/v1/selling/resume", tag: "sale", who: keysWith(shop.ScopeSale),

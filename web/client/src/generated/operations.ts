@@ -3,7 +3,7 @@
 import { call, part } from "../call.js";
 import type { CallOptions, Client, WaitOptions } from "../call.js";
 import type { Call } from "../problem.js";
-import type { Audit, AuditBody, Cart, CheckoutBody, ClaimBody, ConfirmBody, EventPage, ExtendBody, Health, Order, OrderPage, PayBody, Product, ProductPage, ProductPut, QuarantineRelease, QuarantineReleaseBody, Receipt, ReceiptBody, RefundBody, Sale, SaleBody, SaleChangePage, SalePage, SalePatch, Selling, Session, Stock, Transaction, Unit, Withdrawal, WithdrawalBody } from "./types.js";
+import type { Audit, AuditBody, Cart, CheckoutBody, ClaimBody, ConfirmBody, EventPage, ExtendBody, Health, Order, OrderPage, PayBody, Product, ProductPage, ProductPut, QuarantineRelease, QuarantineReleaseBody, Receipt, ReceiptBody, RefundBody, Sale, SaleBody, SaleChangePage, SaleFigures, SalePage, SalePatch, Selling, Session, Stock, Transaction, Unit, Withdrawal, WithdrawalBody } from "./types.js";
 
 /** What {@link getAudit} may be refused for. */
 export type GetAuditCode =
@@ -725,6 +725,31 @@ export type CloseSaleCode =
  */
 export function closeSale(client: Client, id: string, options?: CallOptions): Call<Sale, CloseSaleCode> {
   return call(client, "POST", `/api/v1/sales/${part(id)}/close`, { keyed: true }, options);
+}
+
+export interface SaleFiguresQuery {
+  /** Only the samples that end later. RFC 3339. */
+  since?: string;
+}
+
+/** What {@link saleFigures} may be refused for. */
+export type SaleFiguresCode =
+  | "busy"
+  | "forbidden"
+  | "internal"
+  | "not-found"
+  | "unauthenticated"
+  | "validation";
+
+/**
+ * See how a sale goes
+ *
+ * Where the sale's units are, and its course since it was scheduled, true over all servers, cheap enough to be asked for each second. `items` and `queued` are as they were counted last: each second, or with a very large stock as often as takes a tenth of the time. Samples follow each other without a gap: each covers the `seconds` before `at`, its counts add up what was answered in them, its places are those at its end. A sample is shown when it is complete, half a second after its end; so whoever asks with `since` the last `at` misses nothing. There are at most 600 samples: a longer course is merged to longer ones. What a server has counted in the last second is lost when it crashes, and then missing here; units and orders never are.
+ *
+ * Needs an API key with the scope `sale`.
+ */
+export function saleFigures(client: Client, id: string, query: SaleFiguresQuery = {}, options?: CallOptions): Call<SaleFigures, SaleFiguresCode> {
+  return call(client, "GET", `/api/v1/sales/${part(id)}/figures`, { query }, options);
 }
 
 /** What {@link openSale} may be refused for. */

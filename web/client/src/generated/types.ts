@@ -327,12 +327,42 @@ export interface SaleChangePage {
   next_cursor: string | null;
 }
 
+export interface SaleFigures {
+  items: SaleItemPlaces[];
+  /** By the store's clock. RFC 3339. */
+  now: string;
+  /** Requests that wait for their turn. */
+  queued: number;
+  sale_id: string;
+  /** The oldest first. */
+  samples: SaleSample[];
+  state: "draft" | "scheduled" | "open" | "paused" | "closed";
+}
+
 export interface SaleItem {
   /** Of one unit in the sale. */
   price: Money;
   /** The allotment: units that are set aside for the sale, while the rest sells on normally. Null: the product sells from the common stock, and only through the sale. */
   quantity?: number | null;
   sku: string;
+}
+
+export interface SaleItemPlaces {
+  /** What can be sold through the sale: its allotment that is left, or without one the common stock; with what is in lapsed holds. 0 before it is scheduled and when it is closed. */
+  available: number;
+  /** In carts, through the sale. */
+  held: number;
+  /** Ordered through the sale and not yet paid for. */
+  ordered: number;
+  sku: string;
+  /** Paid for, through the sale. */
+  sold: number;
+}
+
+export interface SaleLatency {
+  /** In milliseconds, right to a sixteenth: of direct claims from their arrival, of queued ones from when they were accepted. */
+  p50: number;
+  p99: number;
 }
 
 export interface SalePage {
@@ -353,6 +383,31 @@ export interface SalePatch {
   opens_at?: string;
   /** How many units one buyer may hold or own, over all carts and orders; null removes the limit. */
   purchase_limit?: number | null;
+}
+
+export interface SaleSample {
+  /** When it ends. RFC 3339. */
+  at: string;
+  /** What can be sold through the sale: its allotment that is left, or without one the common stock; with what is in lapsed holds. 0 before it is scheduled and when it is closed. */
+  available: number;
+  /** Claims that got their units, direct ones and queued ones. */
+  claims: number;
+  /** In carts, through the sale. */
+  held: number;
+  /** How long it took to answer claims, held or refused; null when there were none. */
+  latency_ms: SaleLatency | null;
+  /** Ordered through the sale and not yet paid for. */
+  ordered: number;
+  /** Requests that wait for their turn, at its end. */
+  queued: number;
+  /** Claims that were refused, by problem code. */
+  refusals: { [name: string]: unknown };
+  /** How long it is. */
+  seconds: number;
+  /** Paid for, through the sale. */
+  sold: number;
+  /** The units that they got. */
+  units: number;
 }
 
 export interface Selling {
