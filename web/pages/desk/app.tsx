@@ -11,7 +11,7 @@ import { SaleView } from "./sale";
 import { allowed, key, scopes, signOut } from "./session";
 import { SignIn } from "./signin";
 import { clock, tick, zoneName } from "./time";
-import { Asked, Notices } from "./ui";
+import { Asked, Notices, Silence } from "./ui";
 import { FindUnit, UnitView } from "./unit";
 
 const parts: [string, string[]][] = [["Overview", []], ["Products", ["products"]], ["Orders", ["orders"]], ["Units", ["units"]]];
@@ -49,6 +49,7 @@ function SignedIn() {
         <p class="clock" title="Times are shown in your own zone"><time>{clock(tick.value)}</time> <span>{zoneName()}</span></p>
         <Who />
       </header>
+      <Silence />
       <main id="main" tabIndex={-1} key={address}><View path={path} /></main>
       <Notices />
       <Asked />

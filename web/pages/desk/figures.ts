@@ -40,7 +40,9 @@ export function totals(figures: SaleFigures): Totals {
 
 export const inAll = (t: Totals): number => t.available + t.held + t.ordered + t.sold;
 
-export const refusalsOf = (s: SaleSample): number => Object.values(s.refusals).reduce((sum, n) => sum + n, 0);
+const byCodeOf = (s: SaleSample) => Object.entries(s.refusals as Record<string, number>);
+
+export const refusalsOf = (s: SaleSample): number => byCodeOf(s).reduce((sum, [, n]) => sum + n, 0);
 
 /** What came in a second, over the last so many seconds. */
 export function perSecond(course: Course, of: (s: SaleSample) => number, overSeconds = 10): number {
@@ -100,7 +102,7 @@ export function result(samples: SaleSample[], sale: { opens_at: string; closes_a
   const inIt = samples.filter((s) => s.at >= sale.opens_at && s.at < sale.closes_at);
   const byCode = new Map<string, number>();
   for (const s of samples) {
-    Object.entries(s.refusals).forEach(([code, n]) => byCode.set(code, (byCode.get(code) ?? 0) + n));
+    byCodeOf(s).forEach(([code, n]) => byCode.set(code, (byCode.get(code) ?? 0) + n));
   }
   const gone = inIt.find((s) => s.available === 0 && inAll(s) > 0);
   return {

@@ -10,10 +10,10 @@ import { Button, Facts, Id, Needs, Panel, Problem, Read, Status, Time } from "./
 
 type Restock = RefundBody["restock"];
 
-const restocks: [Restock, string, string][] = [
-  ["available", "On sale again", "can be claimed at once"],
-  ["quarantine", "To quarantine", "to be looked at first"],
-  ["write_off", "Written off", "gone for good"],
+const restocks: [Restock, string, string, string][] = [
+  ["available", "On sale again", "can be claimed at once", "on sale again, and can be claimed at once"],
+  ["quarantine", "To quarantine", "to be looked at first", "in quarantine, until let out"],
+  ["write_off", "Written off", "gone for good", "written off, for good"],
 ];
 
 /** An order with its lines, and taking units back. */
@@ -134,16 +134,16 @@ function Refund({ o, picked, all, done }: { o: Shown; picked: string[]; all: str
     const now = await refund(client.value, o.id, body, { key });
     done();
     const where = restocks.find(([value]) => value === body.restock)![1].toLowerCase();
-    return `Took ${units(n)} back (${where})${back && o.payment.provider !== "external" ? `; ${money(back)} are given back` : ""}. The order is ${now.status}.`;
+    return `Took ${units(n)} back (${where})${back && o.payment.provider !== "external" ? `; ${money(back)} is given back` : ""}. The order is ${now.status}.`;
   });
   const ask = async () => {
-    const [, , fate] = restocks.find(([value]) => value === restock)!;
+    const [, , , fate] = restocks.find(([value]) => value === restock)!;
     const back = worth(o, picked);
     if (await sure({
       title: `Refund ${units(picked.length)}?`, yes: `Refund ${units(picked.length)}`, grave: true,
       happens: [
-        o.payment.provider === "external" ? "The shop beside took the money: give it back there." : `${money(back)} go back to ${o.buyer}, with the provider ${o.payment.provider}.`,
-        `The ${picked.length === 1 ? "unit" : "units"}: ${fate}.`,
+        o.payment.provider === "external" ? "The shop beside took the money: give it back there." : `${money(back)} goes back to ${o.buyer}, with the provider ${o.payment.provider}.`,
+        `The ${picked.length === 1 ? "unit is" : "units are"} ${fate}.`,
         picked.length === all.length ? "The order has no units left then: it becomes refunded." : `The order stays paid, with ${units(all.length - picked.length)}.`,
       ],
     })) {

@@ -59,6 +59,9 @@ export function bodyOf(typed: Typed): { body: SaleBody; wrong: Record<string, st
     }
     return { sku: item.sku, price: { amount, currency: item.currency }, quantity: wholeOrNull(item.quantity) };
   });
+  if (typed.name.trim() === "") {
+    wrong["body.name"] = "A name.";
+  }
   const opens_at = fromLocalInput(typed.opens);
   const closes_at = fromLocalInput(typed.closes);
   if (!opens_at) {

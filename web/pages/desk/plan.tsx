@@ -93,7 +93,7 @@ function Form({ sale, products, sales }: Around) {
               <Button type="submit" tone={status === "draft" ? "" : "main"} busy={save.busy}>{status === "draft" ? "Save as a draft" : "Save the changes"}</Button>
               <a class="button plain" href={sale ? to(["sales", sale.id]) : to([])}>Leave it</a>
             </div>
-            {tried && Object.keys(wrong).length > 0 && <p class="problem" role="alert">{plural(Object.keys(wrong).length, "field")} can't be sent as it is: see what stands there.</p>}
+            {tried && Object.keys(wrong).length > 0 && <p class="problem" role="alert">{plural(Object.keys(wrong).length, "field is", "fields are")} not right yet: see what stands there.</p>}
             <Problem error={save.error} />
           </Panel>
         </div>

@@ -1,8 +1,13 @@
 // What is read from the service, once or again and again, and what is done there.
 import { useEffect, useRef, useState } from "preact/hooks";
-import { isProblem, newKey } from "lastunit";
+import { signal } from "@preact/signals";
+import { ConnectionError, isProblem, newKey } from "lastunit";
 import { say } from "./notices";
 import { signOut } from "./session";
+
+/** When the service has answered last, by this machine's clock, and whether it has fallen silent since. */
+export const heard = signal<number | null>(null);
+export const silent = signal(false);
 
 export interface Reading<T> {
   /** What was read last. It stays when a later reading fails. */
@@ -43,10 +48,13 @@ export function useReading<T>(ask: (signal: AbortSignal, before: T | undefined) 
         const value = await ask(end.signal, last.value);
         if (mine === turn && !end.signal.aborted) {
           set({ value, at: Date.now() });
+          heard.value = Date.now();
+          silent.value = false;
         }
       } catch (error) {
         if (mine === turn && !end.signal.aborted) {
           set({ ...last, error });
+          silent.value ||= error instanceof ConnectionError || isProblem(error, "busy");
           if (isProblem(error, "unauthenticated")) {
             signOut(error);
           }

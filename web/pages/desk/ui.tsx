@@ -4,6 +4,7 @@ import { useEffect, useId, useRef } from "preact/hooks";
 import { ConnectionError, isProblem } from "lastunit";
 import type { Money, Sale, ValidationError } from "lastunit";
 import { hush, notices, question } from "./notices";
+import { heard, silent } from "./reading";
 import type { Reading } from "./reading";
 import { shortId } from "./format";
 import { may } from "./session";
@@ -62,7 +63,7 @@ export function Missing({ scope, what }: { scope: string; what: string }) {
   return (
     <div class="missing" data-scope={scope}>
       <p>{what} needs a key with the scope <code>{scope}</code>, which yours does not have. Make one, beside those that you need otherwise:</p>
-      <pre>lastunit key create --name desk --scope {scope}</pre>
+      <pre>{`lastunit key create --name desk \\\n  --scope ${scope}`}</pre>
     </div>
   );
 }
@@ -86,7 +87,7 @@ const fieldName = (location: string) => location.replace(/^(body|path|query|head
 
 function headline(error: unknown): string {
   if (isProblem(error)) {
-    return `${error.title}.`;
+    return /[.?!]$/.test(error.title) ? error.title : `${error.title}.`;
   }
   return error instanceof ConnectionError ? "No answer." : "Something broke in this page.";
 }
@@ -101,14 +102,27 @@ function detail(error: unknown): string {
   return `${String(error)} Load it anew.`;
 }
 
-/** That what is shown is of an earlier time, and of which. */
+/** That what is shown is of an earlier time, and how old it is. */
 export function Stale({ of }: { of: Reading<unknown> }) {
   if (of.error === undefined || of.value === undefined || of.at === undefined) {
     return null;
   }
   return (
-    <p class="stale" role="status">
-      <strong>Stale.</strong> The service does not answer; this is as it was at {clock(of.at)}, {duration(tick.value - of.at)} ago. Asking again by itself.
+    <p class="stale">
+      <strong>Stale</strong> as it was {clock(of.at)}, {duration(tick.value - of.at)} ago{isProblem(of.error) && of.error.status !== 503 && <>: {of.error.detail}</>}
+    </p>
+  );
+}
+
+/** That nothing is answered any more. */
+export function Silence() {
+  const since = heard.value;
+  if (!silent.value || since === null) {
+    return null;
+  }
+  return (
+    <p class="silence" role="status">
+      <strong>No answer from the service{navigator.onLine ? "" : ": this machine is offline"}.</strong> What you see is as it was at {clock(since)}, {duration(tick.value - since)} ago; it is asked again by itself. What you do now may have to wait.
     </p>
   );
 }
@@ -148,7 +162,7 @@ export function Field({ label, hint, error, children, class: more }: FieldProps)
 export function wrongWith(error: unknown, location: string): string | undefined {
   const errors = isProblem(error) ? ((error as { errors?: ValidationError[] }).errors ?? []) : [];
   const said = errors.filter((e) => e.location === location).map((e) => e.message).join("; ");
-  return said && `${said[0]!.toUpperCase()}${said.slice(1)}.`;
+  return said ? `${said[0]!.toUpperCase()}${said.slice(1)}.` : undefined;
 }
 
 export function Facts({ of }: { of: [string, ComponentChildren][] }) {
