@@ -1,4 +1,4 @@
-// Package web_test runs the tests of the TypeScript client, which are written in JavaScript, against real servers.
+// Package web_test runs the tests of the TypeScript client and of the pages, which are written in JavaScript, against real servers.
 package web_test
 
 import (
@@ -6,11 +6,14 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -28,22 +31,43 @@ func TestClientDrift(t *testing.T) {
 	run(t, "diff", "-ru", "client/src/generated", made)
 }
 
-// TestClient builds the client and turns each of its tests into one of ours.
+// TestClient turns each of the client's tests into one of ours.
 func TestClient(t *testing.T) {
 	t.Parallel()
+	buildClient(t)
+	runNode(t, "client/test", "--test-concurrency=4")
+}
+
+var clientBuilt = sync.OnceValue(func() error {
 	if _, err := os.Stat("node_modules/typescript"); err != nil {
-		t.Fatal("what builds the client is not installed: run `npm ci --prefix web`, or `make test`, which does it")
+		return errors.New("what builds the client is not installed: run `npm ci --prefix web`, or `make test`, which does it")
 	}
-	run(t, "npm", "run", "--silent", "--prefix", "client", "build")
-	files, err := filepath.Glob("client/test/*.test.js")
+	if said, err := exec.Command("npm", "run", "--silent", "--prefix", "client", "build").CombinedOutput(); err != nil {
+		return fmt.Errorf("the client can't be built: %w\n%s", err, said)
+	}
+	return nil
+})
+
+// buildClient builds the client's package, once for all tests.
+func buildClient(t *testing.T) {
+	t.Helper()
+	if err := clientBuilt(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// runNode runs the tests in the files of a folder, each of which becomes a test of ours.
+func runNode(t *testing.T, folder string, options ...string) {
+	t.Helper()
+	files, err := filepath.Glob(folder + "/*.test.js")
 	if err != nil || len(files) == 0 {
-		t.Fatalf("the client has no tests: %v", err)
+		t.Fatalf("%s has no tests: %v", folder, err)
 	}
 	// A test that failed may leave something behind that goes on for ever.
-	args := append([]string{"--test", "--test-concurrency=4", "--test-timeout=240000", "--test-force-exit", "--test-reporter=./client/test/reporter.js"}, files...)
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	args := append([]string{"--test", "--test-timeout=240000", "--test-force-exit", "--test-reporter=./client/test/reporter.js"}, options...)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "node", args...)
+	cmd := exec.CommandContext(ctx, "node", append(args, files...)...)
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) } // with the processes that it has started
 	cmd.WaitDelay = 10 * time.Second
 	cmd.Env = append(cmd.Environ(), "LASTUNIT_TEST_WORLDS="+serveWorlds(t))

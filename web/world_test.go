@@ -1,6 +1,7 @@
 package web_test
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -20,6 +22,7 @@ import (
 	"github.com/lastunit/lastunit/internal/httpapi"
 	"github.com/lastunit/lastunit/internal/payment"
 	"github.com/lastunit/lastunit/internal/pgdb"
+	"github.com/lastunit/lastunit/internal/rehearsal"
 	"github.com/lastunit/lastunit/internal/shop"
 )
 
@@ -33,6 +36,7 @@ type world struct {
 	stop    func()
 	stopped sync.WaitGroup    // what was stopped, and may have work under way
 	queues  map[string]pgx.Tx // that are kept from going on
+	origins []string          // whose pages may call
 }
 
 // start serves until stop is called, which breaks all connections.
@@ -51,7 +55,8 @@ func (w *world) start() error {
 	ctx, end := context.WithCancel(context.Background())
 	options := httpapi.Options{
 		Buyers:      httpapi.Buyers{Secret: []byte(buyerSecret)},
-		CORSOrigins: []string{"https://shop.example"},
+		GuestRate:   100_000,
+		CORSOrigins: w.origins,
 		Log:         slog.New(slog.DiscardHandler),
 		Heartbeat:   500 * time.Millisecond,
 	}
@@ -79,6 +84,9 @@ func (w *world) start() error {
 
 // answer does what a test asks of its world.
 func (w *world) answer(r *http.Request) (any, error) {
+	if r.PathValue("what") == "rehearse" { // while the rest goes on
+		return w.rehearse(r)
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	sku := r.FormValue("sku")
@@ -114,6 +122,22 @@ func (w *world) answer(r *http.Request) (any, error) {
 	return nil, fmt.Errorf("a world can't %s", r.PathValue("what"))
 }
 
+// rehearse lets a crowd loose on a product of its own, and fails when an invariant broke.
+func (w *world) rehearse(r *http.Request) (any, error) {
+	buyers, err := strconv.Atoi(r.FormValue("buyers"))
+	if err != nil {
+		return nil, err
+	}
+	report, err := rehearsal.Run(r.Context(), rehearsal.Options{
+		URLs: []string{"http://" + w.address}, Key: r.FormValue("key"), InProcess: true,
+		Cases: []rehearsal.Case{{Buyers: buyers, Stock: buyers / 2, QuantityMin: 1, QuantityMax: 1}},
+	})
+	if err == nil && !report.OK() {
+		err = fmt.Errorf("the rehearsal found %+v", report)
+	}
+	return nil, err
+}
+
 func (w *world) close() {
 	for _, tx := range w.queues {
 		_ = tx.Rollback(context.Background())
@@ -131,7 +155,7 @@ func serveWorlds(t *testing.T) string {
 	worlds := map[string]*world{}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /worlds", func(rw http.ResponseWriter, r *http.Request) {
-		w := &world{db: dbtest.Pool(t), address: "127.0.0.1:0", queues: map[string]pgx.Tx{}}
+		w := &world{db: dbtest.Pool(t), address: "127.0.0.1:0", queues: map[string]pgx.Tx{}, origins: []string{cmp.Or(r.FormValue("cors"), "https://shop.example")}}
 		t.Cleanup(w.close)
 		err := w.start()
 		var key string

@@ -18,9 +18,12 @@ export function dateTime(instant: string | number): string {
 
 const two = (n: number) => String(n).padStart(2, "0");
 
-/** What is left as a clock: 9:59, 1:02:03. Rounded up, so that 0:00 is the end. */
+/** What is left as a clock: 9:59, 1:02:03, 6 days 23 hours. Rounded up, so that 0:00 is the end. */
 export function countdown(ms: number): string {
   const s = Math.max(0, Math.ceil(ms / 1000));
+  if (s >= 86400) {
+    return inWords(ms);
+  }
   const hours = Math.floor(s / 3600);
   const minutes = Math.floor((s % 3600) / 60);
   return hours > 0 ? `${hours}:${two(minutes)}:${two(s % 60)}` : `${minutes}:${two(s % 60)}`;

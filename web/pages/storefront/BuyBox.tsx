@@ -17,9 +17,9 @@ export function BuyBox({ product }: { product: Product }) {
   const { sku } = product;
   const quantity = useSignal(1);
   const state = adding.value[sku];
-  const most = mostAtOnce(product);
-  const wanted = Math.min(quantity.value, most);
   const mine = heldOf(sku);
+  const most = mostAtOnce(product, mine);
+  const wanted = Math.max(1, Math.min(quantity.value, most));
   const price = priceOf(product);
   const open = product.availability.status === "available";
 
@@ -32,7 +32,8 @@ export function BuyBox({ product }: { product: Product }) {
   return (
     <div class="buy">
       {mine > 0 && <Yours sku={sku} mine={mine} />}
-      {(open || state?.phase === "asking") && (
+      {most === 0 && <p class="quiet small">That is as many as one person may have in this sale.</p>}
+      {most > 0 && (open || state?.phase === "asking") && (
         <div class="row">
           {most > 1 && <Quantity product={product} most={most} value={wanted} onChange={(n) => (quantity.value = n)} />}
           <button

@@ -1,6 +1,6 @@
 // What is for sale, live.
 import { signal } from "@preact/signals";
-import type { ReadonlySignal, Signal } from "@preact/signals";
+import type { Signal } from "@preact/signals";
 import { isProblem, listProducts, watchProduct } from "lastunit";
 import type { Money, Product, ProductSale } from "lastunit";
 import { useEffect } from "preact/hooks";
@@ -79,11 +79,9 @@ export function priceOf(p: Product): Money | null {
   return inSale(p) ? p.sale.price : p.price;
 }
 
-/** How many the buyer may ask for at once. */
-export function mostAtOnce(p: Product): number {
-  const rule = p.sale ? Math.min(p.sale.max_quantity, p.sale.purchase_limit ?? Infinity) : 10;
+/** How many more the buyer, who has some in the cart, may ask for at once; 0: no more than that. */
+export function mostAtOnce(p: Product, mine: number): number {
+  const rule = p.sale ? Math.min(p.sale.max_quantity, Math.max(0, (p.sale.purchase_limit ?? Infinity) - mine)) : 10;
   const { status, available, capped } = p.availability;
-  return Math.max(1, status === "available" && !capped ? Math.min(rule, available) : rule);
+  return status === "available" && !capped ? Math.min(rule, Math.max(1, available)) : rule;
 }
-
-export type { ReadonlySignal };
