@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -77,7 +78,11 @@ func (w *world) start() error {
 	}
 	go func() { _ = server.Serve(listener) }()
 	w.stopped.Go(func() {
-		background.Run(ctx, options.Log, background.Loop{Name: "settle queues that nobody settles", Every: 500 * time.Millisecond, Run: s.SettleQueues})
+		background.Run(ctx, options.Log,
+			background.Loop{Name: "settle queues that nobody settles", Every: 500 * time.Millisecond, Run: s.SettleQueues},
+			background.Loop{Name: "write down what was counted of sales", Every: 250 * time.Millisecond, Run: s.FlushSaleCounts},
+			background.Loop{Name: "sample sales", Every: 250 * time.Millisecond, Run: s.SampleSales},
+		)
 	})
 	return nil
 }
@@ -101,6 +106,13 @@ func (w *world) answer(r *http.Request) (any, error) {
 	case "count": // the rows that a query counts
 		var n int
 		return &n, w.db.QueryRow(r.Context(), r.FormValue("sql")).Scan(&n)
+	case "key": // of an operator who may not do everything
+		var scopes []shop.Scope
+		for _, scope := range strings.Fields(r.FormValue("scopes")) {
+			scopes = append(scopes, shop.Scope(scope))
+		}
+		key, _, err := shop.New(w.db, shop.Options{}).CreateKey(r.Context(), "narrow", scopes)
+		return key, err
 	case "hold": // the queue of a product, so that requests stay queued
 		const begin = `INSERT INTO queue_head SELECT product_id, 0, 0 FROM product WHERE sku = $1 ON CONFLICT DO NOTHING`
 		if _, err := w.db.Exec(r.Context(), begin, sku); err != nil {

@@ -36,6 +36,8 @@ export async function newWorld(options = {}) {
     count: (sql) => change("count", { sql }),
     /** Plays the 12.12 event with so many buyers, and fails when it was not true. */
     rehearse: (buyers) => change("rehearse", { buyers, key }),
+    /** A key with these scopes and no others. */
+    keyWith: (...scopes) => change("key", { scopes: scopes.join(" ") }),
     /** Keeps requests for a product queued, until let. */
     hold: (sku) => change("hold", { sku }),
     let: (sku) => change("go", { sku }),
