@@ -2,9 +2,10 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { axe } from "./axe.js";
 import { visit } from "./browser.js";
+import { deskStates } from "./desk-states.js";
 import { states } from "./states.js";
 
-for (const { name, shop, path, show } of states) {
+for (const { name, shop, path, show } of [...states, ...deskStates]) {
   test(`${name}: no serious finding in light and dark, nothing wider than a phone`, async () => {
     const world = await shop();
     const { page, faults } = await visit(world, path);
