@@ -5,7 +5,7 @@ need = @tools/prerequisites.sh
 node_modules = tools/node_modules/.package-lock.json
 web_modules = web/node_modules/.package-lock.json
 
-.PHONY: help demo test rehearse bench pgbench bench-claims bench-queue bench-orders build client pages lint lint-code lint-document sizes generate postman check
+.PHONY: help demo test rehearse bench pgbench bench-claims bench-queue bench-orders build client pages screenshots page-figures lint lint-code lint-document sizes generate postman check
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -16,7 +16,7 @@ demo: ## run a shop with a small catalogue, on a PostgreSQL of its own; it print
 	@exec bin/lastunit demo $(ARGS)
 
 test: $(node_modules) $(web_modules) ## run every test, with the race detector; the last line is the count
-	$(need) go cc postgresql node
+	$(need) go cc postgresql node chromium
 	@go -C tools build -o ../bin/testcount ./testcount
 	@exec bin/testcount . tools -- -race -timeout 20m $(ARGS) ./...
 
@@ -62,6 +62,14 @@ client: $(node_modules) $(web_modules) ## write web/client/src/generated, the Ty
 pages: $(web_modules) ## write web/dist, the storefront and the desk, from web/pages
 	$(need) node
 	npm run --silent --prefix web/pages build -- --logLevel warn
+
+screenshots: $(web_modules) ## take docs/screenshots, a picture of each state of the pages
+	$(need) go postgresql node chromium
+	go test -count 1 -tags looks -timeout 30m -run TestScreenshots ./web
+
+page-figures: $(web_modules) ## print the sizes of the pages, their first paint, and what axe finds in each state
+	$(need) go postgresql node chromium
+	@go test -count 1 -tags looks -timeout 30m -run TestPageFigures ./web
 
 lint: lint-code lint-document ## hold the code and the API's document to the house rules (the first run builds the linter: minutes)
 

@@ -1,7 +1,7 @@
 import { useSignal } from "@preact/signals";
 import { isProblem } from "lastunit";
 import type { Product } from "lastunit";
-import { useId } from "preact/hooks";
+import { useEffect, useId, useRef } from "preact/hooks";
 import { count, money, times } from "../shared/money";
 import { add, adding, forget, held, heldOf, leave } from "./cart";
 import { inSale, mostAtOnce, nameOf, priceOf } from "./catalogue";
@@ -83,10 +83,17 @@ function Quantity({ product, most, value, onChange }: { product: Product; most: 
 
 function Yours({ sku, mine }: { sku: string; mine: number }) {
   const first = held.value.filter((t) => t.sku === sku).reduce<string | null>((least, t) => (least === null || t.expires_at! < least ? t.expires_at : least), null);
+  const link = useRef<HTMLAnchorElement>(null);
+  useEffect(() => {
+    // What was pressed may have gone, because there are no more to be had.
+    if (adding.peek()[sku]?.phase === "done" && document.activeElement === document.body) {
+      link.current?.focus({ preventScroll: true });
+    }
+  }, []);
   return (
     <div class="yours">
       <p><Check /> <span><strong class="number">{count(mine)}</strong> in your cart</span> <Timer until={first} label="yours for" /></p>
-      <a class="button main" href="/cart">View cart</a>
+      <a ref={link} class="button main" href="/cart">View cart</a>
     </div>
   );
 }

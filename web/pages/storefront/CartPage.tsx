@@ -89,6 +89,7 @@ function Hold({ t }: { t: Transaction }) {
     busy.value = true;
     try {
       await remove(t);
+      document.querySelector("h1")?.focus(); // the button has gone
     } catch (error) {
       problem.value = error;
       void loadCart();

@@ -1,6 +1,6 @@
 // The buyer's cart: what is in it, what is waited for, what ran out.
 import { computed, effect, signal } from "@preact/signals";
-import { checkout, claimQueued, ConnectionError, getCart, getTransaction, isProblem, newKey, release, remaining, watchTransaction } from "lastunit";
+import { checkout, claimQueued, ConnectionError, getCart, getTransaction, isProblem, newKey, outcome, release, remaining, watchTransaction } from "lastunit";
 import type { Cart, Order, Transaction } from "lastunit";
 import { inWords } from "../shared/time";
 import { inSale, nameOfSku, product } from "./catalogue";
@@ -76,8 +76,8 @@ async function noteLapsed(found: Cart): Promise<void> {
     if (found.items.some((t) => t.id === item.id) || lapsed.value.some((l) => l.id === item.id)) {
       continue;
     }
-    const { status } = await getTransaction(shop, item.id);
-    if (status === "expired") {
+    const gone = await outcome(getTransaction(shop, item.id)); // refused: it was another buyer's
+    if (gone.ok && gone.value.status === "expired") {
       lapsed.value = [...lapsed.value, item];
       say(`Time ran out: ${item.quantity} × ${nameOfSku(item.sku)} went back to stock.`);
     }

@@ -14,15 +14,17 @@ import { now, shop } from "./shop";
 import type { Advice } from "./words";
 import { stockWords } from "./words";
 
-/** The heading of a page names the document, and gets the focus when the reader came from another page. */
+/** The heading of a page names the document. It gets the focus when the reader came from another page, and when it says something new. */
 export function Title({ text, hidden }: { text: string; hidden?: boolean }) {
   const h1 = useRef<HTMLHeadingElement>(null);
+  const before = useRef<string | undefined>(undefined);
   useEffect(() => {
     document.title = text === "lastunit" ? text : `${text} · lastunit`;
+    if (before.current !== undefined || moved) {
+      h1.current?.focus({ preventScroll: true });
+    }
+    before.current = text;
   }, [text]);
-  useEffect(() => {
-    if (moved) h1.current?.focus({ preventScroll: true });
-  }, []);
   return <h1 ref={h1} tabIndex={-1} class={hidden ? "hidden-visually" : undefined}>{text}</h1>;
 }
 

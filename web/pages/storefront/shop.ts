@@ -46,9 +46,7 @@ export const shop = createClient({
 });
 
 addEventListener("offline", () => (connection.value = "offline"));
-addEventListener("online", () => {
-  connection.value = "slow"; // until an answer comes
-});
+addEventListener("online", () => (connection.value = "ok"));
 
 /** The service's time in ms, each second anew. */
 export const now = signal(serverNow(shop));

@@ -8,9 +8,13 @@ export function kept<T>(name: string): T | null {
 }
 
 export function keep(name: string, value: unknown): void {
-  if (value === null) {
-    sessionStorage.removeItem(`lastunit.${name}`);
-  } else {
-    sessionStorage.setItem(`lastunit.${name}`, JSON.stringify(value));
+  try {
+    if (value === null) {
+      sessionStorage.removeItem(`lastunit.${name}`);
+    } else {
+      sessionStorage.setItem(`lastunit.${name}`, JSON.stringify(value));
+    }
+  } catch {
+    // A browser that keeps nothing forgets at a reload; the service does not.
   }
 }

@@ -65,5 +65,5 @@ export const link = (page, name) => page.getByRole("link", { name }).first();
 /** Fills the cart with one and waits until it is there. */
 export async function addToCart(page, name = /Add to cart/) {
   await button(page, name).click();
-  await page.getByText(/in your cart/).first().waitFor();
+  await link(page, "View cart").waitFor();
 }

@@ -61,7 +61,7 @@ test("with the keyboard alone", async () => {
   await page.waitForFunction(() => document.activeElement?.tagName === "H1");
   await tabTo(/Add to cart/);
   await page.keyboard.press("Enter");
-  await sees(page, "in your cart");
+  await link(page, "View cart").waitFor();
   await tabTo(/View cart/);
   await page.keyboard.press("Enter");
   await page.getByRole("heading", { name: "Your cart" }).waitFor();
