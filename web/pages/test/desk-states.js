@@ -77,7 +77,7 @@ const plotted = (page) => page.locator(".u-wrap canvas").first().waitFor();
 const flash = (more = {}) => stocked({ items: [{ sku: "sneaker-1212", price: euros(69), quantity: Math.max(20, Math.round(courseSeconds * 2.6)) }], hold_seconds: 600, ...more });
 
 export const deskStates = [
-  { name: "desk-sign-in", shop: () => stocked(null), async show(page) { await page.getByLabel("API key").waitFor(); } },
+  { name: "desk-sign-in", looks: ["desktop"], shop: () => stocked(null), async show(page) { await page.getByLabel("API key").waitFor(); } },
   {
     name: "desk-overview", shop: () => flash(), async show(page, world) {
       await ordered(world);
@@ -89,7 +89,7 @@ export const deskStates = [
     },
   },
   {
-    name: "desk-without-scopes", shop: () => flash(), async show(page, world) {
+    name: "desk-without-scopes", looks: ["desktop"], shop: () => flash(), async show(page, world) {
       await at(page, world, "", { key: await world.keyWith("order", "stock") });
       await sees(page, "The audit needs a key");
     },
@@ -102,7 +102,7 @@ export const deskStates = [
     },
   },
   {
-    name: "desk-during", shop: () => flash(), async show(page, world) {
+    name: "desk-during", looks: ["desktop", "desktop-dark", "phone"], shop: () => flash(), async show(page, world) {
       await runAudit(world.operator);
       await at(page, world, `sales/${world.saleId}`);
       await crowd(world, "sneaker-1212", courseSeconds);
@@ -110,7 +110,7 @@ export const deskStates = [
     },
   },
   {
-    name: "desk-paused", shop: () => flash(), async show(page, world) {
+    name: "desk-paused", looks: ["desktop-dark"], shop: () => flash(), async show(page, world) {
       await crowd(world, "sneaker-1212", courseSeconds / 2);
       await pauseSale(world.operator, world.saleId);
       await at(page, world, `sales/${world.saleId}`);
@@ -138,7 +138,7 @@ export const deskStates = [
     },
   },
   {
-    name: "desk-question", shop: () => flash(), async show(page, world) {
+    name: "desk-question", looks: ["desktop"], shop: () => flash(), async show(page, world) {
       await at(page, world, `sales/${world.saleId}`);
       await button(page, "Close …").click();
       await page.getByRole("dialog").waitFor();
@@ -159,25 +159,25 @@ export const deskStates = [
     },
   },
   {
-    name: "desk-product", shop: () => stocked(null), async show(page, world) {
+    name: "desk-product", looks: ["desktop"], shop: () => stocked(null), async show(page, world) {
       await ordered(world);
       await at(page, world, "products/kettle-copper");
       await sees(page, "Let out of quarantine");
     },
   },
   {
-    name: "desk-unit", shop: () => stocked(null), async show(page, world) {
+    name: "desk-unit", looks: ["desktop"], shop: () => stocked(null), async show(page, world) {
       const [order] = await ordered(world);
       await at(page, world, `units/${order.lines[0].unit_ids[0]}`);
       await sees(page, /into quarantine/);
     },
   },
   {
-    name: "desk-no-answer", shop: () => flash(), async show(page, world) {
+    name: "desk-no-answer", looks: ["desktop"], shop: () => flash(), async show(page, world) {
       await at(page, world, `sales/${world.saleId}`);
       await sees(page, "Units by place");
       await world.stop();
       await sees(page, "No answer from the service");
     },
   },
-].map((state) => ({ path: "/desk", viewport: { width: 1280, height: 900 }, ...state }));
+].map((state) => ({ path: "/desk", looks: ["desktop", "desktop-dark"], context: { locale: "en-GB", timezoneId: "Europe/Lisbon" }, ...state }));

@@ -4,9 +4,12 @@ import { mkdir, readFile } from "node:fs/promises";
 import { gzipSync } from "node:zlib";
 import { axe } from "./axe.js";
 import { launch, visit } from "./browser.js";
-import { states } from "./states.js";
+import { deskStates } from "./desk-states.js";
+import { states as shopStates } from "./states.js";
 
 const [, , what, folder] = process.argv;
+const wanted = new RegExp(process.env.LASTUNIT_STATES ?? ""); // of their names
+const states = [...shopStates, ...deskStates].filter(({ name }) => wanted.test(name));
 const looks = {
   desktop: { viewport: { width: 1280, height: 880 }, colorScheme: "light" },
   "desktop-dark": { viewport: { width: 1280, height: 880 }, colorScheme: "dark" },
@@ -16,11 +19,11 @@ const looks = {
 
 async function screenshots() {
   await mkdir(folder, { recursive: true });
-  for (const [i, { name, shop, path, show }] of states.entries()) {
+  for (const [i, { name, shop, path, show, context: visitor, ...state }] of states.entries()) {
     const every = ["open", "cart", "paid"].includes(name);
-    for (const look of every ? Object.keys(looks) : [i % 2 ? "desktop-dark" : "desktop", i % 2 ? "phone" : "phone-dark"]) {
+    for (const look of state.looks ?? (every ? Object.keys(looks) : [i % 2 ? "desktop-dark" : "desktop", i % 2 ? "phone" : "phone-dark"])) {
       const world = await shop();
-      const { page, context } = await visit(world, path, looks[look]);
+      const { page, context } = await visit(world, path, { ...looks[look], ...visitor });
       await show(page, world);
       await page.waitForFunction(() => [...document.images].every((image) => image.complete));
       await page.evaluate(() => scrollTo(0, 0));
