@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -35,7 +36,37 @@ func TestClientDrift(t *testing.T) {
 func TestClient(t *testing.T) {
 	t.Parallel()
 	buildClient(t)
-	runNode(t, "client/test", "--test-concurrency=4")
+	files := testFiles(t, "client/test")
+	results := runNode(t, append([]string{"--test-concurrency=4"}, files...)...)
+	for _, file := range files {
+		name := testName(file)
+		t.Run(name, func(t *testing.T) { report(t, results[name]) })
+	}
+}
+
+func testFiles(t *testing.T, folder string) []string {
+	t.Helper()
+	files, err := filepath.Glob(folder + "/*.test.js")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("%s has no tests: %v", folder, err)
+	}
+	return files
+}
+
+func testName(file string) string { return strings.TrimSuffix(filepath.Base(file), ".test.js") }
+
+func report(t *testing.T, results []result) {
+	t.Helper()
+	if len(results) == 0 {
+		t.Error("no test ran")
+	}
+	for _, r := range results {
+		t.Run(r.Name, func(t *testing.T) {
+			if r.Error != "" {
+				t.Error(r.Error)
+			}
+		})
+	}
 }
 
 var clientBuilt = sync.OnceValue(func() error {
@@ -56,18 +87,14 @@ func buildClient(t *testing.T) {
 	}
 }
 
-// runNode runs the tests in the files of a folder, each of which becomes a test of ours.
-func runNode(t *testing.T, folder string, options ...string) {
+// runNode runs files of tests, and returns what became of each test, by file.
+func runNode(t *testing.T, args ...string) map[string][]result {
 	t.Helper()
-	files, err := filepath.Glob(folder + "/*.test.js")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("%s has no tests: %v", folder, err)
-	}
-	// A test that failed may leave something behind that goes on for ever.
-	args := append([]string{"--test", "--test-timeout=240000", "--test-force-exit", "--test-reporter=./client/test/reporter.js"}, options...)
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "node", append(args, files...)...)
+	// A test that failed may leave something behind that goes on for ever.
+	options := []string{"--test", "--test-timeout=240000", "--test-force-exit", "--test-reporter=./client/test/reporter.js"}
+	cmd := exec.CommandContext(ctx, "node", append(options, args...)...)
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) } // with the processes that it has started
 	cmd.WaitDelay = 10 * time.Second
 	cmd.Env = append(cmd.Environ(), "LASTUNIT_TEST_WORLDS="+serveWorlds(t))
@@ -80,25 +107,14 @@ func runNode(t *testing.T, folder string, options ...string) {
 		t.Fatal(err)
 	}
 	results := readResults(t, stdout)
-	ended := cmd.Wait()
-	for _, file := range files {
-		name := strings.TrimSuffix(filepath.Base(file), ".test.js")
-		t.Run(name, func(t *testing.T) {
-			if len(results[name]) == 0 {
-				t.Error("no test ran")
-			}
-			for _, r := range results[name] {
-				t.Run(r.Name, func(t *testing.T) {
-					if r.Error != "" {
-						t.Error(r.Error)
-					}
-				})
-			}
-		})
+	failed := false
+	for _, one := range results {
+		failed = failed || slices.ContainsFunc(one, func(r result) bool { return r.Error != "" })
 	}
-	if ended != nil && !t.Failed() {
-		t.Errorf("node --test: %v", ended)
+	if err := cmd.Wait(); err != nil && !failed {
+		t.Errorf("node --test: %v", err)
 	}
+	return results
 }
 
 // result is one line of test/reporter.js.

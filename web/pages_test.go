@@ -17,5 +17,10 @@ func TestPagesDrift(t *testing.T) {
 func TestPages(t *testing.T) {
 	t.Parallel()
 	buildClient(t)
-	runNode(t, "pages/test", "--test-concurrency=2")
+	for _, file := range testFiles(t, "pages/test") {
+		t.Run(testName(file), func(t *testing.T) {
+			t.Parallel()
+			report(t, runNode(t, file)[testName(file)])
+		})
+	}
 }

@@ -19,10 +19,10 @@ export function Home() {
   const rest = all.filter((p) => !inIt.includes(p));
   return (
     <main id="main" class="page wide">
-      <Title text={sale || all.length === 0 ? "lastunit" : "In stock"} hidden={sale !== null || all.length === 0} />
+      <Title text="lastunit" hidden />
       {sale && <Hero sale={sale} products={inIt} />}
       {inIt.length > 1 && <Shelf title={`In ${sale!.name}`} products={inIt} />}
-      {rest.length > 0 && <Shelf title={sale ? "Also in stock" : null} products={rest} />}
+      {rest.length > 0 && <Shelf title={sale ? "Also in stock" : "In stock"} products={rest} />}
       {further.value && <p class="center"><button type="button" class="button" onClick={() => void loadShelf(true)}>Show more</button></p>}
       {all.length === 0 && <Nothing />}
     </main>
@@ -88,10 +88,10 @@ function Face({ sale }: { sale: ProductSale }) {
   );
 }
 
-function Shelf({ title, products }: { title: string | null; products: Product[] }) {
+function Shelf({ title, products }: { title: string; products: Product[] }) {
   return (
     <section class="shelf">
-      {title && <h2>{title}</h2>}
+      <h2>{title}</h2>
       <ul class="cards">
         {products.map((p) => (
           <li key={p.sku} class="card">

@@ -59,16 +59,22 @@ export async function token(rejected?: string): Promise<string | undefined> {
   return arriving;
 }
 
+// The client does not repeat this call, because each makes another visitor; before there is anything in a cart that does no harm.
 async function arrive(): Promise<string | undefined> {
-  try {
-    const session = await startSession(door);
-    localStorage.setItem(guestsSession, JSON.stringify({ token: session.token, expires_at: session.expires_at } satisfies Session));
-    return session.token;
-  } catch (error) {
-    if (isProblem(error, "not-found")) {
-      entry.value = "shop";
-      return undefined;
+  for (let attempts = 1; ; attempts++) {
+    try {
+      const session = await startSession(door);
+      localStorage.setItem(guestsSession, JSON.stringify({ token: session.token, expires_at: session.expires_at } satisfies Session));
+      return session.token;
+    } catch (error) {
+      if (isProblem(error, "not-found")) {
+        entry.value = "shop";
+        return undefined;
+      }
+      if (isProblem(error) || attempts === 10) {
+        throw error;
+      }
     }
-    throw error;
+    await new Promise((done) => setTimeout(done, Math.min(3000, 250 * 2 ** attempts) * (0.5 + Math.random() / 2)));
   }
 }

@@ -11,7 +11,7 @@ let trouble: ReturnType<typeof setTimeout> | undefined;
 function reached(): void {
   clearTimeout(trouble);
   trouble = undefined;
-  connection.value = "ok";
+  connection.value = navigator.onLine ? "ok" : "offline"; // what comes from before is no sign of life
 }
 
 // Not at once: most calls that are made again succeed before anybody would have noticed.
