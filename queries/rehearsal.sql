@@ -1,15 +1,11 @@
--- RehearsalAbandoned ends rehearsals whose server was not heard of for so long, and names their keys.
+-- RehearsalAbandoned names the rehearsals whose server was not heard of for so long, and their keys.
 -- name: RehearsalAbandoned :many
-UPDATE rehearsal
-SET
-    status = 'failed',
-    detail = @detail::text,
-    finished_at = coalesce(sqlc.narg('now')::timestamptz, now())
-WHERE rehearsal.status = 'running'
-    AND rehearsal.beat_at < coalesce(sqlc.narg('now')::timestamptz, now()) - sqlc.arg('silent_seconds')::float8 * interval '1 second'
-RETURNING
+SELECT
     rehearsal.rehearsal_id,
-    rehearsal.own_key_id;
+    rehearsal.own_key_id
+FROM rehearsal
+WHERE rehearsal.status = 'running'
+    AND rehearsal.beat_at < coalesce(sqlc.narg('now')::timestamptz, now()) - sqlc.arg('silent_seconds')::float8 * interval '1 second';
 
 -- RehearsalBeat says that a rehearsal goes on, and how far it is. No row: it was given up.
 -- name: RehearsalBeat :execrows
@@ -22,9 +18,14 @@ SET
 WHERE rehearsal.rehearsal_id = @rehearsal_id
     AND rehearsal.status = 'running';
 
--- RehearsalByID reads a rehearsal. No row: there is none.
+-- RehearsalByID reads a rehearsal, and whether its server was not heard of for so long. No row: there is none.
 -- name: RehearsalByID :one
-SELECT sqlc.embed(rehearsal)
+SELECT
+    sqlc.embed(rehearsal),
+    (
+        rehearsal.status = 'running'
+        AND rehearsal.beat_at < coalesce(sqlc.narg('now')::timestamptz, now()) - sqlc.arg('silent_seconds')::float8 * interval '1 second'
+    )::boolean AS abandoned
 FROM rehearsal
 WHERE rehearsal.rehearsal_id = @rehearsal_id;
 
@@ -41,6 +42,17 @@ SET
     finished_at = coalesce(sqlc.narg('now')::timestamptz, now())
 WHERE rehearsal.rehearsal_id = @rehearsal_id
     AND rehearsal.status = 'running';
+
+-- RehearsalGiveUp ends a rehearsal whose server was not heard of for so long.
+-- name: RehearsalGiveUp :exec
+UPDATE rehearsal
+SET
+    status = 'failed',
+    detail = @detail::text,
+    finished_at = coalesce(sqlc.narg('now')::timestamptz, now())
+WHERE rehearsal.rehearsal_id = @rehearsal_id
+    AND rehearsal.status = 'running'
+    AND rehearsal.beat_at < coalesce(sqlc.narg('now')::timestamptz, now()) - sqlc.arg('silent_seconds')::float8 * interval '1 second';
 
 -- RehearsalInsert begins a rehearsal. It violates rehearsal_one_at_once while another goes on.
 -- name: RehearsalInsert :exec

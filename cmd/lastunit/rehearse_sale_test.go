@@ -134,3 +134,104 @@ func TestHowASaleCannotBeRehearsed(t *testing.T) {
 		t.Errorf("sales: %s", list)
 	}
 }
+
+// deskRehearsal is a rehearsal as the desk sees it.
+type deskRehearsal struct {
+	ID       string
+	Status   string
+	Detail   *string
+	Progress struct{ Sent, Held, Refused int }
+	Report   *playedSale
+}
+
+// rehearsal asks for a rehearsal until it has ended, or seen says that it is as it should be.
+func (c client) rehearsal(t *testing.T, id string, seen func(deskRehearsal) bool) (r deskRehearsal) {
+	t.Helper()
+	for end := time.Now().Add(2 * time.Minute); time.Now().Before(end); {
+		got, err := c.call("GET", "/api/v1/rehearsals/"+id, "", nil)
+		if err != nil || got.status != http.StatusOK {
+			t.Fatalf("%d %s, %v", got.status, got.text, err)
+		}
+		r = deskRehearsal{}
+		if err := json.Unmarshal([]byte(got.text), &r); err != nil {
+			t.Fatal(err)
+		}
+		if r.Status != "running" || seen != nil && seen(r) {
+			return r
+		}
+	}
+	t.Fatalf("it does not come about: %+v", r)
+	return r
+}
+
+func TestAPlannedSaleIsRehearsedFromTheDesk(t *testing.T) {
+	t.Parallel()
+	dir := dataDir(t)
+	first, c := operated(t, dir, 50)
+	second := start(t, "serve", dir, "--database-url", first.database)
+	sale := planned(t, c)
+	secret := strings.TrimSpace(output(t, "key", "create", "--data-dir", dir, "--name", "desk", "--scope", "sale"))
+	desk, elsewhere := client{address: first.address, key: secret, http: c.http}, client{address: second.address, key: secret, http: c.http}
+	started := desk.must(t, http.StatusAccepted, "POST", "/api/v1/sales/"+sale+"/rehearsals", map[string]any{"buyers": 300})
+	refused, err := elsewhere.call("POST", "/api/v1/sales/"+sale+"/rehearsals", "", map[string]any{"buyers": 300})
+	if refused.status != http.StatusConflict || !strings.Contains(refused.text, started.body.ID) {
+		t.Errorf("a second one: %d %s, %v", refused.status, refused.text, err)
+	}
+	r := elsewhere.rehearsal(t, started.body.ID, nil)
+	if r.Status != "finished" || r.Report == nil || r.Detail != nil {
+		t.Fatalf("%+v", r)
+	}
+	// One unit each: 40 of 150 get one of A, all of 150 get one of B.
+	a, b := r.Report.Items[0], r.Report.Items[1]
+	if !r.Report.OK || !r.Report.AuditOK || a.UnitsHeld != 40 || a.Refused["all-held"] != 110 || a.SoldOutSeconds == nil || b.UnitsHeld != 150 || b.UnitsLeft != 850 || b.SoldOutSeconds != nil {
+		t.Errorf("%+v", r.Report)
+	}
+	if r.Progress.Sent != 300 || r.Progress.Held != 190 || r.Progress.Refused != 110 {
+		t.Errorf("%+v", r.Progress)
+	}
+	r.Report.Items[0].CopySKU = "rehearsal-" + strings.ReplaceAll(started.body.ID, "-", "") + "-1"
+	r.Report.Items[1].CopySKU = "rehearsal-" + strings.ReplaceAll(started.body.ID, "-", "") + "-2"
+	onlyThePlan(t, c, *r.Report, sale)
+	if keys := output(t, "key", "list", "--data-dir", dir); strings.Contains(keys, "rehearsal") {
+		t.Errorf("its key is left: %s", keys)
+	}
+}
+
+// A server that is stopped in the middle of a rehearsal removes what it has made; of one that is killed another server does so.
+func TestARehearsalThatIsInterruptedLeavesNothing(t *testing.T) {
+	t.Parallel()
+	for how, end := range map[string]func(*process){"stopped": (*process).stop, "killed": (*process).kill} {
+		t.Run(how, func(t *testing.T) {
+			t.Parallel()
+			dir := dataDir(t)
+			first, c := operated(t, dir, 50)
+			second := start(t, "serve", dir, "--database-url", first.database)
+			sale := planned(t, c)
+			away := client{address: second.address, key: c.key, http: c.http}
+			started := away.must(t, http.StatusAccepted, "POST", "/api/v1/sales/"+sale+"/rehearsals", map[string]any{"buyers": 3000})
+			copies := "/api/v1/products/rehearsal-" + strings.ReplaceAll(started.body.ID, "-", "") + "-"
+			for there := 0; there != http.StatusOK; {
+				r, _ := c.call("GET", copies+"2", "", nil)
+				there = r.status
+			}
+			end(second)
+			ended := c.rehearsal(t, started.body.ID, nil)
+			if ended.Status != "failed" || ended.Detail == nil || !strings.Contains(strings.ToLower(*ended.Detail), "start it again") {
+				t.Errorf("%+v", ended)
+			}
+			// The next one is started when nothing of this one is left.
+			next := c.must(t, http.StatusAccepted, "POST", "/api/v1/sales/"+sale+"/rehearsals", map[string]any{"buyers": 10})
+			if r := c.rehearsal(t, next.body.ID, nil); r.Status != "finished" {
+				t.Errorf("%+v", r)
+			}
+			for _, n := range []string{"1", "2"} {
+				if r, _ := c.call("GET", copies+n, "", nil); r.status != http.StatusNotFound {
+					t.Errorf("a copy is left: %s", r.text)
+				}
+			}
+			if keys := output(t, "key", "list", "--data-dir", dir); strings.Contains(keys, "rehearsal") {
+				t.Errorf("its key is left: %s", keys)
+			}
+		})
+	}
+}

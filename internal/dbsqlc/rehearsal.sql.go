@@ -13,20 +13,15 @@ import (
 )
 
 const rehearsalAbandoned = `-- name: RehearsalAbandoned :many
-UPDATE rehearsal
-SET
-    status = 'failed',
-    detail = $1::text,
-    finished_at = coalesce($2::timestamptz, now())
-WHERE rehearsal.status = 'running'
-    AND rehearsal.beat_at < coalesce($2::timestamptz, now()) - $3::float8 * interval '1 second'
-RETURNING
+SELECT
     rehearsal.rehearsal_id,
     rehearsal.own_key_id
+FROM rehearsal
+WHERE rehearsal.status = 'running'
+    AND rehearsal.beat_at < coalesce($1::timestamptz, now()) - $2::float8 * interval '1 second'
 `
 
 type RehearsalAbandonedParams struct {
-	Detail        string
 	Now           *time.Time
 	SilentSeconds float64
 }
@@ -36,9 +31,9 @@ type RehearsalAbandonedRow struct {
 	OwnKeyID    pgdb.ID
 }
 
-// RehearsalAbandoned ends rehearsals whose server was not heard of for so long, and names their keys.
+// RehearsalAbandoned names the rehearsals whose server was not heard of for so long, and their keys.
 func (q *Queries) RehearsalAbandoned(ctx context.Context, db DBTX, arg RehearsalAbandonedParams) ([]RehearsalAbandonedRow, error) {
-	rows, err := db.Query(ctx, rehearsalAbandoned, arg.Detail, arg.Now, arg.SilentSeconds)
+	rows, err := db.Query(ctx, rehearsalAbandoned, arg.Now, arg.SilentSeconds)
 	if err != nil {
 		return nil, err
 	}
@@ -92,18 +87,30 @@ func (q *Queries) RehearsalBeat(ctx context.Context, db DBTX, arg RehearsalBeatP
 }
 
 const rehearsalByID = `-- name: RehearsalByID :one
-SELECT rehearsal.rehearsal_id, rehearsal.sale_id, rehearsal.api_key_id, rehearsal.own_key_id, rehearsal.buyer_count, rehearsal.status, rehearsal.sent, rehearsal.held, rehearsal.refused, rehearsal.report, rehearsal.detail, rehearsal.started_at, rehearsal.beat_at, rehearsal.finished_at
+SELECT
+    rehearsal.rehearsal_id, rehearsal.sale_id, rehearsal.api_key_id, rehearsal.own_key_id, rehearsal.buyer_count, rehearsal.status, rehearsal.sent, rehearsal.held, rehearsal.refused, rehearsal.report, rehearsal.detail, rehearsal.started_at, rehearsal.beat_at, rehearsal.finished_at,
+    (
+        rehearsal.status = 'running'
+        AND rehearsal.beat_at < coalesce($1::timestamptz, now()) - $2::float8 * interval '1 second'
+    )::boolean AS abandoned
 FROM rehearsal
-WHERE rehearsal.rehearsal_id = $1
+WHERE rehearsal.rehearsal_id = $3
 `
+
+type RehearsalByIDParams struct {
+	Now           *time.Time
+	SilentSeconds float64
+	RehearsalID   pgdb.ID
+}
 
 type RehearsalByIDRow struct {
 	Rehearsal Rehearsal
+	Abandoned bool
 }
 
-// RehearsalByID reads a rehearsal. No row: there is none.
-func (q *Queries) RehearsalByID(ctx context.Context, db DBTX, rehearsalID pgdb.ID) (RehearsalByIDRow, error) {
-	row := db.QueryRow(ctx, rehearsalByID, rehearsalID)
+// RehearsalByID reads a rehearsal, and whether its server was not heard of for so long. No row: there is none.
+func (q *Queries) RehearsalByID(ctx context.Context, db DBTX, arg RehearsalByIDParams) (RehearsalByIDRow, error) {
+	row := db.QueryRow(ctx, rehearsalByID, arg.Now, arg.SilentSeconds, arg.RehearsalID)
 	var i RehearsalByIDRow
 	err := row.Scan(
 		&i.Rehearsal.RehearsalID,
@@ -120,6 +127,7 @@ func (q *Queries) RehearsalByID(ctx context.Context, db DBTX, rehearsalID pgdb.I
 		&i.Rehearsal.StartedAt,
 		&i.Rehearsal.BeatAt,
 		&i.Rehearsal.FinishedAt,
+		&i.Abandoned,
 	)
 	return i, err
 }
@@ -163,6 +171,35 @@ func (q *Queries) RehearsalEnd(ctx context.Context, db DBTX, arg RehearsalEndPar
 		return 0, err
 	}
 	return result.RowsAffected(), nil
+}
+
+const rehearsalGiveUp = `-- name: RehearsalGiveUp :exec
+UPDATE rehearsal
+SET
+    status = 'failed',
+    detail = $1::text,
+    finished_at = coalesce($2::timestamptz, now())
+WHERE rehearsal.rehearsal_id = $3
+    AND rehearsal.status = 'running'
+    AND rehearsal.beat_at < coalesce($2::timestamptz, now()) - $4::float8 * interval '1 second'
+`
+
+type RehearsalGiveUpParams struct {
+	Detail        string
+	Now           *time.Time
+	RehearsalID   pgdb.ID
+	SilentSeconds float64
+}
+
+// RehearsalGiveUp ends a rehearsal whose server was not heard of for so long.
+func (q *Queries) RehearsalGiveUp(ctx context.Context, db DBTX, arg RehearsalGiveUpParams) error {
+	_, err := db.Exec(ctx, rehearsalGiveUp,
+		arg.Detail,
+		arg.Now,
+		arg.RehearsalID,
+		arg.SilentSeconds,
+	)
+	return err
 }
 
 const rehearsalInsert = `-- name: RehearsalInsert :exec

@@ -47,6 +47,7 @@ var samples = map[string]sample{
 	"getCart":           {scope: "claim", status: 200, another: true},
 	"getOrder":          {scope: "claim", all: "order", status: 200, on: "unpaid order"},
 	"getProduct":        {status: 200},
+	"getRehearsal":      {scope: "sale", status: 200, on: "rehearsal"},
 	"getSale":           {scope: "sale", shown: true, status: 200, on: "scheduled"},
 	"getSelling":        {status: 200},
 	"getStock":          {scope: "stock", status: 200},
@@ -74,6 +75,7 @@ var samples = map[string]sample{
 	"saleChanges":       {scope: "sale", status: 200, on: "draft"},
 	"saleFigures":       {scope: "sale", status: 200, on: "open"},
 	"scheduleSale":      {scope: "sale", status: 200, on: "draft"},
+	"startRehearsal":    {scope: "sale", body: `{"buyers": 5}`, status: 202, on: "draft"},
 	"startSession":      {status: 201},
 	"watchProduct":      {status: 200, query: "?sku=cup", endless: true},
 	"watchTransaction":  {scope: "claim", status: 200},
@@ -261,6 +263,9 @@ func (w *world) thing(t *testing.T, on string, tx httpapi.Transaction) string {
 		}
 		return tx.ID
 	}
+	if on == "rehearsal" {
+		return w.rehearsed(t, w.thing(t, "draft", tx))
+	}
 	sku := "p-" + tx.ID
 	if _, _, err := w.PutProduct(t.Context(), shop.Product{SKU: sku, Selling: true}); err != nil {
 		t.Fatal(err)
@@ -277,7 +282,7 @@ func (w *world) fingerprint(t *testing.T) (all string) {
 			(SELECT count(*) FROM claim_unit), (SELECT count(*) FROM stock_token), (SELECT count(*) FROM event), (SELECT count(*) FROM receipt),
 			(SELECT count(*) FROM withdrawal), (SELECT count(*) FROM audit_run), (SELECT max(expires_at) FROM claim),
 			(SELECT md5(string_agg(shop_order::text, ',' ORDER BY order_id)) FROM shop_order), (SELECT count(*) FROM payment), (SELECT count(*) FROM refund),
-			(SELECT md5(string_agg(sale::text, ',' ORDER BY sale_id)) FROM sale), (SELECT count(*) FROM sale_change), (SELECT selling::text FROM selling),
+			(SELECT md5(string_agg(sale::text, ',' ORDER BY sale_id)) FROM sale), (SELECT count(*) FROM sale_change), (SELECT count(*) FROM rehearsal), (SELECT count(*) FROM api_key), (SELECT selling::text FROM selling),
 			(SELECT count(*) FROM quarantine_unit WHERE left_at IS NULL), (SELECT md5(string_agg(product::text, ',' ORDER BY product_id)) FROM product))`
 	if err := w.db.QueryRow(t.Context(), query).Scan(&all); err != nil {
 		t.Fatal(err)

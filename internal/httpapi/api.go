@@ -34,6 +34,8 @@ type Options struct {
 	Heartbeat time.Duration
 	// Claim decides direct claims; nil: the shop does. bench puts what it compares us with behind the same HTTP.
 	Claim func(context.Context, shop.ClaimRequest) (shop.Claimed, error)
+	// Rehearse plays a rehearsal that was started, with the secret of its key (shop.PlayRehearsal). It returns at once, and plays on.
+	Rehearse func(r shop.Rehearsal, secret string)
 }
 
 type api struct {
@@ -46,6 +48,7 @@ type api struct {
 	now       func() time.Time // by the database's clock
 	log       *slog.Logger
 	heartbeat time.Duration
+	rehearse  func(shop.Rehearsal, string)
 	streams   atomic.Int64 // that were opened
 }
 
@@ -77,7 +80,7 @@ func Document() ([]byte, error) {
 }
 
 func build(ctx context.Context, s *shop.Shop, o Options) (*api, chi.Router, error) {
-	a := &api{shop: s, decide: o.Claim, log: o.Log, buyers: o.Buyers, now: time.Now, heartbeat: cmp.Or(o.Heartbeat, heartbeatEvery)}
+	a := &api{shop: s, decide: o.Claim, rehearse: o.Rehearse, log: o.Log, buyers: o.Buyers, now: time.Now, heartbeat: cmp.Or(o.Heartbeat, heartbeatEvery)}
 	if s != nil {
 		a.now = s.Clock
 		if a.decide == nil {
@@ -208,6 +211,10 @@ func (a *api) operatorsOperations() {
 		summary: "Read what was done to a sale", about: saleChangesText, refuses: []shop.Code{shop.NotFound}}, a.saleChanges)
 	register(a, operation{id: "saleFigures", method: "GET", path: "/api/v1/sales/{id}/figures", tag: "sale", who: keysWith(shop.ScopeSale),
 		summary: "See how a sale goes", about: saleFiguresText, refuses: []shop.Code{shop.NotFound}}, a.saleFigures)
+	register(a, operation{id: "startRehearsal", method: "POST", path: "/api/v1/sales/{id}/rehearsals", tag: "sale", who: keysWith(shop.ScopeSale), status: 202,
+		summary: "Rehearse a planned sale", about: startRehearsalText, refuses: changes}, a.startRehearsal)
+	register(a, operation{id: "getRehearsal", method: "GET", path: "/api/v1/rehearsals/{id}", tag: "sale", who: keysWith(shop.ScopeSale),
+		summary: "Look at a rehearsal", about: getRehearsalText, refuses: []shop.Code{shop.NotFound}}, a.getRehearsal)
 	register(a, operation{id: "pauseSelling", method: "POST", path: "/api/v1/selling/pause", tag: "sale", who: keysWith(shop.ScopeSale),
 		summary: "Pause all selling", about: pauseSellingText, refuses: []shop.Code{shop.KeyReused, shop.OutcomeUnknown}}, a.pauseSelling(true))
 	register(a, operation{id: "resumeSelling", method: "POST", path: "/api/v1/selling/resume", tag: "sale", who: keysWith(shop.ScopeSale),

@@ -14,14 +14,14 @@ type SalePlaces struct {
 
 // salePoint is a stretch of a sale's course: what was answered after from and until at, and where the units were then.
 type salePoint struct {
-	from, at     time.Time
-	sampled      bool // places and queued were counted in this stretch, and not before it
-	places       SalePlaces
-	queued       int64
-	claims       int64
-	units        int64
-	refusals     map[Code]int64
-	latencies    *latencies // nil: nobody was answered
+	from, at  time.Time
+	sampled   bool // places and queued were counted in this stretch, and not before it
+	places    SalePlaces
+	queued    int64
+	claims    int64
+	units     int64
+	refusals  map[Code]int64
+	latencies *latencies // nil: nobody was answered
 }
 
 // saleSeries is the course of a sale: points that follow each other without a gap.

@@ -267,6 +267,80 @@ export interface RefundBody {
   unit_ids?: string[];
 }
 
+export interface Rehearsal {
+  buyers: number;
+  /** Why it failed, and what to do. */
+  detail: string | null;
+  /** RFC 3339. */
+  finished_at: string | null;
+  id: string;
+  progress: RehearsalProgress;
+  /** Null unless it is finished. */
+  report: RehearsalReport | null;
+  sale_id: string;
+  /** RFC 3339. */
+  started_at: string;
+  /** finished: it was played to its end, and report says what came of it; failed: it could not be, and detail says why. */
+  status: "running" | "finished" | "failed";
+}
+
+export interface RehearsalBody {
+  buyers: number;
+}
+
+export interface RehearsalItem {
+  audit_ok: boolean;
+  /** Each broken promise, a sentence. */
+  broken: string[];
+  buyers: number;
+  /** Buyers without an answer, or with one that is neither. */
+  faults: number;
+  /** Buyers who got their units. */
+  held: number;
+  /** Null when nobody was answered. */
+  latency_ms: RehearsalLatency | null;
+  /** Buyers who were refused, by problem code. */
+  refused: { [name: string]: unknown };
+  sku: string;
+  /** How long after the opening the last unit was held; null: some are left, or there were none. */
+  sold_out_seconds: number | null;
+  /** Units that the sale has of it. */
+  stock: number;
+  /** Units that the sale would sell. */
+  units_held: number;
+  units_left: number;
+}
+
+export interface RehearsalLatency {
+  max: number;
+  /** In milliseconds, from the opening to the answer, retries included. */
+  p50: number;
+  p95: number;
+  p99: number;
+}
+
+export interface RehearsalProgress {
+  /** Those of them that got their units. */
+  held: number;
+  refused: number;
+  /** Requests of buyers. */
+  sent: number;
+}
+
+export interface RehearsalReport {
+  audit_ok: boolean;
+  /** What went wrong besides the promises of each item, a sentence each. */
+  broken: string[];
+  /** As played: at least 60, because what lapses while the answers are checked would show nothing. */
+  hold_seconds: number;
+  items: RehearsalItem[];
+  /** Over all items. */
+  latency_ms: RehearsalLatency | null;
+  /** Every promise was kept: each unit went to one buyer, every answer was true, the database says the same, the audit is clean. */
+  ok: boolean;
+  purchase_limit: number | null;
+}
+
 export interface Sale {
   /** RFC 3339. */
   closes_at: string;
