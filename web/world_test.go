@@ -58,6 +58,7 @@ func (w *world) start() error {
 		Buyers:      httpapi.Buyers{Secret: []byte(buyerSecret)},
 		GuestRate:   100_000,
 		CORSOrigins: w.origins,
+		Rehearse:    func(r shop.Rehearsal, secret string) { w.stopped.Go(func() { w.play(ctx, s, r, secret) }) },
 		Log:         slog.New(slog.DiscardHandler),
 		Heartbeat:   500 * time.Millisecond,
 	}
@@ -132,6 +133,22 @@ func (w *world) answer(r *http.Request) (any, error) {
 		return nil, tx.Rollback(r.Context())
 	}
 	return nil, fmt.Errorf("a world can't %s", r.PathValue("what"))
+}
+
+// play plays a rehearsal that was started over HTTP, as the program does.
+func (w *world) play(ctx context.Context, s *shop.Shop, r shop.Rehearsal, secret string) {
+	var count rehearsal.Count
+	seen := func() (sent, held, refused int64) { return count.Sent.Load(), count.Held.Load(), count.Refused.Load() }
+	_ = s.PlayRehearsal(ctx, r, seen, func(ctx context.Context) (json.RawMessage, error) {
+		report, err := rehearsal.RunSale(ctx, rehearsal.SaleOptions{
+			Options: rehearsal.Options{URLs: []string{"http://" + w.address}, Key: secret, InProcess: true},
+			Sale:    r.SaleID.String(), Buyers: r.Buyers, Name: r.Name(), Count: &count,
+		})
+		if err != nil {
+			return nil, err
+		}
+		return json.Marshal(report)
+	})
 }
 
 // rehearse lets a crowd loose on a product of its own, and fails when an invariant broke.

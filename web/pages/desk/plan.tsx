@@ -37,12 +37,17 @@ function Loaded({ id }: { id: string | null }) {
   return <Read from={around} what="products and sales">{(a) => <Form {...a} />}</Read>;
 }
 
+const termNames: Record<keyof SaleBody, string> = {
+  name: "its name", opens_at: "its opening", closes_at: "its closing", hold_seconds: "how long a cart lasts", cooldown_seconds: "its cool-down",
+  purchase_limit: "its limit", max_quantity: "the most in one claim", items: "its products",
+};
+
 function useSave(sale: Sale | null) {
   return useAction(async (key, typed: Typed, schedule: boolean) => {
     const terms: SaleBody | SalePatch = sale ? patchOf(sale, typed) : bodyOf(typed).body;
     const nothing = Object.keys(terms).length === 0;
     const saved = sale === null ? await planSale(client.value, terms as SaleBody, { key }) : nothing ? sale : await changeSale(client.value, sale.id, terms as SalePatch, { key });
-    const said = sale === null ? `Planned ${saved.name} as a draft, which only operators see.` : nothing ? `Nothing of ${saved.name} was changed.` : `Changed ${saved.name}: ${Object.keys(terms).join(", ").replaceAll("_", " ")}.`;
+    const said = sale === null ? `Planned ${saved.name} as a draft, which only operators see.` : nothing ? `Nothing of ${saved.name} was changed.` : `Changed ${saved.name}: ${Object.keys(terms).map((name) => termNames[name as keyof SaleBody]).join(", ")}.`;
     if (!schedule) {
       go(to(["sales", saved.id]));
       return said;

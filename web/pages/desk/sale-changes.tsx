@@ -26,12 +26,14 @@ function Log({ sale }: { sale: Sale }) {
 
 const did: Record<SaleChange["action"], string> = { created: "Planned", changed: "Changed", schedule: "Scheduled", open: "Opened", pause: "Paused", resume: "Resumed", close: "Closed" };
 
+const names: Record<string, string> = { opens_at: "opening", closes_at: "closing", hold_seconds: "cart time", cooldown_seconds: "cool-down", max_quantity: "most in one claim", items: "products" };
+
 function details(c: SaleChange): string {
   const changed = Object.entries(c.changes).filter(([, value]) => typeof value === "object" && value !== null && "to" in value) as [string, { from: unknown; to: unknown }][];
   if (c.action === "created" || changed.length === 0) {
     return "";
   }
-  return `: ${changed.map(([name, { from, to }]) => `${name.replaceAll("_", " ")} from ${inWords(name, from)} to ${inWords(name, to)}`).join("; ")}`;
+  return `: ${changed.map(([name, { from, to }]) => `${names[name] ?? name.replaceAll("_", " ")} from ${inWords(name, from)} to ${inWords(name, to)}`).join("; ")}`;
 }
 
 function inWords(name: string, value: unknown): string {

@@ -10,6 +10,7 @@ import { Findings } from "./found";
 import { count, money, plural, rate, units } from "./format";
 import { useReading } from "./reading";
 import type { Reading } from "./reading";
+import { Rehearse } from "./rehearse";
 import { to } from "./route";
 import { SaleActions } from "./sale-actions";
 import { Changes } from "./sale-changes";
@@ -67,6 +68,7 @@ function Body({ sale }: { sale: Sale }) {
         <div class="wide">
           {before && <LookedOver sale={sale} />}
           {!before && course.value && <><Plots samples={shownOf(course.value, sale)} /><ByItem course={course.value} /></>}
+          {before && <Rehearse sale={sale} />}
           <Changes sale={sale} />
         </div>
         <div class="narrow">

@@ -8,9 +8,10 @@ import { stocked } from "./states.js";
 /** For how long a crowd buys before the desk is looked at, in seconds: the screenshots take longer than the tests. */
 const courseSeconds = Number(process.env.LASTUNIT_COURSE_SECONDS ?? 4);
 
-async function buys(world, sku, quantity, { name, pays = true, thinks = 0, queued = false } = {}) {
+async function buys(world, sku, quantity, { name, pays = true, thinks = 0, queued = false, greedy = false } = {}) {
   const buyer = world.buyer(name ? { token: world.token(name) } : {});
   await (queued ? claimQueued(buyer, { sku, quantity }, { wait: 20 }) : claim(buyer, { sku, quantity }));
+  if (greedy) await claim(buyer, { sku, quantity: 2 }).catch(() => {}); // more than anybody may have
   await soon(thinks);
   const { id } = await checkout(buyer);
   await soon(thinks / 2);
@@ -23,7 +24,7 @@ async function crowd(world, sku, seconds) {
   const think = Math.min(9000, seconds * 150);
   for (let began = performance.now(), n = 0, at = 0; at < seconds; at = (performance.now() - began) / 1000) {
     const wave = 1.2 + Math.sin(at / 5) + 2 * Math.exp(-at / 8);
-    coming.push(buys(world, sku, 1 + (n % 2), { thinks: n % 6 === 5 ? seconds * 2000 : think * (0.4 + Math.random()), queued: n % 3 === 0 }).catch(() => {}));
+    coming.push(buys(world, sku, 1 + (n % 2), { thinks: n % 6 === 5 ? seconds * 2000 : think * (0.4 + Math.random()), queued: n % 3 === 0, greedy: n % 4 === 1 }).catch(() => {}));
     n++;
     await soon(1000 / Math.max(0.4, wave));
   }
@@ -74,7 +75,7 @@ async function at(page, world, view, { key = world.key } = {}) {
 }
 
 const plotted = (page) => page.locator(".u-wrap canvas").first().waitFor();
-const flash = (more = {}) => stocked({ items: [{ sku: "sneaker-1212", price: euros(69), quantity: Math.max(20, Math.round(courseSeconds * 2.6)) }], hold_seconds: 600, ...more });
+const flash = (more = {}) => stocked({ items: [{ sku: "sneaker-1212", price: euros(69), quantity: Math.max(20, courseSeconds * 4) }], hold_seconds: 600, ...more });
 
 export const deskStates = [
   { name: "desk-sign-in", looks: ["desktop"], shop: () => stocked(null), async show(page) { await page.getByLabel("API key").waitFor(); } },

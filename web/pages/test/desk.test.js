@@ -218,6 +218,23 @@ test("a sale at a glance: its numbers follow, also after the service was away, a
   assert.deepEqual(faults, []);
 });
 
+test("a planned sale is rehearsed, and its stock stays as it is", async () => {
+  const world = await newWorld();
+  await product(world, "clock", 20);
+  const id = await sale(world, "clock", { opensIn: 3600_000, items: [{ sku: "clock", price: { amount: 1000, currency: "EUR" }, quantity: 12 }] });
+  const { page, faults } = await desk(world, `sales/${id}`);
+  const rehearsing = page.getByRole("region", { name: "Rehearse it" });
+  await rehearsing.getByLabel("Buyers").fill("30");
+  await rehearsing.getByRole("button", { name: "Rehearse now" }).dblclick();
+  await rehearsing.getByText("It holds.").waitFor();
+  await rehearsing.getByText("30 buyers, 12 units sold, the audit is clean.").waitFor();
+  assert.equal(await world.count("SELECT count(*) FROM rehearsal"), 1);
+  assert.equal((await getStock(world.operator, "clock")).available, 20);
+  await page.reload();
+  await rehearsing.getByText("It holds.").waitFor();
+  assert.deepEqual(faults, []);
+});
+
 test("orders are found by buyer and exported", async () => {
   const world = await newWorld();
   await product(world, "clock", 9);
