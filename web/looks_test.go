@@ -19,7 +19,7 @@ func looks(t *testing.T, args ...string) {
 	t.Helper()
 	buildClient(t)
 	cmd := exec.CommandContext(t.Context(), "node", append([]string{"pages/test/looks.mjs"}, args...)...)
-	cmd.Env = append(cmd.Environ(), "LASTUNIT_TEST_WORLDS="+serveWorlds(t), "LASTUNIT_COURSE_SECONDS=45")
+	cmd.Env = append(cmd.Environ(), "LASTUNIT_TEST_WORLDS="+serveWorlds(t), "LASTUNIT_COURSE_SECONDS=35")
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	if err := cmd.Run(); err != nil {
 		t.Fatal(err)

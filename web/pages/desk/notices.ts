@@ -10,15 +10,11 @@ export interface Notice {
 export const notices = signal<Notice[]>([]);
 let last = 0;
 
-/** Says what was done. It stays for 12 s, the last one until there is another. */
+/** Says what was done, for 12 s. */
 export function say(text: string): void {
   const notice = { id: ++last, at: Date.now(), text };
   notices.value = [...notices.value.slice(-2), notice];
-  setTimeout(() => {
-    if (notices.value.at(-1) !== notice) {
-      hush(notice);
-    }
-  }, 12_000);
+  setTimeout(() => hush(notice), 12_000);
 }
 
 export function hush(notice: Notice): void {

@@ -71,17 +71,17 @@ function Running({ r }: { r: Rehearsal }) {
 
 function Report({ r, report }: { r: Rehearsal; report: RehearsalReport }) {
   const broken = [...report.broken, ...report.items.flatMap((item) => item.broken.map((text) => `${item.sku}: ${text}`))];
-  const sold = report.items.reduce((sum, item) => sum + item.units_held, 0);
+  const taken = report.items.reduce((sum, item) => sum + item.units_held, 0);
   return (
     <>
       <p class={`verdict ${report.ok ? "good" : "bad"}`}>
         <strong>{report.ok ? "It holds." : `${plural(broken.length, "promise")} broken.`}</strong>{" "}
-        {plural(r.buyers, "buyer")}, {units(sold)} sold, {report.audit_ok ? "the audit is clean" : "the audit found something wrong"}. <Time at={r.started_at} />{r.finished_at && <>, in {duration(Math.max(1000, Date.parse(r.finished_at) - Date.parse(r.started_at)))}</>}.
+        {plural(r.buyers, "buyer")}, {units(taken)} taken, {report.audit_ok ? "the audit is clean" : "the audit found something wrong"}; <Time at={r.started_at} />{r.finished_at && <>, in {duration(Math.max(1000, Date.parse(r.finished_at) - Date.parse(r.started_at)))}</>}.
       </p>
       {broken.length > 0 && <ul class="broken">{broken.map((text) => <li key={text}>{text}</li>)}</ul>}
       <div class="scroll">
         <table class="list">
-          <thead><tr><th scope="col">Product</th><th scope="col" class="number">Buyers</th><th scope="col" class="number">Units</th><th scope="col" class="number">Sold</th><th scope="col" class="number">Left</th><th scope="col">Refused</th><th scope="col">Gone after</th><th scope="col" class="number">p50</th><th scope="col" class="number">p99</th></tr></thead>
+          <thead><tr><th scope="col">Product</th><th scope="col" class="number">Buyers</th><th scope="col" class="number">Units</th><th scope="col" class="number">Taken</th><th scope="col" class="number">Left</th><th scope="col">Refused</th><th scope="col">Gone after</th><th scope="col" class="number">p50</th><th scope="col" class="number">p99</th></tr></thead>
           <tbody>{report.items.map((item) => <Row key={item.sku} item={item} />)}</tbody>
         </table>
       </div>

@@ -31,7 +31,7 @@ export function SaleActions({ sale, changed }: { sale: Sale; changed: () => Prom
   return (
     <div class="tools">
       <Problem error={move.error} />
-      {sale.status === "draft" && <>{change}{button("close", "Discard …")}{button("schedule", "Schedule …", "main")}</>}
+      {sale.status === "draft" && <>{change}{button("schedule", "Schedule …", "main")}</>}
       {sale.status === "scheduled" && <>{change}{button("close", "Call off …")}{button("open", "Open now …")}</>}
       {sale.status === "open" && <>{change}{button("close", "Close …")}{button("pause", "Pause", "danger")}</>}
       {sale.status === "paused" && <>{change}{button("close", "Close …")}{button("resume", "Resume", "main")}</>}
@@ -63,13 +63,13 @@ const moves: Record<"schedule" | "open" | "pause" | "resume" | "close", { call: 
     call: closeSale,
     did: (s) => `Closed ${s.name}.`,
     asks: (s) => ({
-      title: s.status === "draft" ? `Discard ${s.name}?` : s.status === "scheduled" ? `Call ${s.name} off?` : `Close ${s.name}?`,
-      yes: s.status === "draft" ? "Discard it" : s.status === "scheduled" ? "Call it off" : "Close it",
+      title: s.status === "scheduled" ? `Call ${s.name} off?` : `Close ${s.name}?`,
+      yes: s.status === "scheduled" ? "Call it off" : "Close it",
       grave: true,
       happens: [
-        s.status === "open" || s.status === "paused" ? "Nothing more of it is claimed, from now on and for good." : "It never opens. It is listed as closed.",
-        ...(s.status !== "draft" && s.items.some((item) => item.quantity) ? ["What is left of what was set aside sells normally again."] : []),
-        ...(s.status === "open" || s.status === "paused" ? ["Requests that are queued are refused. What is in carts may still be ordered and paid."] : []),
+        s.status !== "scheduled" ? "Nothing more of it is claimed, from now on and for good." : "It never opens. It is listed as closed.",
+        ...(s.items.some((item) => item.quantity) ? ["What is left of what was set aside sells normally again."] : []),
+        ...(s.status !== "scheduled" ? ["Requests that are queued are refused. What is in carts may still be ordered and paid."] : []),
       ],
     }),
   },

@@ -41,6 +41,9 @@ export function SaleView({ id }: { id: string }) {
   );
 }
 
+// A sale that is called off before it opens has its opening and its closing at that moment.
+const neverOpened = (sale: Sale) => sale.closes_at <= sale.opens_at;
+
 function Until({ sale }: { sale: Sale }) {
   const left = (to: string) => (tick.value, remaining(client.value, to));
   switch (sale.status) {
@@ -48,7 +51,7 @@ function Until({ sale }: { sale: Sale }) {
     case "paused":
       return <p class="sub">Closes <Time at={sale.closes_at} />, in <span class="number">{countdown(left(sale.closes_at))}</span></p>;
     case "closed":
-      return <p class="sub">Closed <Time at={sale.closes_at} />, after {duration(Date.parse(sale.closes_at) - Date.parse(sale.opens_at))}</p>;
+      return neverOpened(sale) ? <p class="sub">Called off <Time at={sale.closes_at} />, before it had opened</p> : <p class="sub">Closed <Time at={sale.closes_at} />, after {duration(Date.parse(sale.closes_at) - Date.parse(sale.opens_at))}</p>;
     default:
       return <p class="sub">{sale.status === "draft" ? "A draft: only operators see it." : "It opens by itself, by the store's clock."}</p>;
   }
@@ -57,22 +60,23 @@ function Until({ sale }: { sale: Sale }) {
 function Body({ sale }: { sale: Sale }) {
   const running = sale.status === "open" || sale.status === "paused";
   const over = sale.status === "closed";
-  const course = useCourse(sale, running ? 1000 : over ? 5000 : 15_000);
   const before = !running && !over;
+  const shown = running || (over && !neverOpened(sale));
+  const course = useCourse(sale, shown, running ? 1000 : 5000);
   return (
     <>
       <Stale of={course} />
       {before && <Ahead sale={sale} />}
-      {!before && (may("sale") ? <Told sale={sale} course={course} /> : <Missing scope="sale" what="Seeing a sale's figures" />)}
+      {shown && (may("sale") ? <Told sale={sale} course={course} /> : <Missing scope="sale" what="Seeing a sale's figures" />)}
       <div class="columns live">
         <div class="wide">
           {before && <LookedOver sale={sale} />}
-          {!before && course.value && <><Plots samples={shownOf(course.value, sale)} /><ByItem course={course.value} /></>}
+          {shown && course.value && <><Plots samples={shownOf(course.value, sale)} /><ByItem course={course.value} /></>}
           {before && <Rehearse sale={sale} />}
           <Changes sale={sale} />
         </div>
         <div class="narrow">
-          {!before && course.value && <Rates course={course.value} running={sale.status === "open"} />}
+          {shown && course.value && <Rates course={course.value} running={sale.status === "open"} />}
           <AuditPanel skus={sale.items.map((item) => item.sku)} title="Conservation" />
           <Terms sale={sale} times={!before} />
         </div>
@@ -81,10 +85,10 @@ function Body({ sale }: { sale: Sale }) {
   );
 }
 
-function useCourse(sale: Sale, everyMs: number): Reading<Course> {
-  const draft = sale.status === "draft" || !may("sale");
+function useCourse(sale: Sale, wanted: boolean, everyMs: number): Reading<Course> {
+  const none = !wanted || !may("sale");
   return useReading(async (signal, before?: Course) => {
-    if (draft) {
+    if (none) {
       return follow(undefined, { sale_id: sale.id, now: new Date(serverNow(client.value)).toISOString(), state: sale.status, items: [], queued: 0, samples: [] });
     }
     const read = (since: string) => saleFigures(client.value, sale.id, { since }, { signal, retry: false });
@@ -94,7 +98,7 @@ function useCourse(sale: Sale, everyMs: number): Reading<Course> {
     // A long course comes in long samples: the last minutes second by second besides.
     const whole = await read(new Date(Date.parse(sale.opens_at) - 5000).toISOString());
     return whole.samples.some((s) => s.seconds > 2) ? sharpen(whole, await read(new Date(Date.parse(whole.now) - 9 * 60_000).toISOString())) : follow(undefined, whole);
-  }, [client.value, sale.id, draft], everyMs);
+  }, [client.value, sale.id, none], everyMs);
 }
 
 // From its opening until the last cart of it has run out.

@@ -204,13 +204,17 @@ export function Asked() {
   if (!q) {
     return null;
   }
+  const answer = (yes: boolean) => {
+    dialog.current?.close(); // the focus goes back to where it was
+    q.answer(yes);
+  };
   return (
-    <dialog ref={dialog} class="question" aria-labelledby={id} onCancel={() => q.answer(false)}>
+    <dialog ref={dialog} class="question" aria-labelledby={id} onCancel={() => answer(false)}>
       <h2 id={id}>{q.title}</h2>
       <ul>{q.happens.map((line) => <li key={line}>{line}</li>)}</ul>
       <div class="actions">
-        <Button onClick={() => q.answer(false)} autofocus>Leave it</Button>
-        <Button tone={q.grave ? "danger" : "main"} onClick={() => q.answer(true)}>{q.yes}</Button>
+        <Button onClick={() => answer(false)} autofocus>Leave it</Button>
+        <Button tone={q.grave ? "danger" : "main"} onClick={() => answer(true)}>{q.yes}</Button>
       </div>
     </dialog>
   );

@@ -100,6 +100,9 @@ export const deskStates = [
       await at(page, world, `sales/${await planned(world)}`);
       await sees(page, "Opens in");
       await sees(page, "Ready.");
+      await page.getByLabel("Buyers").fill(String(courseSeconds * 10));
+      await button(page, "Rehearse now").click();
+      await sees(page, "It holds.");
     },
   },
   {

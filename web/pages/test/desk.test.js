@@ -227,7 +227,7 @@ test("a planned sale is rehearsed, and its stock stays as it is", async () => {
   await rehearsing.getByLabel("Buyers").fill("30");
   await rehearsing.getByRole("button", { name: "Rehearse now" }).dblclick();
   await rehearsing.getByText("It holds.").waitFor();
-  await rehearsing.getByText("30 buyers, 12 units sold, the audit is clean.").waitFor();
+  await rehearsing.getByText("30 buyers, 12 units taken, the audit is clean").waitFor();
   assert.equal(await world.count("SELECT count(*) FROM rehearsal"), 1);
   assert.equal((await getStock(world.operator, "clock")).available, 20);
   await page.reload();
