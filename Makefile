@@ -5,7 +5,7 @@ need = @tools/prerequisites.sh
 node_modules = tools/node_modules/.package-lock.json
 web_modules = web/node_modules/.package-lock.json
 
-.PHONY: help demo test rehearse bench pgbench bench-claims bench-queue bench-orders build client lint lint-code lint-document sizes generate postman check
+.PHONY: help demo test rehearse bench pgbench bench-claims bench-queue bench-orders build client pages screenshots page-figures lint lint-code lint-document sizes generate postman check
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -16,7 +16,7 @@ demo: ## run a shop with a small catalogue, on a PostgreSQL of its own; it print
 	@exec bin/lastunit demo $(ARGS)
 
 test: $(node_modules) $(web_modules) ## run every test, with the race detector; the last line is the count
-	$(need) go cc postgresql node
+	$(need) go cc postgresql node chromium
 	@go -C tools build -o ../bin/testcount ./testcount
 	@exec bin/testcount . tools -- -race -timeout 20m $(ARGS) ./...
 
@@ -59,6 +59,18 @@ client: $(node_modules) $(web_modules) ## write web/client/src/generated, the Ty
 	node tools/client/make.mjs
 	npm run --silent --prefix web/client build
 
+pages: $(web_modules) ## write web/dist, the storefront and the desk, from web/pages
+	$(need) node
+	npm run --silent --prefix web/pages build -- --logLevel warn
+
+screenshots: $(web_modules) ## take docs/screenshots, a picture of each state of the pages
+	$(need) go postgresql node chromium
+	go test -count 1 -tags looks -timeout 30m -run TestScreenshots ./web
+
+page-figures: $(web_modules) ## print the sizes of the pages, their first paint, and what axe finds in each state
+	$(need) go postgresql node chromium
+	@go test -count 1 -tags looks -timeout 30m -run TestPageFigures ./web
+
 lint: lint-code lint-document ## hold the code and the API's document to the house rules (the first run builds the linter: minutes)
 
 lint-code:
@@ -73,19 +85,20 @@ sizes: ## list the functions and files that have grown long: a smell, not an err
 	$(need) go
 	$(GO_LINT) run --enable-only=funlen,revive --issues-exit-code=0 ./...
 
-generate: $(node_modules) ## write anew what is generated: the queries' code, openapi.yaml, config.example.yml, docs/postman, the client
+generate: $(node_modules) $(web_modules) ## write anew what is generated: the queries' code, openapi.yaml, config.example.yml, docs/postman, the client, the pages
 	$(need) go node
 	go tool -modfile=tools/go.mod sqlc generate
 	go run ./cmd/lastunit openapi > openapi.yaml.new && mv openapi.yaml.new openapi.yaml
 	go run ./cmd/lastunit config > config.example.yml.new && mv config.example.yml.new config.example.yml
 	node tools/postman/make.mjs
 	node tools/client/make.mjs
+	npm run --silent --prefix web/pages build -- --logLevel warn
 
 postman: $(node_modules) ## write docs/postman, the Postman collection and its environment, from openapi.yaml
 	$(need) node
 	node tools/postman/make.mjs
 
-check: $(node_modules) ## say whether what is generated has drifted from what it is generated from
+check: $(node_modules) $(web_modules) ## say whether what is generated has drifted from what it is generated from
 	$(need) go node
 	@tools/drift.sh
 

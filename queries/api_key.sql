@@ -8,6 +8,11 @@ FROM api_key
 WHERE api_key.key_hash = @key_hash
     AND api_key.revoked_at IS NULL;
 
+-- ApiKeyDelete forgets a key.
+-- name: ApiKeyDelete :execrows
+DELETE FROM api_key
+WHERE api_key.api_key_id = @api_key_id;
+
 -- ApiKeyInsert stores a key by its hash, the key itself is nowhere.
 -- name: ApiKeyInsert :exec
 INSERT INTO api_key (

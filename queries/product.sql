@@ -15,7 +15,8 @@ FOR NO KEY UPDATE;
 -- name: ProductBySkusForUpdate :many
 SELECT
     product.product_id,
-    product.sku
+    product.sku,
+    product.rehearsal
 FROM product
 WHERE product.sku = ANY(@skus::text[])
 ORDER BY product.product_id
@@ -74,6 +75,15 @@ WHERE product.sku > @after_sku
     )
 ORDER BY product.sku
 LIMIT @row_limit;
+
+-- ProductOfRehearsal lists the SKUs of rehearsal products that begin with a text.
+-- name: ProductOfRehearsal :many
+SELECT product.sku
+FROM product
+WHERE product.rehearsal
+    AND starts_with(product.sku, @prefix::text)
+ORDER BY product.sku
+LIMIT 1000;
 
 -- ProductPut creates or replaces. What a product is for (rehearsal) can't change, created tells which of the two it was.
 -- name: ProductPut :one

@@ -23,6 +23,43 @@ FROM sale
 WHERE sale.sale_id = @sale_id
 FOR NO KEY UPDATE;
 
+-- SaleDeleteRehearsals deletes, of some sales, those of rehearsals that have no products any more, with everything of them.
+-- name: SaleDeleteRehearsals :exec
+WITH gone AS (
+    DELETE FROM sale
+    WHERE sale.sale_id = ANY(@sale_ids::uuid[])
+        AND sale.rehearsal
+        AND NOT EXISTS (
+            SELECT 1
+            FROM sale_item
+            WHERE sale_item.sale_id = sale.sale_id
+        )
+    RETURNING sale.sale_id
+),
+buyers AS (
+    DELETE FROM sale_buyer
+    USING gone
+    WHERE sale_buyer.sale_id = gone.sale_id
+),
+changes AS (
+    DELETE FROM sale_change
+    USING gone
+    WHERE sale_change.sale_id = gone.sale_id
+),
+counts AS (
+    DELETE FROM sale_count
+    USING gone
+    WHERE sale_count.sale_id = gone.sale_id
+),
+places AS (
+    DELETE FROM sale_place
+    USING gone
+    WHERE sale_place.sale_id = gone.sale_id
+)
+DELETE FROM sale_sample
+USING gone
+WHERE sale_sample.sale_id = gone.sale_id;
+
 -- SaleDue names the sales of which there is something to do: an event to tell, or what is left of one that is over to be put back.
 -- name: SaleDue :many
 SELECT
@@ -125,6 +162,7 @@ ORDER BY
 INSERT INTO sale (
     sale_id,
     name,
+    rehearsal,
     opens_at,
     closes_at,
     hold_seconds,
@@ -136,6 +174,7 @@ INSERT INTO sale (
 ) VALUES (
     @sale_id,
     @name,
+    @rehearsal,
     @opens_at,
     @closes_at,
     @hold_seconds,
@@ -175,13 +214,14 @@ WHERE sale_item.product_id = @product_id
     )
 ORDER BY sale.pool_id;
 
--- SaleList pages through the sales, the newest first, drafts only if asked for.
+-- SaleList pages through the sales, the newest first, drafts only if asked for. Those of rehearsals are left out.
 -- name: SaleList :many
 SELECT
     sqlc.embed(sale),
     sale_state(sale.stage, sale.opens_at, sale.closes_at, sale.paused_at, coalesce(sqlc.narg('now')::timestamptz, now()))::text AS state
 FROM sale
 WHERE (sqlc.narg('before_sale_id')::uuid IS NULL OR sale.sale_id < sqlc.narg('before_sale_id')::uuid)
+    AND NOT sale.rehearsal
     AND (@drafts::boolean OR sale.stage <> 'draft')
     AND (
         cardinality(@states::text[]) = 0

@@ -3,10 +3,11 @@
 DELETE FROM sale_item
 WHERE sale_item.sale_id = @sale_id;
 
--- SaleItemDeleteByProduct is for rehearsal products.
--- name: SaleItemDeleteByProduct :exec
+-- SaleItemDeleteByProduct is for rehearsal products. It names the sales that they were in.
+-- name: SaleItemDeleteByProduct :many
 DELETE FROM sale_item
-WHERE sale_item.product_id = @product_id;
+WHERE sale_item.product_id = @product_id
+RETURNING sale_item.sale_id;
 
 -- SaleItemInsertMany adds products, which exist, to a sale. A quantity of 0 is no allotment.
 -- name: SaleItemInsertMany :exec

@@ -19,6 +19,7 @@ done
 # Both from the committed document: that it is the code's was compared above.
 node tools/postman/make.mjs "$scratch/postman" && diff -ru docs/postman "$scratch/postman" || drifted=1
 node tools/client/make.mjs "$scratch/client" && diff -ru web/client/src/generated "$scratch/client" || drifted=1
+npm run --silent --prefix web/pages build -- --logLevel warn --outDir "$scratch/dist" && diff -ru web/dist "$scratch/dist" || drifted=1
 
 go mod tidy -diff || drifted=1
 

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Checks that what is named on the command line is here: go, cc, postgresql, node, redis. What is missing is installed, when we are
+# Checks that what is named on the command line is here: go, cc, postgresql, node, chromium, redis. What is missing is installed, when we are
 # root on Debian or one of its kin and a package brings it; else one line each says what to install.
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
@@ -56,6 +56,15 @@ have_node() {
 	version=$(node --version 2>/dev/null) && newer "${version#v}" 20.0 && command -v npm >/dev/null
 }
 
+# Where the tests look for it too (web/pages/test/browser.js).
+have_chromium() {
+	for program in "${LASTUNIT_CHROMIUM:-}" /usr/bin/chromium /usr/bin/chromium-browser /usr/bin/google-chrome \
+		"/Applications/Chromium.app/Contents/MacOS/Chromium" "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"; do
+		[ -x "$program" ] && return
+	done
+	return 1
+}
+
 # The programs of a server, which Debian keeps off the PATH; the service looks in more places than these.
 have_postgresql() {
 	for dir in $(echo "$PATH" | tr : ' ') /usr/lib/postgresql/*/bin /usr/pgsql-*/bin /usr/libexec/postgresql* /usr/local/pgsql/bin \
@@ -76,9 +85,11 @@ for what; do
 		say "PostgreSQL 15 or newer is missing: $(how postgresql postgresql-server postgresql@17)" ;;
 	node) have_node || # Debian 12 brings an older one
 		say "Node.js 20 or newer, with npm, is missing: get it from https://nodejs.org/" ;;
+	chromium) have_chromium || { debian chromium && have_chromium; } ||
+		say "Chromium is missing (the pages are tested in it): $(how chromium chromium '--cask chromium')" ;;
 	redis) command -v redis-server >/dev/null || { debian redis-server && command -v redis-server >/dev/null; } ||
 		say "Redis is missing (it is only compared with): $(how redis-server redis redis)" ;;
-	*) say "prerequisites.sh knows go, cc, postgresql, node and redis, not $what" ;;
+	*) say "prerequisites.sh knows go, cc, postgresql, node, chromium and redis, not $what" ;;
 	esac
 done
 exit $missing

@@ -1,4 +1,4 @@
-// Package web_test runs the tests of the TypeScript client, which are written in JavaScript, against real servers.
+// Package web_test runs the tests of the TypeScript client and of the pages, which are written in JavaScript, against real servers.
 package web_test
 
 import (
@@ -6,11 +6,15 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -28,22 +32,69 @@ func TestClientDrift(t *testing.T) {
 	run(t, "diff", "-ru", "client/src/generated", made)
 }
 
-// TestClient builds the client and turns each of its tests into one of ours.
+// TestClient turns each of the client's tests into one of ours.
 func TestClient(t *testing.T) {
 	t.Parallel()
-	if _, err := os.Stat("node_modules/typescript"); err != nil {
-		t.Fatal("what builds the client is not installed: run `npm ci --prefix web`, or `make test`, which does it")
+	buildClient(t)
+	files := testFiles(t, "client/test")
+	results := runNode(t, append([]string{"--test-concurrency=4"}, files...)...)
+	for _, file := range files {
+		name := testName(file)
+		t.Run(name, func(t *testing.T) { report(t, results[name]) })
 	}
-	run(t, "npm", "run", "--silent", "--prefix", "client", "build")
-	files, err := filepath.Glob("client/test/*.test.js")
+}
+
+func testFiles(t *testing.T, folder string) []string {
+	t.Helper()
+	files, err := filepath.Glob(folder + "/*.test.js")
 	if err != nil || len(files) == 0 {
-		t.Fatalf("the client has no tests: %v", err)
+		t.Fatalf("%s has no tests: %v", folder, err)
 	}
-	// A test that failed may leave something behind that goes on for ever.
-	args := append([]string{"--test", "--test-concurrency=4", "--test-timeout=240000", "--test-force-exit", "--test-reporter=./client/test/reporter.js"}, files...)
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	return files
+}
+
+func testName(file string) string { return strings.TrimSuffix(filepath.Base(file), ".test.js") }
+
+func report(t *testing.T, results []result) {
+	t.Helper()
+	if len(results) == 0 {
+		t.Error("no test ran")
+	}
+	for _, r := range results {
+		t.Run(r.Name, func(t *testing.T) {
+			if r.Error != "" {
+				t.Error(r.Error)
+			}
+		})
+	}
+}
+
+var clientBuilt = sync.OnceValue(func() error {
+	if _, err := os.Stat("node_modules/typescript"); err != nil {
+		return errors.New("what builds the client is not installed: run `npm ci --prefix web`, or `make test`, which does it")
+	}
+	if said, err := exec.Command("npm", "run", "--silent", "--prefix", "client", "build").CombinedOutput(); err != nil {
+		return fmt.Errorf("the client can't be built: %w\n%s", err, said)
+	}
+	return nil
+})
+
+// buildClient builds the client's package, once for all tests.
+func buildClient(t *testing.T) {
+	t.Helper()
+	if err := clientBuilt(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// runNode runs files of tests, and returns what became of each test, by file.
+func runNode(t *testing.T, args ...string) map[string][]result {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "node", args...)
+	// A test that failed may leave something behind that goes on for ever.
+	options := []string{"--test", "--test-timeout=240000", "--test-force-exit", "--test-reporter=./client/test/reporter.js"}
+	cmd := exec.CommandContext(ctx, "node", append(options, args...)...)
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) } // with the processes that it has started
 	cmd.WaitDelay = 10 * time.Second
 	cmd.Env = append(cmd.Environ(), "LASTUNIT_TEST_WORLDS="+serveWorlds(t))
@@ -56,25 +107,14 @@ func TestClient(t *testing.T) {
 		t.Fatal(err)
 	}
 	results := readResults(t, stdout)
-	ended := cmd.Wait()
-	for _, file := range files {
-		name := strings.TrimSuffix(filepath.Base(file), ".test.js")
-		t.Run(name, func(t *testing.T) {
-			if len(results[name]) == 0 {
-				t.Error("no test ran")
-			}
-			for _, r := range results[name] {
-				t.Run(r.Name, func(t *testing.T) {
-					if r.Error != "" {
-						t.Error(r.Error)
-					}
-				})
-			}
-		})
+	failed := false
+	for _, one := range results {
+		failed = failed || slices.ContainsFunc(one, func(r result) bool { return r.Error != "" })
 	}
-	if ended != nil && !t.Failed() {
-		t.Errorf("node --test: %v", ended)
+	if err := cmd.Wait(); err != nil && !failed {
+		t.Errorf("node --test: %v", err)
 	}
+	return results
 }
 
 // result is one line of test/reporter.js.

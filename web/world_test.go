@@ -1,6 +1,7 @@
 package web_test
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -8,6 +9,8 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -20,6 +23,7 @@ import (
 	"github.com/lastunit/lastunit/internal/httpapi"
 	"github.com/lastunit/lastunit/internal/payment"
 	"github.com/lastunit/lastunit/internal/pgdb"
+	"github.com/lastunit/lastunit/internal/rehearsal"
 	"github.com/lastunit/lastunit/internal/shop"
 )
 
@@ -33,6 +37,7 @@ type world struct {
 	stop    func()
 	stopped sync.WaitGroup    // what was stopped, and may have work under way
 	queues  map[string]pgx.Tx // that are kept from going on
+	origins []string          // whose pages may call
 }
 
 // start serves until stop is called, which breaks all connections.
@@ -51,8 +56,9 @@ func (w *world) start() error {
 	ctx, end := context.WithCancel(context.Background())
 	options := httpapi.Options{
 		Buyers:      httpapi.Buyers{Secret: []byte(buyerSecret)},
-		GuestRate:   1000,
-		CORSOrigins: []string{"https://shop.example"},
+		GuestRate:   100_000,
+		CORSOrigins: w.origins,
+		Rehearse:    func(r shop.Rehearsal, secret string) { w.stopped.Go(func() { w.play(ctx, s, r, secret) }) },
 		Log:         slog.New(slog.DiscardHandler),
 		Heartbeat:   500 * time.Millisecond,
 	}
@@ -73,13 +79,20 @@ func (w *world) start() error {
 	}
 	go func() { _ = server.Serve(listener) }()
 	w.stopped.Go(func() {
-		background.Run(ctx, options.Log, background.Loop{Name: "settle queues that nobody settles", Every: 500 * time.Millisecond, Run: s.SettleQueues})
+		background.Run(ctx, options.Log,
+			background.Loop{Name: "settle queues that nobody settles", Every: 500 * time.Millisecond, Run: s.SettleQueues},
+			background.Loop{Name: "write down what was counted of sales", Every: 250 * time.Millisecond, Run: s.FlushSaleCounts},
+			background.Loop{Name: "sample sales", Every: 250 * time.Millisecond, Run: s.SampleSales},
+		)
 	})
 	return nil
 }
 
 // answer does what a test asks of its world.
 func (w *world) answer(r *http.Request) (any, error) {
+	if r.PathValue("what") == "rehearse" { // while the rest goes on
+		return w.rehearse(r)
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	sku := r.FormValue("sku")
@@ -94,6 +107,13 @@ func (w *world) answer(r *http.Request) (any, error) {
 	case "count": // the rows that a query counts
 		var n int
 		return &n, w.db.QueryRow(r.Context(), r.FormValue("sql")).Scan(&n)
+	case "key": // of an operator who may not do everything
+		var scopes []shop.Scope
+		for _, scope := range strings.Fields(r.FormValue("scopes")) {
+			scopes = append(scopes, shop.Scope(scope))
+		}
+		key, _, err := shop.New(w.db, shop.Options{}).CreateKey(r.Context(), "narrow", scopes)
+		return key, err
 	case "hold": // the queue of a product, so that requests stay queued
 		const begin = `INSERT INTO queue_head SELECT product_id, 0, 0 FROM product WHERE sku = $1 ON CONFLICT DO NOTHING`
 		if _, err := w.db.Exec(r.Context(), begin, sku); err != nil {
@@ -115,6 +135,38 @@ func (w *world) answer(r *http.Request) (any, error) {
 	return nil, fmt.Errorf("a world can't %s", r.PathValue("what"))
 }
 
+// play plays a rehearsal that was started over HTTP, as the program does.
+func (w *world) play(ctx context.Context, s *shop.Shop, r shop.Rehearsal, secret string) {
+	var count rehearsal.Count
+	seen := func() (sent, held, refused int64) { return count.Sent.Load(), count.Held.Load(), count.Refused.Load() }
+	_ = s.PlayRehearsal(ctx, r, seen, func(ctx context.Context) (json.RawMessage, error) {
+		report, err := rehearsal.RunSale(ctx, rehearsal.SaleOptions{
+			Options: rehearsal.Options{URLs: []string{"http://" + w.address}, Key: secret, InProcess: true},
+			Sale:    r.SaleID.String(), Buyers: r.Buyers, Name: r.Name(), Count: &count,
+		})
+		if err != nil {
+			return nil, err
+		}
+		return json.Marshal(report)
+	})
+}
+
+// rehearse lets a crowd loose on a product of its own, and fails when an invariant broke.
+func (w *world) rehearse(r *http.Request) (any, error) {
+	buyers, err := strconv.Atoi(r.FormValue("buyers"))
+	if err != nil {
+		return nil, err
+	}
+	report, err := rehearsal.Run(r.Context(), rehearsal.Options{
+		URLs: []string{"http://" + w.address}, Key: r.FormValue("key"), InProcess: true,
+		Cases: []rehearsal.Case{{Buyers: buyers, Stock: buyers / 2, QuantityMin: 1, QuantityMax: 1}},
+	})
+	if err == nil && !report.OK() {
+		err = fmt.Errorf("the rehearsal found %+v", report)
+	}
+	return nil, err
+}
+
 func (w *world) close() {
 	for _, tx := range w.queues {
 		_ = tx.Rollback(context.Background())
@@ -132,7 +184,7 @@ func serveWorlds(t *testing.T) string {
 	worlds := map[string]*world{}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /worlds", func(rw http.ResponseWriter, r *http.Request) {
-		w := &world{db: dbtest.Pool(t), address: "127.0.0.1:0", queues: map[string]pgx.Tx{}}
+		w := &world{db: dbtest.Pool(t), address: "127.0.0.1:0", queues: map[string]pgx.Tx{}, origins: []string{cmp.Or(r.FormValue("cors"), "https://shop.example")}}
 		t.Cleanup(w.close)
 		err := w.start()
 		var key string

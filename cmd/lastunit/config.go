@@ -33,6 +33,7 @@ type Config struct {
 	Guests            bool
 	GuestRate         int // sessions a minute from one address
 	CORSOrigins       []string
+	ImageOrigins      []string
 	MaxWaiting        int
 	MaxQueued         int
 	MaxQueuedPerBuyer int
@@ -98,6 +99,8 @@ func table(dataDir string) []setting {
 			accepts: number(func(c *Config) *int { return &c.GuestRate }, 1, 1_000_000)},
 		{name: "cors-origin", example: "https://shop.example.com", about: "A web origin whose pages may call the service from a browser, or * for all; may be given more than once.",
 			accepts: texts(func(c *Config) *[]string { return &c.CORSOrigins }, "an origin, such as https://shop.example.com, or *", isOrigin)},
+		{name: "image-origin", example: "https://images.example.com", about: "A web origin that the storefront may show products' pictures from, besides the service itself; may be given more than once.",
+			accepts: texts(func(c *Config) *[]string { return &c.ImageOrigins }, "an origin, such as https://images.example.com", isPlainOrigin)},
 		{name: "hold", initial: "10m", about: "How long a claim keeps its units outside a sale.",
 			accepts: duration(func(c *Config) *time.Duration { return &c.Hold }, time.Second, 24*time.Hour)},
 		{name: "hold-max", initial: "1h", about: "How long a hold can be made to last in all, by the shop that extends it.",
@@ -229,9 +232,12 @@ func isWebURL(v string) bool {
 	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != ""
 }
 
-func isOrigin(v string) bool {
+func isOrigin(v string) bool { return v == "*" || isPlainOrigin(v) }
+
+// isPlainOrigin lets only such hosts pass as can stand in a header: a name or an address.
+func isPlainOrigin(v string) bool {
 	u, err := url.Parse(v)
-	return v == "*" || err == nil && isWebURL(v) && u.Path == "" && u.RawQuery == "" && u.Fragment == "" && u.User == nil
+	return err == nil && isWebURL(v) && u.Path == "" && u.RawQuery == "" && u.Fragment == "" && u.User == nil && !strings.ContainsAny(u.Host, " ,;'\"*")
 }
 
 func (s setting) variable() string {

@@ -198,6 +198,7 @@ func TestSettingsLimits(t *testing.T) {
 		"jwks-url":             {[]string{"https://h/k"}, []string{"", "h/k", "https://"}},
 		"audience":             {[]string{"a"}, []string{""}},
 		"cors-origin":          {[]string{"*", "http://localhost:3000"}, []string{"", "shop", "https://h/", "https://u@h", "https://h?q"}},
+		"image-origin":         {[]string{"https://images.example", "http://localhost:3000"}, []string{"", "*", "images", "https://h/", "https://h;script-src", "https://*.h", "data:"}},
 		"hold":                 {[]string{"1s", "24h"}, []string{"", "999ms", "24h1s", "10"}},
 		"max-quantity":         {[]string{"1", "1000"}, []string{"", "0", "1001", "1.5", "-1"}},
 		"show-stock":           {[]string{"0", "100000"}, []string{"-1", "100001", "many"}},

@@ -58,6 +58,7 @@ func demo(ctx context.Context, e *environment) error {
 // stockCatalogue may be repeated: what is there stays as it is.
 func stockCatalogue(ctx context.Context, s *service, operator shop.Key) error {
 	for _, item := range catalogue {
+		picture := "/goods/" + item.sku + ".svg"
 		_, err := s.Product(ctx, item.sku)
 		var r *shop.Refusal
 		if err == nil {
@@ -67,7 +68,7 @@ func stockCatalogue(ctx context.Context, s *service, operator shop.Key) error {
 			return err
 		}
 		_, _, err = s.PutProduct(ctx, shop.Product{
-			SKU: item.sku, Name: &item.name, Description: &item.description, Selling: true,
+			SKU: item.sku, Name: &item.name, Description: &item.description, ImageURL: &picture, Selling: true,
 			Price: &shop.Money{Amount: item.cents, Currency: "EUR"},
 		})
 		if err != nil {
@@ -110,11 +111,13 @@ func sayHowToBuy(e *environment, s *service, operatorKey string) error {
 	fmt.Fprintf(e.stdout, `
 lastunit is open at %[1]s
 
+  the storefront                  %[1]s
+  the desk of an operator         %[1]s/desk#key=%[3]s
   the API, to read and to try     %[1]s/docs
   what is for sale                %[1]s/api/v1/products
   the sale that is open           %[1]s/api/v1/sales
   its database                    psql '%[2]s'
-`, s.address, withoutPassword(s.databaseURL))
+`, s.address, withoutPassword(s.databaseURL), operatorKey)
 	if s.cfg.Guests {
 		fmt.Fprintf(e.stdout, "  a guest's token                 curl -X POST %s/api/v1/session\n", s.address)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strconv"
 	"strings"
@@ -16,6 +17,7 @@ import (
 type rehearseFlags struct {
 	urls                *[]string
 	key, quantity, mode *string
+	sale                *string
 	buyers, stock       *int
 	rate                *float64
 	naive, poll, keep   *bool
@@ -25,8 +27,9 @@ type rehearseFlags struct {
 func rehearse(ctx context.Context, e *environment) error {
 	f := rehearseFlags{
 		urls:      e.flags.StringSlice("url", nil, "the `address` of a running service; repeat it for several servers of one database (without one, a service is started for the occasion)"),
-		key:       e.flags.String("key", "", "an operator's `key` for it, with the scopes catalog, stock, claim and audit"),
-		buyers:    e.flags.Int("buyers", 0, "how many buyers; 0: the cases of 10, 100, 200, 300, 500, 1000 and 5000"),
+		key:       e.flags.String("key", "", "an operator's `key` for it, with the scopes catalog, stock, claim and audit, and for --sale also sale"),
+		sale:      e.flags.String("sale", "", "the `id` of a planned sale: play it, opened now, on marked copies of its products"),
+		buyers:    e.flags.Int("buyers", 0, "how many buyers; 0: the cases of 10, 100, 200, 300, 500, 1000 and 5000, or of a sale two for each unit, at most 5000"),
 		stock:     e.flags.Int("stock", 0, "how many units; 0: half of what is asked for"),
 		quantity:  e.flags.String("quantity", "1", "how many units each buyer asks for, such as 1, or 1-4 for a mixture"),
 		mode:      e.flags.String("mode", "direct", "how buyers ask: direct, queued, or both: half of them each way, at the same product at once"),
@@ -44,27 +47,30 @@ func rehearse(ctx context.Context, e *environment) error {
 	if err != nil {
 		return err
 	}
+	if *f.sale != "" {
+		return f.playSale(ctx, e, o)
+	}
 	if len(o.URLs) > 0 {
 		if *f.naive {
 			if o.Naive, err = databaseOf(cfg); err != nil {
 				return fmt.Errorf("the naive shop needs the same PostgreSQL: %w", err)
 			}
 		}
-		return play(ctx, e, o, *f.writeJSON)
+		return f.play(ctx, e, o)
 	}
 	return withOwnService(ctx, cfg, e, func(s *service, key string) error {
 		o.URLs, o.Key, o.InProcess = []string{s.address}, key, true
 		if *f.naive {
 			o.Naive = s.databaseURL
 		}
-		return play(ctx, e, o, *f.writeJSON)
+		return f.play(ctx, e, o)
 	})
 }
 
 func (f rehearseFlags) options(e *environment) (rehearsal.Options, error) {
 	o := rehearsal.Options{URLs: *f.urls, Key: *f.key, Rate: *f.rate, Keep: *f.keep, Progress: e.stderr}
 	if len(o.URLs) > 0 && o.Key == "" {
-		return o, errors.New("--url needs --key: make one with lastunit key create --name rehearsal --scope catalog --scope stock --scope claim --scope audit")
+		return o, errors.New("--url needs --key: make one with lastunit key create --name rehearsal --scope catalog --scope stock --scope claim --scope audit (and --scope sale for --sale)")
 	}
 	var err error
 	if o.Mode, err = rehearsal.ParseMode(*f.mode); err != nil {
@@ -76,6 +82,9 @@ func (f rehearseFlags) options(e *environment) (rehearsal.Options, error) {
 	least, most, err := quantityRange(*f.quantity)
 	if err != nil {
 		return o, err
+	}
+	if *f.sale != "" {
+		return o, nil
 	}
 	o.Cases = rehearsal.DefaultCases()
 	if *f.buyers != 0 || *f.stock != 0 {
@@ -94,6 +103,44 @@ func (f rehearseFlags) options(e *environment) (rehearsal.Options, error) {
 	return o, nil
 }
 
+// playSale plays a planned sale of a running service.
+func (f rehearseFlags) playSale(ctx context.Context, e *environment, o rehearsal.Options) error {
+	switch {
+	case len(o.URLs) == 0:
+		return errors.New("--sale needs --url and --key: the service in which the sale is planned")
+	case *f.stock != 0 || *f.naive:
+		return errors.New("--sale plays what is planned: leave --stock and --naive out")
+	}
+	least, most, err := quantityRange(*f.quantity)
+	if err != nil {
+		return err
+	}
+	report, err := rehearsal.RunSale(ctx, rehearsal.SaleOptions{Options: o, Sale: *f.sale, Buyers: *f.buyers, QuantityMin: least, QuantityMax: most})
+	if report == nil {
+		return err
+	}
+	return f.write(e, report, err)
+}
+
+// writable is a report.
+type writable interface {
+	OK() bool
+	WriteTable(w io.Writer, plain bool) error
+}
+
+// write writes a report, also what there is of a run that was cut short.
+func (f rehearseFlags) write(e *environment, report writable, err error) error {
+	if *f.writeJSON {
+		err = errors.Join(err, writeJSON(e.stdout, report))
+	} else {
+		err = errors.Join(err, report.WriteTable(e.stdout, e.settings.environ["NO_COLOR"] != ""))
+	}
+	if err == nil && !report.OK() {
+		err = errBroken
+	}
+	return err
+}
+
 // quantityRange reads "2" or "1-4".
 func quantityRange(s string) (least, most int, err error) {
 	from, to, isRange := strings.Cut(s, "-")
@@ -108,20 +155,12 @@ func quantityRange(s string) (least, most int, err error) {
 	return least, most, nil
 }
 
-func play(ctx context.Context, e *environment, o rehearsal.Options, asJSON bool) error {
+func (f rehearseFlags) play(ctx context.Context, e *environment, o rehearsal.Options) error {
 	report, err := rehearsal.Run(ctx, o)
-	switch {
-	case report == nil:
+	if report == nil {
 		return err
-	case asJSON:
-		err = errors.Join(err, writeJSON(e.stdout, report))
-	default: // also what there is of a run that was cut short
-		err = errors.Join(err, report.WriteTable(e.stdout, e.settings.environ["NO_COLOR"] != ""))
 	}
-	if err == nil && !report.OK() {
-		err = errBroken
-	}
-	return err
+	return f.write(e, report, err)
 }
 
 // withOwnService runs a service on a free port, with a database of its own that is gone afterwards.

@@ -53,12 +53,14 @@ type service struct {
 	server   *http.Server
 	loops    chan struct{} // closed when the background loops have ended
 	stop     context.CancelFunc
+
+	rehearsals *rehearsals
 }
 
 // startService brings everything up, in an order in which whatever is most likely to be wrong fails first; a service that can't be started
 // leaves nothing behind.
 func startService(ctx context.Context, cfg Config, log *slog.Logger) (s *service, err error) {
-	s = &service{cfg: cfg, log: log, loops: make(chan struct{})}
+	s = &service{cfg: cfg, log: log, loops: make(chan struct{}), rehearsals: newRehearsals()}
 	defer func() {
 		if err != nil {
 			s.close()
@@ -104,10 +106,12 @@ func startService(ctx context.Context, cfg Config, log *slog.Logger) (s *service
 		guestRate = cfg.GuestRate
 	}
 	handler, err := httpapi.New(running, s.Shop, httpapi.Options{
-		Buyers:      httpapi.Buyers{Secret: s.secret, JWKSURL: cfg.JWKSURL, Audience: cfg.Audience},
-		GuestRate:   guestRate,
-		CORSOrigins: cfg.CORSOrigins,
-		Log:         log,
+		Buyers:       httpapi.Buyers{Secret: s.secret, JWKSURL: cfg.JWKSURL, Audience: cfg.Audience},
+		CORSOrigins:  cfg.CORSOrigins,
+		ImageOrigins: cfg.ImageOrigins,
+		Log:          log,
+		GuestRate:    guestRate,
+		Rehearse:     s.rehearse,
 	})
 	if err != nil {
 		return s, err
@@ -126,6 +130,9 @@ func startService(ctx context.Context, cfg Config, log *slog.Logger) (s *service
 			background.Loop{Name: "cancel overdue orders", Every: cfg.SweepEvery, Run: s.CancelOverdue},
 			background.Loop{Name: "ask for payments", Every: 250 * time.Millisecond, Run: s.TendPayments},
 			background.Loop{Name: "open and close sales", Every: 250 * time.Millisecond, Run: s.TendSales},
+			background.Loop{Name: "write down what was counted of sales", Every: 250 * time.Millisecond, Run: s.FlushSaleCounts},
+			background.Loop{Name: "sample sales", Every: 250 * time.Millisecond, Run: s.SampleSales},
+			background.Loop{Name: "give up rehearsals whose server is gone", Every: 5 * time.Second, Run: s.TendRehearsals},
 			background.Loop{Name: "publish events", Every: 250 * time.Millisecond, Run: s.PublishEvents},
 			background.Loop{Name: "tell of stock that came back", Every: 5 * time.Second, Run: s.TellRefilled},
 			background.Loop{Name: "remove old idempotency keys", Every: time.Minute, Run: s.ForgetKeys},
@@ -194,6 +201,7 @@ func (s *service) serve(ctx context.Context) error {
 	case <-ctx.Done():
 	}
 	s.log.Info("stopping")
+	s.rehearsals.end() // while it can still ask for its copies to be removed
 	s.StopWaiting()
 	patience, cancel := context.WithTimeout(context.WithoutCancel(ctx), 15*time.Second)
 	defer cancel()
@@ -206,6 +214,7 @@ func (s *service) serve(ctx context.Context) error {
 
 // close undoes what startService has done so far.
 func (s *service) close() {
+	s.rehearsals.end()
 	if s.stop != nil {
 		s.stop()
 	}

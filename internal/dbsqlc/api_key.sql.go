@@ -36,6 +36,20 @@ func (q *Queries) ApiKeyByHash(ctx context.Context, db DBTX, keyHash []byte) (Ap
 	return i, err
 }
 
+const apiKeyDelete = `-- name: ApiKeyDelete :execrows
+DELETE FROM api_key
+WHERE api_key.api_key_id = $1
+`
+
+// ApiKeyDelete forgets a key.
+func (q *Queries) ApiKeyDelete(ctx context.Context, db DBTX, apiKeyID pgdb.ID) (int64, error) {
+	result, err := db.Exec(ctx, apiKeyDelete, apiKeyID)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const apiKeyInsert = `-- name: ApiKeyInsert :exec
 INSERT INTO api_key (
     api_key_id,

@@ -104,6 +104,26 @@ type Receipt struct {
 	CreatedAt      time.Time
 }
 
+type Rehearsal struct {
+	RehearsalID pgdb.ID
+	SaleID      pgdb.ID
+	// who asked for it
+	APIKeyID pgdb.ID
+	// the key that it plays with, which is deleted after it
+	OwnKeyID   pgdb.ID
+	BuyerCount int32
+	Status     string
+	Sent       int64
+	Held       int64
+	Refused    int64
+	Report     []byte
+	Detail     *string
+	StartedAt  time.Time
+	// when its server was there last
+	BeatAt     time.Time
+	FinishedAt *time.Time
+}
+
 type Sale struct {
 	SaleID pgdb.ID
 	// the pool of its allotments
@@ -122,6 +142,8 @@ type Sale struct {
 	Announced string
 	CreatedAt time.Time
 	UpdatedAt time.Time
+	// its products are a rehearsal's: absent from lists, and gone with them
+	Rehearsal bool
 }
 
 type SaleChange struct {

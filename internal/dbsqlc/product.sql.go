@@ -79,7 +79,8 @@ func (q *Queries) ProductBySkuForUpdate(ctx context.Context, db DBTX, sku string
 const productBySkusForUpdate = `-- name: ProductBySkusForUpdate :many
 SELECT
     product.product_id,
-    product.sku
+    product.sku,
+    product.rehearsal
 FROM product
 WHERE product.sku = ANY($1::text[])
 ORDER BY product.product_id
@@ -89,6 +90,7 @@ FOR NO KEY UPDATE
 type ProductBySkusForUpdateRow struct {
 	ProductID int64
 	SKU       string
+	Rehearsal bool
 }
 
 // ProductBySkusForUpdate locks products, in the order of their ids: whoever changes when they are sold.
@@ -101,7 +103,7 @@ func (q *Queries) ProductBySkusForUpdate(ctx context.Context, db DBTX, skus []st
 	var items []ProductBySkusForUpdateRow
 	for rows.Next() {
 		var i ProductBySkusForUpdateRow
-		if err := rows.Scan(&i.ProductID, &i.SKU); err != nil {
+		if err := rows.Scan(&i.ProductID, &i.SKU, &i.Rehearsal); err != nil {
 			return nil, err
 		}
 		items = append(items, i)
@@ -229,6 +231,36 @@ type ProductListParams struct {
 // ProductList pages through the catalogue by SKU. Rehearsal products show only to those who name them.
 func (q *Queries) ProductList(ctx context.Context, db DBTX, arg ProductListParams) ([]string, error) {
 	rows, err := db.Query(ctx, productList, arg.AfterSku, arg.Skus, arg.RowLimit)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []string
+	for rows.Next() {
+		var sku string
+		if err := rows.Scan(&sku); err != nil {
+			return nil, err
+		}
+		items = append(items, sku)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const productOfRehearsal = `-- name: ProductOfRehearsal :many
+SELECT product.sku
+FROM product
+WHERE product.rehearsal
+    AND starts_with(product.sku, $1::text)
+ORDER BY product.sku
+LIMIT 1000
+`
+
+// ProductOfRehearsal lists the SKUs of rehearsal products that begin with a text.
+func (q *Queries) ProductOfRehearsal(ctx context.Context, db DBTX, prefix string) ([]string, error) {
+	rows, err := db.Query(ctx, productOfRehearsal, prefix)
 	if err != nil {
 		return nil, err
 	}

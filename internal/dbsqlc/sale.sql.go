@@ -35,7 +35,7 @@ func (q *Queries) SaleAnnounce(ctx context.Context, db DBTX, arg SaleAnnouncePar
 
 const saleByID = `-- name: SaleByID :one
 SELECT
-    sale.sale_id, sale.pool_id, sale.name, sale.stage, sale.opens_at, sale.closes_at, sale.paused_at, sale.hold_seconds, sale.purchase_limit, sale.max_quantity, sale.cooldown_seconds, sale.announced, sale.created_at, sale.updated_at,
+    sale.sale_id, sale.pool_id, sale.name, sale.stage, sale.opens_at, sale.closes_at, sale.paused_at, sale.hold_seconds, sale.purchase_limit, sale.max_quantity, sale.cooldown_seconds, sale.announced, sale.created_at, sale.updated_at, sale.rehearsal,
     sale_state(sale.stage, sale.opens_at, sale.closes_at, sale.paused_at, coalesce($1::timestamptz, now()))::text AS state
 FROM sale
 WHERE sale.sale_id = $2
@@ -70,6 +70,7 @@ func (q *Queries) SaleByID(ctx context.Context, db DBTX, arg SaleByIDParams) (Sa
 		&i.Sale.Announced,
 		&i.Sale.CreatedAt,
 		&i.Sale.UpdatedAt,
+		&i.Sale.Rehearsal,
 		&i.State,
 	)
 	return i, err
@@ -77,7 +78,7 @@ func (q *Queries) SaleByID(ctx context.Context, db DBTX, arg SaleByIDParams) (Sa
 
 const saleByIDForUpdate = `-- name: SaleByIDForUpdate :one
 SELECT
-    sale.sale_id, sale.pool_id, sale.name, sale.stage, sale.opens_at, sale.closes_at, sale.paused_at, sale.hold_seconds, sale.purchase_limit, sale.max_quantity, sale.cooldown_seconds, sale.announced, sale.created_at, sale.updated_at,
+    sale.sale_id, sale.pool_id, sale.name, sale.stage, sale.opens_at, sale.closes_at, sale.paused_at, sale.hold_seconds, sale.purchase_limit, sale.max_quantity, sale.cooldown_seconds, sale.announced, sale.created_at, sale.updated_at, sale.rehearsal,
     sale_state(sale.stage, sale.opens_at, sale.closes_at, sale.paused_at, coalesce($1::timestamptz, clock_timestamp()))::text AS state,
     coalesce($1::timestamptz, clock_timestamp())::timestamptz AS read_at
 FROM sale
@@ -115,15 +116,59 @@ func (q *Queries) SaleByIDForUpdate(ctx context.Context, db DBTX, arg SaleByIDFo
 		&i.Sale.Announced,
 		&i.Sale.CreatedAt,
 		&i.Sale.UpdatedAt,
+		&i.Sale.Rehearsal,
 		&i.State,
 		&i.ReadAt,
 	)
 	return i, err
 }
 
+const saleDeleteRehearsals = `-- name: SaleDeleteRehearsals :exec
+WITH gone AS (
+    DELETE FROM sale
+    WHERE sale.sale_id = ANY($1::uuid[])
+        AND sale.rehearsal
+        AND NOT EXISTS (
+            SELECT 1
+            FROM sale_item
+            WHERE sale_item.sale_id = sale.sale_id
+        )
+    RETURNING sale.sale_id
+),
+buyers AS (
+    DELETE FROM sale_buyer
+    USING gone
+    WHERE sale_buyer.sale_id = gone.sale_id
+),
+changes AS (
+    DELETE FROM sale_change
+    USING gone
+    WHERE sale_change.sale_id = gone.sale_id
+),
+counts AS (
+    DELETE FROM sale_count
+    USING gone
+    WHERE sale_count.sale_id = gone.sale_id
+),
+places AS (
+    DELETE FROM sale_place
+    USING gone
+    WHERE sale_place.sale_id = gone.sale_id
+)
+DELETE FROM sale_sample
+USING gone
+WHERE sale_sample.sale_id = gone.sale_id
+`
+
+// SaleDeleteRehearsals deletes, of some sales, those of rehearsals that have no products any more, with everything of them.
+func (q *Queries) SaleDeleteRehearsals(ctx context.Context, db DBTX, saleIds []pgdb.ID) error {
+	_, err := db.Exec(ctx, saleDeleteRehearsals, saleIds)
+	return err
+}
+
 const saleDue = `-- name: SaleDue :many
 SELECT
-    sale.sale_id, sale.pool_id, sale.name, sale.stage, sale.opens_at, sale.closes_at, sale.paused_at, sale.hold_seconds, sale.purchase_limit, sale.max_quantity, sale.cooldown_seconds, sale.announced, sale.created_at, sale.updated_at,
+    sale.sale_id, sale.pool_id, sale.name, sale.stage, sale.opens_at, sale.closes_at, sale.paused_at, sale.hold_seconds, sale.purchase_limit, sale.max_quantity, sale.cooldown_seconds, sale.announced, sale.created_at, sale.updated_at, sale.rehearsal,
     sale_state(sale.stage, sale.opens_at, sale.closes_at, sale.paused_at, coalesce($1::timestamptz, now()))::text AS state,
     (sale.closes_at < coalesce($1::timestamptz, now()) - $2::float8 * interval '1 second')::boolean AS long_over
 FROM sale
@@ -172,6 +217,7 @@ func (q *Queries) SaleDue(ctx context.Context, db DBTX, arg SaleDueParams) ([]Sa
 			&i.Sale.Announced,
 			&i.Sale.CreatedAt,
 			&i.Sale.UpdatedAt,
+			&i.Sale.Rehearsal,
 			&i.State,
 			&i.LongOver,
 		); err != nil {
@@ -342,6 +388,7 @@ const saleInsert = `-- name: SaleInsert :exec
 INSERT INTO sale (
     sale_id,
     name,
+    rehearsal,
     opens_at,
     closes_at,
     hold_seconds,
@@ -359,14 +406,16 @@ INSERT INTO sale (
     $6,
     $7,
     $8,
-    coalesce($9::timestamptz, now()),
-    coalesce($9::timestamptz, now())
+    $9,
+    coalesce($10::timestamptz, now()),
+    coalesce($10::timestamptz, now())
 )
 `
 
 type SaleInsertParams struct {
 	SaleID          pgdb.ID
 	Name            string
+	Rehearsal       bool
 	OpensAt         time.Time
 	ClosesAt        time.Time
 	HoldSeconds     int32
@@ -381,6 +430,7 @@ func (q *Queries) SaleInsert(ctx context.Context, db DBTX, arg SaleInsertParams)
 	_, err := db.Exec(ctx, saleInsert,
 		arg.SaleID,
 		arg.Name,
+		arg.Rehearsal,
 		arg.OpensAt,
 		arg.ClosesAt,
 		arg.HoldSeconds,
@@ -449,10 +499,11 @@ func (q *Queries) SaleLapsedPools(ctx context.Context, db DBTX, arg SaleLapsedPo
 
 const saleList = `-- name: SaleList :many
 SELECT
-    sale.sale_id, sale.pool_id, sale.name, sale.stage, sale.opens_at, sale.closes_at, sale.paused_at, sale.hold_seconds, sale.purchase_limit, sale.max_quantity, sale.cooldown_seconds, sale.announced, sale.created_at, sale.updated_at,
+    sale.sale_id, sale.pool_id, sale.name, sale.stage, sale.opens_at, sale.closes_at, sale.paused_at, sale.hold_seconds, sale.purchase_limit, sale.max_quantity, sale.cooldown_seconds, sale.announced, sale.created_at, sale.updated_at, sale.rehearsal,
     sale_state(sale.stage, sale.opens_at, sale.closes_at, sale.paused_at, coalesce($1::timestamptz, now()))::text AS state
 FROM sale
 WHERE ($2::uuid IS NULL OR sale.sale_id < $2::uuid)
+    AND NOT sale.rehearsal
     AND ($3::boolean OR sale.stage <> 'draft')
     AND (
         cardinality($4::text[]) = 0
@@ -475,7 +526,7 @@ type SaleListRow struct {
 	State string
 }
 
-// SaleList pages through the sales, the newest first, drafts only if asked for.
+// SaleList pages through the sales, the newest first, drafts only if asked for. Those of rehearsals are left out.
 func (q *Queries) SaleList(ctx context.Context, db DBTX, arg SaleListParams) ([]SaleListRow, error) {
 	rows, err := db.Query(ctx, saleList,
 		arg.Now,
@@ -506,6 +557,7 @@ func (q *Queries) SaleList(ctx context.Context, db DBTX, arg SaleListParams) ([]
 			&i.Sale.Announced,
 			&i.Sale.CreatedAt,
 			&i.Sale.UpdatedAt,
+			&i.Sale.Rehearsal,
 			&i.State,
 		); err != nil {
 			return nil, err

@@ -22,15 +22,31 @@ func (q *Queries) SaleItemDelete(ctx context.Context, db DBTX, saleID pgdb.ID) e
 	return err
 }
 
-const saleItemDeleteByProduct = `-- name: SaleItemDeleteByProduct :exec
+const saleItemDeleteByProduct = `-- name: SaleItemDeleteByProduct :many
 DELETE FROM sale_item
 WHERE sale_item.product_id = $1
+RETURNING sale_item.sale_id
 `
 
-// SaleItemDeleteByProduct is for rehearsal products.
-func (q *Queries) SaleItemDeleteByProduct(ctx context.Context, db DBTX, productID int64) error {
-	_, err := db.Exec(ctx, saleItemDeleteByProduct, productID)
-	return err
+// SaleItemDeleteByProduct is for rehearsal products. It names the sales that they were in.
+func (q *Queries) SaleItemDeleteByProduct(ctx context.Context, db DBTX, productID int64) ([]pgdb.ID, error) {
+	rows, err := db.Query(ctx, saleItemDeleteByProduct, productID)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []pgdb.ID
+	for rows.Next() {
+		var sale_id pgdb.ID
+		if err := rows.Scan(&sale_id); err != nil {
+			return nil, err
+		}
+		items = append(items, sale_id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const saleItemInsertMany = `-- name: SaleItemInsertMany :exec

@@ -17,6 +17,7 @@ import (
 	"github.com/go-chi/cors"
 
 	"github.com/lastunit/lastunit/internal/shop"
+	"github.com/lastunit/lastunit/web"
 )
 
 // Options of the API.
@@ -26,11 +27,15 @@ type Options struct {
 	GuestRate int
 	// CORSOrigins are the origins whose pages may call.
 	CORSOrigins []string
-	Log         *slog.Logger
+	// ImageOrigins are where the pages may show pictures from, besides the service itself.
+	ImageOrigins []string
+	Log          *slog.Logger
 	// Heartbeat is how often a stream of events that has nothing to tell says so, lest a proxy take it for dead. 15 s.
 	Heartbeat time.Duration
 	// Claim decides direct claims; nil: the shop does. bench puts what it compares us with behind the same HTTP.
 	Claim func(context.Context, shop.ClaimRequest) (shop.Claimed, error)
+	// Rehearse plays a rehearsal that was started, with the secret of its key (shop.PlayRehearsal). It returns at once, and plays on.
+	Rehearse func(r shop.Rehearsal, secret string)
 }
 
 type api struct {
@@ -43,6 +48,7 @@ type api struct {
 	now       func() time.Time // by the database's clock
 	log       *slog.Logger
 	heartbeat time.Duration
+	rehearse  func(shop.Rehearsal, string)
 	streams   atomic.Int64 // that were opened
 }
 
@@ -55,7 +61,12 @@ func New(ctx context.Context, s *shop.Shop, o Options) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
+	pages, err := newSite(web.Pages, o.ImageOrigins)
+	if err != nil {
+		return nil, err
+	}
 	a.pages(router)
+	pages.routes(router)
 	return router, nil
 }
 
@@ -69,7 +80,7 @@ func Document() ([]byte, error) {
 }
 
 func build(ctx context.Context, s *shop.Shop, o Options) (*api, chi.Router, error) {
-	a := &api{shop: s, decide: o.Claim, log: o.Log, buyers: o.Buyers, now: time.Now, heartbeat: cmp.Or(o.Heartbeat, heartbeatEvery)}
+	a := &api{shop: s, decide: o.Claim, rehearse: o.Rehearse, log: o.Log, buyers: o.Buyers, now: time.Now, heartbeat: cmp.Or(o.Heartbeat, heartbeatEvery)}
 	if s != nil {
 		a.now = s.Clock
 		if a.decide == nil {
@@ -95,7 +106,7 @@ func build(ctx context.Context, s *shop.Shop, o Options) (*api, chi.Router, erro
 		}))
 	}
 	router.NotFound(func(w http.ResponseWriter, _ *http.Request) {
-		writeProblem(w, newProblem(shop.NotFound, "There is nothing at this address. See /docs for what there is."))
+		writeProblem(w, newProblem(shop.NotFound, noSuchAddress))
 	})
 	router.MethodNotAllowed(func(w http.ResponseWriter, r *http.Request) {
 		for _, method := range []string{"GET", "POST", "PUT", "PATCH", "DELETE"} {
@@ -198,6 +209,12 @@ func (a *api) operatorsOperations() {
 	}
 	register(a, operation{id: "saleChanges", method: "GET", path: "/api/v1/sales/{id}/changes", tag: "sale", who: keysWith(shop.ScopeSale),
 		summary: "Read what was done to a sale", about: saleChangesText, refuses: []shop.Code{shop.NotFound}}, a.saleChanges)
+	register(a, operation{id: "saleFigures", method: "GET", path: "/api/v1/sales/{id}/figures", tag: "sale", who: keysWith(shop.ScopeSale),
+		summary: "See how a sale goes", about: saleFiguresText, refuses: []shop.Code{shop.NotFound}}, a.saleFigures)
+	register(a, operation{id: "startRehearsal", method: "POST", path: "/api/v1/sales/{id}/rehearsals", tag: "sale", who: keysWith(shop.ScopeSale), status: 202,
+		summary: "Rehearse a planned sale", about: startRehearsalText, refuses: changes}, a.startRehearsal)
+	register(a, operation{id: "getRehearsal", method: "GET", path: "/api/v1/rehearsals/{id}", tag: "sale", who: keysWith(shop.ScopeSale),
+		summary: "Look at a rehearsal", about: getRehearsalText, refuses: []shop.Code{shop.NotFound}}, a.getRehearsal)
 	register(a, operation{id: "pauseSelling", method: "POST", path: "/api/v1/selling/pause", tag: "sale", who: keysWith(shop.ScopeSale),
 		summary: "Pause all selling", about: pauseSellingText, refuses: []shop.Code{shop.KeyReused, shop.OutcomeUnknown}}, a.pauseSelling(true))
 	register(a, operation{id: "resumeSelling", method: "POST", path: "/api/v1/selling/resume", tag: "sale", who: keysWith(shop.ScopeSale),

@@ -82,6 +82,9 @@ func newServer(t testing.TB, db *pgxpool.Pool, s shop.Options, o httpapi.Options
 	o.Log = slog.New(slog.NewJSONHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	ctx, stop := context.WithCancel(context.Background())
 	t.Cleanup(stop)
+	if o.Rehearse == nil {
+		o.Rehearse = w.rehearse
+	}
 	handler, err := httpapi.New(ctx, w.Shop, o)
 	if err != nil {
 		t.Fatal(err)

@@ -47,7 +47,6 @@ func (a *api) pages(router chi.Router) {
 	docs := v5emb.New("lastunit", "/openapi.json", "/docs/")
 	router.Get("/docs/*", docs.ServeHTTP)
 	router.Get("/docs", http.RedirectHandler("/docs/", http.StatusFound).ServeHTTP)
-	router.Get("/", http.RedirectHandler("/docs/", http.StatusFound).ServeHTTP)
 	router.Get("/problems", func(w http.ResponseWriter, _ *http.Request) { writePage(w, problemView{All: codes()}) })
 	router.Get("/problems/{code}", func(w http.ResponseWriter, r *http.Request) {
 		code := shop.Code(chi.URLParam(r, "code"))

@@ -151,7 +151,7 @@ func register[I, O any](a *api, op operation, handler func(context.Context, *I) 
 		other.Description, other.Headers = http.StatusText(op.also), maps.Clone(other.Headers)
 		o.Responses[strconv.Itoa(op.also)] = &other
 	}
-	if o.Responses["202"] != nil {
+	if o.Responses["201"] != nil && o.Responses["202"] != nil {
 		describeQueued(&o)
 	}
 }

@@ -41,6 +41,7 @@ func (c *crowd) buy(ctx context.Context, b *buyer, due time.Time) answer {
 
 // ask sends the request until it is accepted or answered, and returns the header of the last response.
 func (c *crowd) ask(ctx context.Context, b *buyer, a *answer) http.Header {
+	c.count.sent()
 	for attempt := 1; ; attempt++ {
 		sentAt := time.Now()
 		if attempt == 1 {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -35,15 +36,39 @@ type crowd struct {
 	buyers  []*buyer
 	errand
 	bar *progress
+	// released is when all were.
+	released time.Time
 }
 
 // errand is what a crowd is sent for, and how.
 type errand struct {
-	sku  string
-	key  string // an operator's; empty sends no credentials
+	skus []string // dealt out to the buyers in turn
+	key  string   // an operator's; empty sends no credentials
 	rate float64
 	mode Mode
 	poll bool // queued buyers know two calls only: to post, without a key, and to poll
+	// opens is called when all are connected, before they are released.
+	opens func(context.Context) error
+	count *Count
+}
+
+// Count is how far a rehearsal is: requests that were sent, that got their units, and that were refused. It may be read while it is played.
+type Count struct{ Sent, Held, Refused atomic.Int64 }
+
+func (c *Count) sent() {
+	if c != nil {
+		c.Sent.Add(1)
+	}
+}
+
+func (c *Count) answered(a answer) {
+	switch {
+	case c == nil:
+	case a.held != nil:
+		c.Held.Add(1)
+	case a.refused != nil:
+		c.Refused.Add(1)
+	}
 }
 
 // newCrowd makes the buyers and their requests.
@@ -51,7 +76,8 @@ func newCrowd(c Case, m manners, servers []*server, e errand, bar *progress) (*c
 	all := &crowd{manners: m, servers: servers, errand: e, bar: bar}
 	queued := e.mode.queues(c.Buyers)
 	for i := range c.Buyers {
-		b := &buyer{id: fmt.Sprintf("%s-%d", e.sku, i), home: i % len(servers), quantity: c.quantity(i), queued: queued[i], path: claimPath}
+		sku, n := e.skus[i%len(e.skus)], i/len(e.skus)
+		b := &buyer{id: fmt.Sprintf("%s-%d", sku, i), home: n % len(servers), quantity: c.quantity(n), queued: queued[i], path: claimPath}
 		b.server = servers[b.home]
 		if b.queued {
 			b.path = queuePath
@@ -66,7 +92,7 @@ func newCrowd(c Case, m manners, servers []*server, e errand, bar *progress) (*c
 			b.header.Set("Idempotency-Key", uuid.NewString())
 		}
 		var err error
-		if b.body, err = json.Marshal(map[string]any{"sku": e.sku, "quantity": b.quantity}); err != nil {
+		if b.body, err = json.Marshal(map[string]any{"sku": sku, "quantity": b.quantity}); err != nil {
 			return nil, err
 		}
 		if b.wire, err = b.server.wire(http.MethodPost, b.path, nil, b.header, b.body); err != nil {
@@ -126,23 +152,23 @@ func (c *crowd) fire(ctx context.Context) []answer {
 	c.bar.begin("buying", len(c.buyers))
 	answers := make([]answer, len(c.buyers))
 	barrier := make(chan struct{})
-	var released time.Time
 	var ready, done sync.WaitGroup
 	ready.Add(len(c.buyers))
 	for i, b := range c.buyers {
 		done.Go(func() {
 			ready.Done()
 			<-barrier
-			due := released
+			due := c.released
 			if c.rate > 0 {
 				due = due.Add(time.Duration(float64(i) / c.rate * float64(time.Second)))
 			}
 			answers[i] = c.buy(ctx, b, due)
+			c.count.answered(answers[i])
 			c.bar.step()
 		})
 	}
 	ready.Wait()
-	released = time.Now()
+	c.released = time.Now()
 	close(barrier)
 	done.Wait()
 	return answers

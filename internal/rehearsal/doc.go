@@ -8,6 +8,9 @@
 // A case runs in five steps: stock a product that is marked as a rehearsal, connect every buyer, release all of them at
 // once (or at a rate), judge, remove the product.
 //
+// A planned sale (sale.go) is played in the same steps: a copy of the sale, on copies of its products, is opened when all buyers are connected, and each
+// product is judged like a case.
+//
 // Buyers ask directly, through the queue, or half of them each way (Mode). What a queued buyer sees, from the 202 to the
 // outcome, is kept with the instants at which it asked and was answered, by one clock. From that the judge concludes what
 // the database alone can't tell: that everything accepted was answered, once, by a transaction that never went back, and

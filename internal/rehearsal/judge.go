@@ -17,7 +17,7 @@ func judge(c Case, seen evidence) []string {
 	broken = append(broken, judgeDelivery(seen.answers)...)
 	broken = append(broken, judgeUnits(seen.answers)...)
 	broken = append(broken, judgeNumbers(c, seen)...)
-	broken = append(broken, judgeRefusals(seen.answers)...)
+	broken = append(broken, judgeRefusals(c, seen)...)
 	broken = append(broken, judgeAcceptance(seen.answers)...)
 	broken = append(broken, judgeMoves(seen)...)
 	broken = append(broken, judgeTurns(seen.answers)...)
@@ -110,17 +110,30 @@ func judgeNumbers(c Case, seen evidence) []string {
 	return nil
 }
 
-// judgeRefusals: everything that is not available lies in carts, so only all-held and not-enough-units are true.
-func judgeRefusals(answers []answer) []string {
+// judgeRefusals: everything that is not available lies in carts, so only all-held and not-enough-units are true; sold-out where there never was a unit; and
+// purchase-limit for those who asked for more than they may have, who got nothing.
+func judgeRefusals(c Case, seen evidence) []string {
 	gone, untrue, other := 0, []string{}, map[string]int{}
-	for _, a := range answers {
+	for _, a := range seen.answers {
+		tooMany := seen.limit > 0 && a.quantity > seen.limit
+		if tooMany && a.held != nil {
+			untrue = append(untrue, fmt.Sprintf("%s asked for %d, although nobody may have more than %d, and got them", a.buyer, a.quantity, seen.limit))
+		}
 		if a.refused == nil {
 			continue
 		}
 		switch p := a.refused; p.Code {
 		case "all-held":
 		case "sold-out":
-			gone++
+			if c.Stock > 0 {
+				gone++
+			}
+		case "purchase-limit":
+			if seen.limit == 0 {
+				other[p.Code]++
+			} else if !tooMany {
+				untrue = append(untrue, fmt.Sprintf("%s asked for %d, which is not above the limit", a.buyer, a.quantity))
+			}
 		case "not-enough-units":
 			if a.id() != "" { // a transaction says why, and no more
 				if a.quantity == 1 {
@@ -139,7 +152,7 @@ func judgeRefusals(answers []answer) []string {
 	if gone > 0 {
 		broken = append(broken, fmt.Sprintf("%s told sold-out, while all units are in carts and may come back", were(gone, "buyer")))
 	}
-	broken = append(broken, examples(untrue, "%s of not-enough-units not true", "refusal")...)
+	broken = append(broken, examples(untrue, "%s not true", "answer")...)
 	if n := total(other); n > 0 {
 		broken = append(broken, fmt.Sprintf("%s refused for a reason that nothing here gives (%s)", were(n, "buyer"), tally(other)))
 	}

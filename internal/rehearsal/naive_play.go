@@ -84,7 +84,7 @@ func (p *player) playNaive(ctx context.Context, n *naiveShop) (*NaiveReport, err
 	if _, err := n.pool.Exec(ctx, `INSERT INTO stock (sku, quantity) VALUES ($1, $2)`, sku, p.Stock); err != nil {
 		return nil, fmt.Errorf("stock product: %w", err)
 	}
-	answers, err := p.send(ctx, n.servers, errand{sku: sku, rate: p.options.Rate, mode: Direct})
+	answers, _, err := p.send(ctx, n.servers, errand{skus: []string{sku}, rate: p.options.Rate, mode: Direct})
 	if err != nil {
 		return nil, err
 	}

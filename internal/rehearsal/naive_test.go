@@ -48,7 +48,7 @@ func TestTheNaiveShopIsRightWithOneBuyerAtATime(t *testing.T) {
 	if _, err := shop.pool.Exec(t.Context(), `INSERT INTO stock (sku, quantity) VALUES ('one', 5)`); err != nil {
 		t.Fatal(err)
 	}
-	all, err := newCrowd(Case{Buyers: 10, QuantityMin: 1, QuantityMax: 1}, hasty, shop.servers, errand{sku: "one", mode: Direct}, newProgress(nil))
+	all, err := newCrowd(Case{Buyers: 10, QuantityMin: 1, QuantityMax: 1}, hasty, shop.servers, errand{skus: []string{"one"}, mode: Direct}, newProgress(nil))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,6 +17,7 @@ import (
 const (
 	operatorTimeout = 2 * time.Minute // stocking a million units, or an audit of them
 	lookupsAtOnce   = 32
+	receiptUnits    = 1_000_000 // that one receipt may have
 )
 
 // operator makes the calls of a rehearsal that no buyer makes.
@@ -126,8 +127,13 @@ func (o *operator) stockProduct(ctx context.Context, sku string, units int) erro
 	if err := o.call(ctx, o.servers[0], http.MethodPut, productPath(sku), nil, product, nil); err != nil {
 		return err
 	}
-	receipt := map[string]any{"quantity": units, "reference": sku}
-	return o.call(ctx, o.servers[0], http.MethodPost, productPath(sku)+"/receipts", nil, receipt, nil)
+	for ; units > 0; units -= receiptUnits {
+		receipt := map[string]any{"quantity": min(units, receiptUnits), "reference": sku}
+		if err := o.call(ctx, o.servers[0], http.MethodPost, productPath(sku)+"/receipts", nil, receipt, nil); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // removeProduct removes a rehearsal product with everything of it. One that is not there is removed.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 	"golang.org/x/sync/errgroup"
@@ -50,7 +51,7 @@ func (p *player) play(ctx context.Context, naive *naiveShop) (played *CaseReport
 		return nil, err
 	}
 	o := p.options
-	answers, err := p.send(ctx, p.servers, errand{sku: sku, key: o.Key, rate: o.Rate, mode: o.Mode, poll: o.Poll})
+	answers, _, err := p.send(ctx, p.servers, errand{skus: []string{sku}, key: o.Key, rate: o.Rate, mode: o.Mode, poll: o.Poll})
 	if err != nil {
 		return nil, err
 	}
@@ -64,21 +65,26 @@ func (p *player) play(ctx context.Context, naive *naiveShop) (played *CaseReport
 	return played, nil
 }
 
-// send connects a crowd, releases it and returns its answers.
-func (p *player) send(ctx context.Context, servers []*server, e errand) ([]answer, error) {
+// send connects a crowd, releases it and returns its answers, and when it was released.
+func (p *player) send(ctx context.Context, servers []*server, e errand) ([]answer, time.Time, error) {
 	all, err := newCrowd(p.Case, p.manners, servers, e, p.bar)
 	if err != nil {
-		return nil, err
+		return nil, time.Time{}, err
 	}
 	defer all.close()
 	if err := all.connect(ctx); err != nil {
-		return nil, err
+		return nil, time.Time{}, err
+	}
+	if e.opens != nil {
+		if err := e.opens(ctx); err != nil {
+			return nil, time.Time{}, err
+		}
 	}
 	answers := all.fire(ctx)
 	if ctx.Err() != nil {
-		return nil, context.Cause(ctx)
+		return nil, time.Time{}, context.Cause(ctx)
 	}
-	return answers, nil
+	return answers, all.released, nil
 }
 
 // evidence is everything that the verdict on a case rests on.
@@ -88,6 +94,7 @@ type evidence struct {
 	stored  []lookup // for each answer that has a transaction, in the same order
 	audit   *audit
 	faults  []string // what could not be looked at
+	limit   int      // units that one buyer may have; 0: any number
 }
 
 // lookup is what the database says about an answer.

@@ -105,12 +105,15 @@ func (s *Shop) through(ctx context.Context, lanes *claimLanes, call *claimCall) 
 	}
 	wait, cancel := context.WithTimeout(ctx, s.o.ClaimWait)
 	defer cancel()
+	call.arrivedAt = time.Now()
 	out, err := lanes.Do(wait, call.SKU, call)
 	switch {
-	case err != nil && call.unknown:
-		return Claimed{}, outcomeUnknown()
 	case err != nil:
-		return Claimed{}, explain("claim", err)
+		if err = explain("claim", err); call.unknown {
+			err = outcomeUnknown()
+		}
+		s.countLost(ctx, call, err)
+		return Claimed{}, err
 	case out.refusal != nil:
 		return Claimed{}, out.refusal
 	case out.lapsed:

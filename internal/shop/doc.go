@@ -56,6 +56,11 @@
 // A sale's state is not stored: what was decided is (stage, paused_at), and the state follows the database's clock (sale_state), so that opening needs
 // nobody awake.
 //
+// # Figures of a sale
+//
+// What is answered to those who ask for units of a sale is counted in memory (saleCounts), by the second, product and outcome, when a batch has been settled, and written down
+// once a second (sale_count); where its units are is sampled by one server for all (sale_sample, sale_place). No claim waits for either, and nothing is decided by them.
+//
 // # Payment
 //
 // A payment is written down before the provider hears of it, the provider is asked outside of any transaction, and what it answers is written down after

@@ -58,16 +58,29 @@ func (k Key) May(scope Scope) bool {
 // CreateKey makes an API key and returns its secret, which is shown this once and kept nowhere: the database has its SHA-256
 // (the secret has 256 random bits, so nothing slower is needed). Refusals: Validation.
 func (s *Shop) CreateKey(ctx context.Context, name string, scopes []Scope) (secret string, k Key, err error) {
+	secret, arg, err := newKey(name, scopes)
+	if err != nil {
+		return "", Key{}, err
+	}
+	err = s.inTx(ctx, func(tx pgx.Tx) error { return s.q.ApiKeyInsert(ctx, tx, arg) })
+	if err != nil {
+		return "", Key{}, explain("create key", err)
+	}
+	return secret, Key{ID: arg.APIKeyID, Name: name, Scopes: scopes}, nil
+}
+
+// newKey makes a key that is not yet written down. Refusals: Validation.
+func newKey(name string, scopes []Scope) (secret string, arg dbsqlc.ApiKeyInsertParams, err error) {
 	if n := len([]rune(name)); n < 1 || n > 100 {
-		return "", Key{}, invalid("name", "must have 1 to 100 characters")
+		return "", arg, invalid("name", "must have 1 to 100 characters")
 	}
 	if len(scopes) == 0 {
-		return "", Key{}, invalid("scope", "name at least one of "+scopeNames())
+		return "", arg, invalid("scope", "name at least one of "+scopeNames())
 	}
 	texts := make([]string, len(scopes))
 	for i, scope := range scopes {
 		if !slices.Contains(Scopes(), scope) {
-			return "", Key{}, invalid("scope", fmt.Sprintf("%q is none of %s", scope, scopeNames()))
+			return "", arg, invalid("scope", fmt.Sprintf("%q is none of %s", scope, scopeNames()))
 		}
 		texts[i] = string(scope)
 	}
@@ -75,14 +88,7 @@ func (s *Shop) CreateKey(ctx context.Context, name string, scopes []Scope) (secr
 	_, _ = rand.Read(random[:]) // never fails
 	secret = KeyPrefix + base64.RawURLEncoding.EncodeToString(random[:])
 	hash := sha256.Sum256([]byte(secret))
-	k = Key{ID: pgdb.NewID(), Name: name, Scopes: scopes}
-	err = s.inTx(ctx, func(tx pgx.Tx) error {
-		return s.q.ApiKeyInsert(ctx, tx, dbsqlc.ApiKeyInsertParams{APIKeyID: k.ID, Name: name, KeyHash: hash[:], Scopes: texts})
-	})
-	if err != nil {
-		return "", Key{}, explain("create key", err)
-	}
-	return secret, k, nil
+	return secret, dbsqlc.ApiKeyInsertParams{APIKeyID: pgdb.NewID(), Name: name, KeyHash: hash[:], Scopes: texts}, nil
 }
 
 func scopeNames() string {
@@ -165,6 +171,17 @@ func (c *keyCache) get(hash [32]byte) (Key, bool) {
 	defer c.mu.Unlock()
 	e, ok := c.entries[hash]
 	return e.key, ok && time.Now().Before(e.until)
+}
+
+// forget lets a key be looked up anew.
+func (c *keyCache) forget(id ID) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for hash, e := range c.entries {
+		if e.key.ID == id {
+			delete(c.entries, hash)
+		}
+	}
 }
 
 func (c *keyCache) put(hash [32]byte, k Key) {

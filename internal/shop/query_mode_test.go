@@ -1,6 +1,7 @@
 package shop_test
 
 import (
+	"errors"
 	"testing"
 	"time"
 
@@ -89,6 +90,7 @@ func everything(t *testing.T, w *world) {
 			t.Errorf("audit: %+v, replayed %t, %v", a, again, err)
 		}
 	}
+	figured(t, w)
 	must("expire", w.ExpireLapsed(background))
 	must("remove", w.RemoveWithoutUnits(background))
 	must("settle", w.SettleQueues(background))
@@ -96,4 +98,25 @@ func everything(t *testing.T, w *world) {
 	if now := w.Clock(); time.Since(now).Abs() > time.Hour {
 		t.Errorf("clock: %s", now)
 	}
+}
+
+// figured claims through a sale and waits until its figures show that.
+func figured(t *testing.T, w *world) {
+	t.Helper()
+	w.priced("S", 5, 5)
+	sale := w.scheduled(aSale(time.Now().Add(-time.Minute), "S", 3))
+	w.mustClaim("b", "S", 2)
+	for end := time.Now().Add(longEnough); time.Now().Before(end); {
+		if err := errors.Join(w.FlushSaleCounts(background), w.SampleSales(background)); err != nil {
+			t.Fatal(err)
+		}
+		f, err := w.SaleFigures(background, sale.ID, time.Time{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if sum := summed(t, f.Samples); sum.Claims == 1 && sum.Units == 2 && f.Items[0].SalePlaces == (shop.SalePlaces{Available: 1, Held: 2}) {
+			return
+		}
+	}
+	t.Error("what was claimed does not show in the figures of the sale")
 }

@@ -57,7 +57,10 @@ func (s *Shop) Enqueue(ctx context.Context, r ClaimRequest, wait time.Duration) 
 
 // accept writes a batch of requests into the queues of their products, in one transaction.
 func (s *Shop) accept(_ context.Context, batch []lane.Call[string, *claimCall], _ func()) []claimAnswer {
-	_, answers := s.inBatch(batch, (*settlement).append)
+	b, answers := s.inBatch(batch, (*settlement).append)
+	if b.committed {
+		s.countBatch(b)
+	}
 	started := ""
 	for i, a := range answers {
 		// Also what was found to be queued already: the commit that accepted it may have been lost, and with it this call.
@@ -406,6 +409,7 @@ func (b *settlement) takeTurns(turns []*poolShare, queued []dbsqlc.ClaimLockQueu
 				createdAt: row.CreatedAt,
 			}
 			if row.SaleID != nil {
+				c.looked, c.about = true, *row.SaleID
 				c.terms = b.terms[termsKey{*row.SaleID, p.productID}]
 				if c.terms == nil || SaleState(c.terms.State) == SaleIsClosed {
 					c.terms, c.refusal = nil, saleEnded()

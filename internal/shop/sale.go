@@ -135,9 +135,14 @@ func (s *Shop) CreateSale(ctx context.Context, o Operator, t SaleTerms) (Sale, b
 }
 
 func (s *Shop) insertSale(ctx context.Context, tx pgx.Tx, o Operator, id ID, t SaleTerms) error {
-	err := s.q.SaleInsert(ctx, tx, dbsqlc.SaleInsertParams{
+	_, rehearsal, err := s.lockProducts(ctx, tx, t.Items)
+	if err != nil {
+		return err
+	}
+	err = s.q.SaleInsert(ctx, tx, dbsqlc.SaleInsertParams{
 		SaleID:          id,
 		Name:            t.Name,
+		Rehearsal:       rehearsal,
 		OpensAt:         t.OpensAt,
 		ClosesAt:        t.ClosesAt,
 		HoldSeconds:     int32(t.Hold.Seconds()),
@@ -149,7 +154,7 @@ func (s *Shop) insertSale(ctx context.Context, tx pgx.Tx, o Operator, id ID, t S
 	if err != nil {
 		return err
 	}
-	if err := s.insertItems(ctx, tx, id, t.Items); err != nil {
+	if err := s.insertItems(ctx, tx, id, rehearsal, t.Items); err != nil {
 		return err
 	}
 	if err := s.recordChange(ctx, tx, &id, o, "created", map[string]any{}); err != nil {
@@ -158,11 +163,14 @@ func (s *Shop) insertSale(ctx context.Context, tx pgx.Tx, o Operator, id ID, t S
 	return s.tell(ctx, tx, news{SaleCreated, map[string]any{"sale_id": id, "name": t.Name, "status": SaleIsDraft}})
 }
 
-// insertItems locks the products, so that none is deleted meanwhile.
-func (s *Shop) insertItems(ctx context.Context, tx pgx.Tx, id ID, items []SaleItem) error {
-	ids, err := s.lockProducts(ctx, tx, items)
+// insertItems locks the products, so that none is deleted meanwhile. They are a rehearsal's if the sale is, and else not.
+func (s *Shop) insertItems(ctx context.Context, tx pgx.Tx, id ID, rehearsal bool, items []SaleItem) error {
+	ids, rehearsed, err := s.lockProducts(ctx, tx, items)
 	if err != nil {
 		return err
+	}
+	if rehearsed != rehearsal {
+		return mixedRehearsal(0)
 	}
 	arg := dbsqlc.SaleItemInsertManyParams{SaleID: id}
 	for _, item := range items {
@@ -178,28 +186,36 @@ func (s *Shop) insertItems(ctx context.Context, tx pgx.Tx, id ID, items []SaleIt
 	return s.q.SaleItemInsertMany(ctx, tx, arg)
 }
 
-func (s *Shop) lockProducts(ctx context.Context, tx pgx.Tx, items []SaleItem) (map[string]int64, error) {
+// lockProducts returns the ids of products, and whether they are a rehearsal's: all or none.
+func (s *Shop) lockProducts(ctx context.Context, tx pgx.Tx, items []SaleItem) (map[string]int64, bool, error) {
 	var skus []string
 	for _, item := range items {
 		skus = append(skus, item.SKU)
 	}
 	rows, err := s.q.ProductBySkusForUpdate(ctx, tx, skus)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	ids := map[string]int64{}
+	ids, rehearsed := map[string]int64{}, map[string]bool{}
 	for _, row := range rows {
-		ids[row.SKU] = row.ProductID
+		ids[row.SKU], rehearsed[row.SKU] = row.ProductID, row.Rehearsal
 	}
 	for i, sku := range skus {
 		if ids[sku] == 0 {
 			r := notFound("product")
 			r.Detail = fmt.Sprintf("There is no product %s. Create it first, or leave it out.", sku)
 			r.Problems = []Problem{{Location: fmt.Sprintf("body.items[%d].sku", i), Message: "is no product"}}
-			return nil, r
+			return nil, false, r
+		}
+		if rehearsed[sku] != rehearsed[skus[0]] {
+			return nil, false, mixedRehearsal(i)
 		}
 	}
-	return ids, nil
+	return ids, len(skus) > 0 && rehearsed[skus[0]], nil
+}
+
+func mixedRehearsal(item int) *Refusal {
+	return invalid(fmt.Sprintf("body.items[%d].sku", item), "must be a rehearsal's product where the others of the sale are, and else not")
 }
 
 func (s *Shop) recordChange(ctx context.Context, tx pgx.Tx, id *ID, o Operator, action string, changes map[string]any) error {
@@ -439,7 +455,7 @@ func (s *Shop) writeSale(ctx context.Context, tx pgx.Tx, was, is lockedSale) err
 		if err := s.q.SaleItemDelete(ctx, tx, is.ID); err != nil {
 			return err
 		}
-		if err := s.insertItems(ctx, tx, is.ID, is.Items); err != nil {
+		if err := s.insertItems(ctx, tx, is.ID, is.row.Rehearsal, is.Items); err != nil {
 			return err
 		}
 	}
@@ -461,7 +477,7 @@ func (s *Shop) writeSale(ctx context.Context, tx pgx.Tx, was, is lockedSale) err
 
 // refuseOverlap locks the products of a sale, so that of two sales that overlap only one gets through, and refuses the other.
 func (s *Shop) refuseOverlap(ctx context.Context, tx pgx.Tx, sale Sale) error {
-	if _, err := s.lockProducts(ctx, tx, sale.Items); err != nil {
+	if _, _, err := s.lockProducts(ctx, tx, sale.Items); err != nil {
 		return err
 	}
 	rows, err := s.q.SaleOverlapping(ctx, tx, dbsqlc.SaleOverlappingParams{

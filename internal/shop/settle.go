@@ -33,6 +33,8 @@ type claimCall struct {
 	// place is where a queued request stands.
 	place     int64
 	createdAt time.Time
+	// arrivedAt is when a direct claim, or a new request, came in here.
+	arrivedAt time.Time
 	// behind is the place up to which the queue must be settled before this call, 0 while that is not known.
 	behind int64
 	// unknown: a commit that may hold this claim was lost. It is looked for by its id before anything is done for it again.
@@ -48,6 +50,8 @@ type claimCall struct {
 	again     bool       // it is put back, whatever there is
 	refusal   *Refusal   // for itself, whatever there is
 	overLimit *Refusal   // for itself, unless everything is sold
+	looked    bool       // it is known whether it has to do with a sale
+	about     ID         // the sale that it has to do with, also where it is refused or served beside it; zero: none
 }
 
 type claimOutcome struct {
@@ -68,6 +72,7 @@ func (s *Shop) settle(_ context.Context, batch []lane.Call[string, *claimCall], 
 	}
 	b, answers := s.inBatch(batch, func(b *settlement, ctx context.Context, tx pgx.Tx) error { return b.run(ctx, tx, next) })
 	if b.committed {
+		s.countBatch(b)
 		b.tellWaiters()
 	} else {
 		b.forgetPositions()
@@ -93,6 +98,9 @@ func (s *Shop) refuseGone(batch []lane.Call[string, *claimCall]) []claimAnswer {
 			p.short = p.calls
 		}
 		err = b.refuse(ctx, s.pool)
+	}
+	if err == nil {
+		s.countBatch(b)
 	}
 	return b.outcome(batch, err)
 }
@@ -154,6 +162,7 @@ func (s *Shop) newSettlement(batch []lane.Call[string, *claimCall]) *settlement 
 	for i, c := range batch {
 		b.calls[i] = c.In
 		c.In.terms, c.In.again, c.In.refusal, c.In.overLimit = nil, false, nil, nil
+		c.In.looked, c.In.about = false, ID{}
 	}
 	return b
 }

@@ -113,6 +113,8 @@ type Shop struct {
 	cursors  cursors
 	gone     goneProducts
 	keys     keyCache
+	counts   saleCounts
+	figures  saleReads
 	// clockOffset is how far the database's clock is ahead of ours, in nanoseconds.
 	clockOffset atomic.Int64
 }
@@ -126,6 +128,8 @@ func New(pool *pgxpool.Pool, o Options) *Shop {
 	s.cursors.at = map[poolKey]int64{}
 	s.gone.at = map[string]poolKey{}
 	s.keys.entries = map[[32]byte]keyCacheEntry{}
+	s.counts.by, s.counts.last = map[countKey]*countTally{}, map[string]ID{}
+	s.figures.by = map[ID]*saleRead{}
 	c := lane.Config{Workers: s.o.Workers, BatchCalls: 512, BatchKeys: 128, Waiting: s.o.Waiting}
 	s.lanes = lane.New(c, s.settle)
 	s.accepts = lane.New(c, s.accept)
@@ -143,13 +147,17 @@ func (s *Shop) StopWaiting() {
 	s.products.stop()
 }
 
-// Close refuses new claims and returns when those under way have their answers. What is queued stays so.
+// Close refuses new claims and returns when those under way have their answers. What is queued stays so. What was counted of sales is written down, if
+// the database is there.
 func (s *Shop) Close() {
 	s.StopWaiting()
 	s.accepts.Close()
 	s.drains.stop()
 	s.lanes.Close()
 	s.reads.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	_ = s.flushCounts(ctx, true) // or the last second is lost, as it may be
 }
 
 // Ready returns nil when the database can be written to and would not lose an answer: fsync, full_page_writes and
@@ -172,11 +180,14 @@ func (s *Shop) SyncClock(ctx context.Context) error {
 }
 
 // Clock tells the database's time, as exactly as the last SyncClock found it.
-func (s *Shop) Clock() time.Time {
+func (s *Shop) Clock() time.Time { return s.clockAt(time.Now()) }
+
+// clockAt is the database's time when ours is here.
+func (s *Shop) clockAt(here time.Time) time.Time {
 	if now := s.o.Now(); now != nil {
 		return *now
 	}
-	return time.Now().Add(time.Duration(s.clockOffset.Load()))
+	return here.Add(time.Duration(s.clockOffset.Load()))
 }
 
 func (s *Shop) inTx(ctx context.Context, fn func(tx pgx.Tx) error) error {

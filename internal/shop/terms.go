@@ -54,6 +54,7 @@ func (b *settlement) share(ctx context.Context, db pgdb.DB, open []int, rows []d
 			}
 			continue
 		}
+		c.looked, c.about = p != nil, p.about(c)
 		pool, terms, refusal := p.serve(c, b.s.o)
 		if refusal != nil {
 			b.answers[i].Out.refusal = refusal
@@ -208,6 +209,24 @@ func (p *productTerms) pickSale(c *claimCall) (*saleTerms, *Refusal) {
 	return nil, nil
 }
 
+// about is the sale that a call has to do with, whatever becomes of it: the one that it names, the one that is open or paused for its product, or the next that keeps
+// the product for itself; zero: none.
+func (p *productTerms) about(c *claimCall) (next ID) {
+	if p == nil {
+		return ID{}
+	}
+	for _, t := range p.sales {
+		state := SaleState(t.State)
+		switch {
+		case c.SaleID != nil && *c.SaleID == t.SaleID, c.SaleID == nil && (state == SaleIsOpen || state == SaleIsPaused):
+			return t.SaleID
+		case c.SaleID == nil && state == SaleIsScheduled && !t.Allotted && next == ID{}:
+			next = t.SaleID
+		}
+	}
+	return next
+}
+
 // findSales tells those who named a sale that is not among the live ones whether it is over or never was.
 func (b *settlement) findSales(ctx context.Context, db pgdb.DB, open []int, products map[string]*productTerms) error {
 	var arg dbsqlc.SaleOverParams
@@ -235,6 +254,7 @@ func (b *settlement) findSales(ctx context.Context, db pgdb.DB, open []int, prod
 	for n, i := range lost {
 		if over[termsKey{arg.SaleIds[n], arg.ProductIds[n]}] {
 			b.answers[i].Out.refusal = saleEnded()
+			b.calls[i].about = *b.calls[i].SaleID
 			continue
 		}
 		b.answers[i].Out.refusal = notFound("sale with this product")

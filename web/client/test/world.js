@@ -15,8 +15,8 @@ async function ask(path, form = {}) {
   return answer.json();
 }
 
-export async function newWorld() {
-  const { id, url, key, secret } = await ask("/worlds");
+export async function newWorld(options = {}) {
+  const { id, url, key, secret } = await ask("/worlds", options);
   const change = (what, form) => ask(`/worlds/${id}/${what}`, form);
   const operator = createClient({ baseUrl: url, token: key });
   const token = (sub, seconds = 3600) => {
@@ -34,6 +34,10 @@ export async function newWorld() {
     stop: () => change("stop"),
     start: () => change("start"),
     count: (sql) => change("count", { sql }),
+    /** Plays the 12.12 event with so many buyers, and fails when it was not true. */
+    rehearse: (buyers) => change("rehearse", { buyers, key }),
+    /** A key with these scopes and no others. */
+    keyWith: (...scopes) => change("key", { scopes: scopes.join(" ") }),
     /** Keeps requests for a product queued, until let. */
     hold: (sku) => change("hold", { sku }),
     let: (sku) => change("go", { sku }),

@@ -3,7 +3,7 @@
 import { call, part } from "../call.js";
 import type { CallOptions, Client, WaitOptions } from "../call.js";
 import type { Call } from "../problem.js";
-import type { Audit, AuditBody, Cart, CheckoutBody, ClaimBody, ConfirmBody, EventPage, ExtendBody, Health, Order, OrderPage, PayBody, Product, ProductPage, ProductPut, QuarantineRelease, QuarantineReleaseBody, Receipt, ReceiptBody, RefundBody, Sale, SaleBody, SaleChangePage, SalePage, SalePatch, Selling, Session, Stock, Transaction, Unit, Withdrawal, WithdrawalBody } from "./types.js";
+import type { Audit, AuditBody, Cart, CheckoutBody, ClaimBody, ConfirmBody, EventPage, ExtendBody, Health, Order, OrderPage, PayBody, Product, ProductPage, ProductPut, QuarantineRelease, QuarantineReleaseBody, Receipt, ReceiptBody, RefundBody, Rehearsal, RehearsalBody, Sale, SaleBody, SaleChangePage, SaleFigures, SalePage, SalePatch, Selling, Session, Stock, Transaction, Unit, Withdrawal, WithdrawalBody } from "./types.js";
 
 /** What {@link getAudit} may be refused for. */
 export type GetAuditCode =
@@ -576,6 +576,26 @@ export function withdraw(client: Client, sku: string, body: WithdrawalBody, opti
   return call(client, "POST", `/api/v1/products/${part(sku)}/withdrawals`, { body, keyed: true }, options);
 }
 
+/** What {@link getRehearsal} may be refused for. */
+export type GetRehearsalCode =
+  | "busy"
+  | "forbidden"
+  | "internal"
+  | "not-found"
+  | "unauthenticated"
+  | "validation";
+
+/**
+ * Look at a rehearsal
+ *
+ * How far it is, and in the end what came of it. One whose server has gone shows as failed.
+ *
+ * Needs an API key with the scope `sale`.
+ */
+export function getRehearsal(client: Client, id: string, options?: CallOptions): Call<Rehearsal, GetRehearsalCode> {
+  return call(client, "GET", `/api/v1/rehearsals/${part(id)}`, {}, options);
+}
+
 export interface ListSalesQuery {
   /** How many at most. Default: 50. */
   limit?: number;
@@ -727,6 +747,31 @@ export function closeSale(client: Client, id: string, options?: CallOptions): Ca
   return call(client, "POST", `/api/v1/sales/${part(id)}/close`, { keyed: true }, options);
 }
 
+export interface SaleFiguresQuery {
+  /** Only the samples that end later. RFC 3339. */
+  since?: string;
+}
+
+/** What {@link saleFigures} may be refused for. */
+export type SaleFiguresCode =
+  | "busy"
+  | "forbidden"
+  | "internal"
+  | "not-found"
+  | "unauthenticated"
+  | "validation";
+
+/**
+ * See how a sale goes
+ *
+ * Where the sale's units are, and its course since it was scheduled, true over all servers, cheap enough to be asked for each second. `items` and `queued` are as they were counted last: each second, or with a very large stock as often as takes a tenth of the time. Samples follow each other without a gap: each covers the `seconds` before `at`, its counts add up what was answered in them, its places are those at its end. A sample is shown when it is complete, half a second after its end; so whoever asks with `since` the last `at` misses nothing. There are at most 600 samples: a longer course is merged to longer ones. What a server has counted in the last second is lost when it crashes, and then missing here; units and orders never are.
+ *
+ * Needs an API key with the scope `sale`.
+ */
+export function saleFigures(client: Client, id: string, query: SaleFiguresQuery = {}, options?: CallOptions): Call<SaleFigures, SaleFiguresCode> {
+  return call(client, "GET", `/api/v1/sales/${part(id)}/figures`, { query }, options);
+}
+
 /** What {@link openSale} may be refused for. */
 export type OpenSaleCode =
   | "busy"
@@ -778,6 +823,32 @@ export type PauseSaleCode =
  */
 export function pauseSale(client: Client, id: string, options?: CallOptions): Call<Sale, PauseSaleCode> {
   return call(client, "POST", `/api/v1/sales/${part(id)}/pause`, { keyed: true }, options);
+}
+
+/** What {@link startRehearsal} may be refused for. */
+export type StartRehearsalCode =
+  | "busy"
+  | "conflict"
+  | "forbidden"
+  | "idempotency-key-reused"
+  | "internal"
+  | "not-found"
+  | "outcome-unknown"
+  | "payload-too-large"
+  | "request-timeout"
+  | "unauthenticated"
+  | "unsupported-media-type"
+  | "validation";
+
+/**
+ * Rehearse a planned sale
+ *
+ * Plays the planned sale, as if it opened now, on marked copies of its products, with as many units as the sale has of each: prices, allotments, limits, hold and cool-down are the sale's. `buyers` of one unit each are spread over its items and released at once. Buyers of the shop see none of it, and the copies are removed in the end; but it is real load on this server and its database. It goes on when this is answered: ask at `Location`. There is one rehearsal at a time in the whole store; while another is running this is refused (`conflict`). A draft can be rehearsed.
+ *
+ * Needs an API key with the scope `sale`.
+ */
+export function startRehearsal(client: Client, id: string, body: RehearsalBody, options?: CallOptions): Call<Rehearsal, StartRehearsalCode> {
+  return call(client, "POST", `/api/v1/sales/${part(id)}/rehearsals`, { body, keyed: true }, options);
 }
 
 /** What {@link resumeSale} may be refused for. */

@@ -267,6 +267,80 @@ export interface RefundBody {
   unit_ids?: string[];
 }
 
+export interface Rehearsal {
+  buyers: number;
+  /** Why it failed, and what to do. */
+  detail: string | null;
+  /** RFC 3339. */
+  finished_at: string | null;
+  id: string;
+  progress: RehearsalProgress;
+  /** Null unless it is finished. */
+  report: RehearsalReport | null;
+  sale_id: string;
+  /** RFC 3339. */
+  started_at: string;
+  /** finished: it was played to its end, and report says what came of it; failed: it could not be, and detail says why. */
+  status: "running" | "finished" | "failed";
+}
+
+export interface RehearsalBody {
+  buyers: number;
+}
+
+export interface RehearsalItem {
+  audit_ok: boolean;
+  /** Each broken promise, a sentence. */
+  broken: string[];
+  buyers: number;
+  /** Buyers without an answer, or with one that is neither. */
+  faults: number;
+  /** Buyers who got their units. */
+  held: number;
+  /** Null when nobody was answered. */
+  latency_ms: RehearsalLatency | null;
+  /** Buyers who were refused, by problem code. */
+  refused: { [name: string]: unknown };
+  sku: string;
+  /** How long after the opening the last unit was held; null: some are left, or there were none. */
+  sold_out_seconds: number | null;
+  /** Units that the sale has of it. */
+  stock: number;
+  /** Units that the sale would sell. */
+  units_held: number;
+  units_left: number;
+}
+
+export interface RehearsalLatency {
+  max: number;
+  /** In milliseconds, from the opening to the answer, retries included. */
+  p50: number;
+  p95: number;
+  p99: number;
+}
+
+export interface RehearsalProgress {
+  /** Those of them that got their units. */
+  held: number;
+  refused: number;
+  /** Requests of buyers. */
+  sent: number;
+}
+
+export interface RehearsalReport {
+  audit_ok: boolean;
+  /** What went wrong besides the promises of each item, a sentence each. */
+  broken: string[];
+  /** As played: at least 60, because what lapses while the answers are checked would show nothing. */
+  hold_seconds: number;
+  items: RehearsalItem[];
+  /** Over all items. */
+  latency_ms: RehearsalLatency | null;
+  /** Every promise was kept: each unit went to one buyer, every answer was true, the database says the same, the audit is clean. */
+  ok: boolean;
+  purchase_limit: number | null;
+}
+
 export interface Sale {
   /** RFC 3339. */
   closes_at: string;
@@ -327,12 +401,42 @@ export interface SaleChangePage {
   next_cursor: string | null;
 }
 
+export interface SaleFigures {
+  items: SaleItemPlaces[];
+  /** By the store's clock. RFC 3339. */
+  now: string;
+  /** Requests that wait for their turn. */
+  queued: number;
+  sale_id: string;
+  /** The oldest first. */
+  samples: SaleSample[];
+  state: "draft" | "scheduled" | "open" | "paused" | "closed";
+}
+
 export interface SaleItem {
   /** Of one unit in the sale. */
   price: Money;
   /** The allotment: units that are set aside for the sale, while the rest sells on normally. Null: the product sells from the common stock, and only through the sale. */
   quantity?: number | null;
   sku: string;
+}
+
+export interface SaleItemPlaces {
+  /** What can be sold through the sale: its allotment that is left, or without one the common stock; with what is in lapsed holds. 0 before it is scheduled and when it is closed. */
+  available: number;
+  /** In carts, through the sale. */
+  held: number;
+  /** Ordered through the sale and not yet paid for. */
+  ordered: number;
+  sku: string;
+  /** Paid for, through the sale. */
+  sold: number;
+}
+
+export interface SaleLatency {
+  /** In milliseconds, right to a sixteenth: of direct claims from their arrival, of queued ones from when they were accepted. */
+  p50: number;
+  p99: number;
 }
 
 export interface SalePage {
@@ -353,6 +457,31 @@ export interface SalePatch {
   opens_at?: string;
   /** How many units one buyer may hold or own, over all carts and orders; null removes the limit. */
   purchase_limit?: number | null;
+}
+
+export interface SaleSample {
+  /** When it ends. RFC 3339. */
+  at: string;
+  /** What can be sold through the sale: its allotment that is left, or without one the common stock; with what is in lapsed holds. 0 before it is scheduled and when it is closed. */
+  available: number;
+  /** Claims that got their units, direct ones and queued ones. */
+  claims: number;
+  /** In carts, through the sale. */
+  held: number;
+  /** How long it took to answer claims, held or refused; null when there were none. */
+  latency_ms: SaleLatency | null;
+  /** Ordered through the sale and not yet paid for. */
+  ordered: number;
+  /** Requests that wait for their turn, at its end. */
+  queued: number;
+  /** Claims that were refused, by problem code. */
+  refusals: { [name: string]: unknown };
+  /** How long it is. */
+  seconds: number;
+  /** Paid for, through the sale. */
+  sold: number;
+  /** The units that they got. */
+  units: number;
 }
 
 export interface Selling {
