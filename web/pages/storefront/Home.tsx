@@ -48,9 +48,9 @@ function Hero({ sale, products }: { sale: ProductSale; products: Product[] }) {
         <Face sale={sale} />
         {only && (
           <>
-            <Price product={only} large />
-            {sale.status === "scheduled" && <p class="small">{money(sale.price)} in the sale, from {at(sale.opens_at, now.value)}</p>}
-            <Stock product={only} />
+            <Price product={only} large ahead={sale.status === "scheduled"} />
+            {sale.status === "scheduled" && only.availability.status === "available" && only.price && <p class="small">{money(only.price)} until then, from what the sale leaves.</p>}
+            {only.availability.status !== "not_open" && <Stock product={only} />}
             <BuyBox product={only} />
             <p class="fine small"><Terms product={only} /></p>
           </>
