@@ -215,6 +215,14 @@ func TestTheDemoPrintsLinesThatWorkWhenPasted(t *testing.T) {
 	if len(lines) != len(wants) {
 		t.Fatalf("%d curl lines in\n%s", len(lines), p.printed)
 	}
+	if !regexp.MustCompile(`(?m)^  the storefront +http\S+:\d+$`).MatchString(p.printed) || !regexp.MustCompile(`/desk#key=lu_[\w-]+\n`).MatchString(p.printed) {
+		t.Errorf("it does not say where the pages are:\n%s", p.printed)
+	}
+	for _, item := range catalogue {
+		if picture := pasted(t, "curl -s "+p.address+"/goods/"+item.sku+".svg"); !strings.Contains(picture, "<svg") {
+			t.Errorf("%s has no picture: %.100s", item.sku, picture)
+		}
+	}
 	last := ""
 	for i, want := range wants {
 		if orderID := regexp.MustCompile(`"id":"([^"]+)`).FindStringSubmatch(last); i == len(wants)-1 && orderID != nil {
