@@ -1,1 +1,0 @@
-import{r as e,t}from"./jsxRuntime-DTQ_AgNd.js";e(t(`main`,{children:t(`h1`,{children:`Desk`})}),document.getElementById(`app`));
