@@ -47,11 +47,14 @@ func ask[T any](t testing.TB, db dbsqlc.DBTX, query string, args ...any) T {
 
 func makeProduct(t testing.TB, db dbsqlc.DBTX, sku string) int64 {
 	t.Helper()
-	row, err := dbsqlc.New().ProductPut(t.Context(), db, dbsqlc.ProductPutParams{SKU: sku, Attributes: []byte(`{}`), Selling: true})
-	if err != nil {
+	if _, err := dbsqlc.New().ProductPut(t.Context(), db, dbsqlc.ProductPutParams{SKU: sku, Attributes: []byte(`{}`), Selling: true}); err != nil {
 		t.Fatal(err)
 	}
-	return row.Product.ProductID
+	var id int64
+	if err := db.QueryRow(t.Context(), `SELECT product_id FROM product WHERE sku = $1`, sku).Scan(&id); err != nil {
+		t.Fatal(err)
+	}
+	return id
 }
 
 // receive makes units as a receipt does. Call it in a transaction if others are to see all of it or nothing.
