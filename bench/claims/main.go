@@ -32,6 +32,7 @@ const usage = `go run ./bench/claims SCENARIO [flags]
   audit    the same of an audit of ten million
   waiting  what it costs to let 10,000 wait, and what those are told who are too many
   open     what claims take that arrive by the clock
+  viewers  what it costs the database that thousands watch a product, and how late they see it change
 
 SCENARIO -h lists the flags`
 
@@ -71,6 +72,10 @@ func scenarioOf(name string, f *flag.FlagSet) driven.Scenario {
 		o := openOptions{}
 		o.flags(f)
 		return func(ctx context.Context, binary string) error { return open(ctx, binary, o, os.Stdout) }
+	case "viewers":
+		o := viewersOptions{}
+		o.flags(f)
+		return func(ctx context.Context, binary string) error { return viewers(ctx, binary, o, os.Stdout) }
 	}
 	return nil
 }

@@ -151,6 +151,16 @@ func TestClaimsThatArriveByTheClockAreShown(t *testing.T) {
 	}
 }
 
+func TestWhatViewersCostIsShown(t *testing.T) {
+	t.Parallel()
+	o := viewersOptions{viewers: 40, perSecond: 5, measure: 2 * time.Second, results: filepath.Join(t.TempDir(), "viewers.json")}
+	s := showSmall(t, o.results, func(ctx context.Context, binary string, out io.Writer) error { return viewers(ctx, binary, o, out) })
+	// The rate at which products are read does not depend on the machine, unless it is so slow that they are read more seldom.
+	if reads := s.value(t, "that read products"); len(s.Charts) != 1 || reads <= 0 || reads > 4 || s.value(t, "p99 of how late") <= 0 || s.value(t, "memory at most") <= 0 {
+		t.Errorf("%+v", s)
+	}
+}
+
 // The latency of a request that arrives by the clock counts from when it was to be sent: a server that stands still is not spared by its clients' standing still with it.
 func TestArrivalsAreNotPutOff(t *testing.T) {
 	t.Parallel()

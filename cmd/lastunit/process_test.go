@@ -173,6 +173,7 @@ type reply struct {
 		UnitIDs []string `json:"unit_ids"`
 		OK      bool     `json:"ok"`
 		Held    int      `json:"held"`
+		Token   string   `json:"token"`
 	}
 	text string
 }

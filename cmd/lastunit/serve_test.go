@@ -186,6 +186,26 @@ func TestTwoServersOnOneDatabaseSellEachUnitOnce(t *testing.T) {
 	t.Log(out)
 }
 
+// TestAGuestsTokenOutlivesARestart: it is signed with the secret that lastunit keeps, also when no more guests are taken.
+func TestAGuestsTokenOutlivesARestart(t *testing.T) {
+	t.Parallel()
+	dir := dataDir(t)
+	p, c := operated(t, dir, 10, "--guests")
+	session := c.must(t, http.StatusCreated, "POST", "/api/v1/session", map[string]any{})
+	guest := client{address: c.address, key: session.body.Token, http: c.http}
+	tx := guest.must(t, http.StatusCreated, "POST", "/order/addToCart", map[string]any{"sku": "A"})
+	p.stop()
+	c.address = start(t, "serve", dir).address
+	guest.address = c.address
+	if again := guest.must(t, http.StatusOK, "GET", "/api/v1/transaction/"+tx.body.ID, nil); again.body.Status != "held" {
+		t.Errorf("after a restart the guest is told %s", again.text)
+	}
+	// Of a problem the status is a number, which reply does not take.
+	if none, _ := c.call("POST", "/api/v1/session", "", map[string]any{}); none.status != http.StatusNotFound || !strings.Contains(none.text, "no guests") {
+		t.Errorf("a shop that takes no guests says %d %s", none.status, none.text)
+	}
+}
+
 func TestTheDemoPrintsLinesThatWorkWhenPasted(t *testing.T) {
 	t.Parallel()
 	dir := dataDir(t)
@@ -194,6 +214,14 @@ func TestTheDemoPrintsLinesThatWorkWhenPasted(t *testing.T) {
 	wants := []string{`"status":"held"`, `"code":"all-held"`, `"status":"queued"`, `"sku":"mug-last"`, `"status":"awaiting_payment"`, `"status":"paid"`}
 	if len(lines) != len(wants) {
 		t.Fatalf("%d curl lines in\n%s", len(lines), p.printed)
+	}
+	if !regexp.MustCompile(`(?m)^  the storefront +http\S+:\d+$`).MatchString(p.printed) || !regexp.MustCompile(`/desk#key=lu_[\w-]+\n`).MatchString(p.printed) {
+		t.Errorf("it does not say where the pages are:\n%s", p.printed)
+	}
+	for _, item := range catalogue {
+		if picture := pasted(t, "curl -s "+p.address+"/goods/"+item.sku+".svg"); !strings.Contains(picture, "<svg") {
+			t.Errorf("%s has no picture: %.100s", item.sku, picture)
+		}
 	}
 	last := ""
 	for i, want := range wants {
@@ -206,6 +234,13 @@ func TestTheDemoPrintsLinesThatWorkWhenPasted(t *testing.T) {
 	}
 	if sales := pasted(t, "curl -s "+p.address+"/api/v1/sales"); !strings.Contains(sales, `"status":"open"`) {
 		t.Errorf("no sale is open: %s", sales)
+	}
+	if !strings.Contains(p.printed, "curl -X POST "+p.address+"/api/v1/session\n") {
+		t.Errorf("how to come in as a guest is not in\n%s", p.printed)
+	}
+	visitor := client{address: p.address, http: newHTTPClient(t)}
+	if session := visitor.must(t, http.StatusCreated, "POST", "/api/v1/session", map[string]any{}); session.body.Token == "" {
+		t.Errorf("a guest of the demo is told %s", session.text)
 	}
 	p.stop()
 	again := start(t, "demo", dir) // what was sold stays sold, and nothing is stocked twice

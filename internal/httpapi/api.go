@@ -17,7 +17,6 @@ import (
 	"github.com/go-chi/cors"
 
 	"github.com/lastunit/lastunit/internal/shop"
-	"github.com/lastunit/lastunit/web"
 )
 
 // Options of the API.
@@ -61,7 +60,7 @@ func New(ctx context.Context, s *shop.Shop, o Options) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	pages, err := newSite(web.Pages, o.ImageOrigins)
+	pages, err := newSite(o.ImageOrigins)
 	if err != nil {
 		return nil, err
 	}

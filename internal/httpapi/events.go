@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"log/slog"
 	"maps"
 	"net"
@@ -192,12 +191,15 @@ func (s *stream) news(t shop.Transaction) string {
 	return fmt.Sprintf("id: %s\nevent: transaction\ndata: %s\n\n", id, data)
 }
 
-func (s *stream) write(text string) error {
+func (s *stream) write(text string) error { return s.writeAll(net.Buffers{[]byte(text)}) }
+
+// writeAll writes texts that are others' as well, without making copies of them.
+func (s *stream) writeAll(texts net.Buffers) error {
 	s.wrote = time.Now()
 	if err := s.conn.SetWriteDeadline(s.wrote.Add(eventWrittenIn)); err != nil {
 		return err
 	}
-	_, err := io.WriteString(s.conn, text)
+	_, err := texts.WriteTo(s.conn)
 	return err
 }
 

@@ -11,8 +11,8 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humachi"
 	"github.com/go-chi/httprate"
 	"github.com/golang-jwt/jwt/v5"
+	"github.com/google/uuid"
 
-	"github.com/lastunit/lastunit/internal/pgdb"
 	"github.com/lastunit/lastunit/internal/shop"
 )
 
@@ -35,7 +35,7 @@ type startSessionOutput struct {
 }
 
 func (a *api) startSession(context.Context, *struct{}) (*startSessionOutput, error) {
-	buyer, expires := "guest-"+pgdb.NewID().String(), a.now().Add(sessionLasts).UTC().Truncate(time.Second)
+	buyer, expires := "guest-"+uuid.Must(uuid.NewV7()).String(), a.now().Add(sessionLasts).UTC().Truncate(time.Second)
 	token, err := a.buyers.Token(buyer, expires)
 	if err != nil {
 		return nil, err

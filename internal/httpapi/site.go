@@ -12,10 +12,12 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/go-chi/chi/v5"
 
 	"github.com/lastunit/lastunit/internal/shop"
+	"github.com/lastunit/lastunit/web"
 )
 
 // The addresses of the pages, which tell by themselves what to show: the storefront's and the desk's.
@@ -24,7 +26,7 @@ var (
 	deskPaths       = []string{"/desk", "/desk/{view:[a-z-]+}", "/desk/{view:[a-z-]+}/{id:[A-Za-z0-9._-]+}"}
 )
 
-// site serves the built pages. Everything is read and compressed once, at start.
+// site serves the built pages.
 type site struct {
 	files  map[string]*siteFile // by path, such as /assets/desk-1a2b3c4d.js
 	policy string               // Content-Security-Policy
@@ -44,22 +46,28 @@ type encoded struct {
 // hashed is what a bundler calls a file after its content.
 var hashed = regexp.MustCompile(`^/assets/.+-[A-Za-z0-9_-]{8}\.[a-z0-9]+$`)
 
-// newSite reads the files. imageOrigins are where pictures may come from besides the service itself.
-func newSite(files fs.FS, imageOrigins []string) (*site, error) {
-	s := &site{files: map[string]*siteFile{}, policy: contentPolicy(imageOrigins)}
-	err := fs.WalkDir(files, ".", func(name string, entry fs.DirEntry, err error) error {
+// newSite makes the site. imageOrigins are where pictures may come from besides the service itself.
+func newSite(imageOrigins []string) (*site, error) {
+	files, err := siteFiles()
+	return &site{files: files, policy: contentPolicy(imageOrigins)}, err
+}
+
+// siteFiles reads and compresses everything, once.
+var siteFiles = sync.OnceValues(func() (map[string]*siteFile, error) {
+	all := map[string]*siteFile{}
+	err := fs.WalkDir(web.Pages, ".", func(name string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
 			return err
 		}
-		body, err := fs.ReadFile(files, name)
+		body, err := fs.ReadFile(web.Pages, name)
 		if err != nil {
 			return err
 		}
-		s.files["/"+name] = newSiteFile("/"+name, body)
+		all["/"+name] = newSiteFile("/"+name, body)
 		return nil
 	})
-	return s, err
-}
+	return all, err
+})
 
 func contentPolicy(imageOrigins []string) string {
 	images := strings.Join(append([]string{"img-src 'self' data:"}, imageOrigins...), " ")

@@ -3,7 +3,7 @@ package httpapi
 import (
 	"context"
 	"encoding/json"
-	"strings"
+	"net"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -78,11 +78,11 @@ func (s *stream) tellProducts(news []*shop.ShownProduct) error {
 	if len(news) == 0 {
 		return nil
 	}
-	var text strings.Builder
-	for _, product := range news {
-		text.Write(product.Text(productEvent))
+	texts := make(net.Buffers, len(news))
+	for i, product := range news {
+		texts[i] = product.Text(productEvent)
 	}
-	return s.write(text.String())
+	return s.writeAll(texts)
 }
 
 func productEvent(p shop.Product) []byte {

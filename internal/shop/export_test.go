@@ -5,7 +5,7 @@ func (s *Shop) Waiting() int { return s.lanes.Waiting() }
 
 // ReadsProducts tells whether the goroutine is there that reads what is watched.
 func (s *Shop) ReadsProducts() bool {
-	s.products.mu.Lock()
-	defer s.products.mu.Unlock()
+	s.products.mu.RLock()
+	defer s.products.mu.RUnlock()
 	return s.products.reads
 }

@@ -35,13 +35,13 @@ type productWatches struct {
 	s     *Shop
 	ctx   context.Context
 	end   context.CancelFunc
-	mu    sync.Mutex
+	mu    sync.RWMutex // thousands look at once what is new
 	bySKU map[string]*watchedProduct
 	count int           // of watches
 	reads bool          // the goroutine that reads is there
 	next  *productsRead // the one that has not begun
 	soon  bool          // somebody waits for it
-	last  time.Time     // when the last one ended
+	last  time.Time     // when the last one began
 	// look tells the goroutine that reads that soon has changed, or that nobody watches any more.
 	look chan struct{}
 }
@@ -185,10 +185,10 @@ func (w *ProductWatch) Changed() <-chan struct{} { return w.changed }
 // Stopped is closed when the shop no longer watches.
 func (w *ProductWatch) Stopped() <-chan struct{} { return w.ws.ctx.Done() }
 
-// News are the products that look other than when they were asked for last, as they look now; at first all. gone: one of them was deleted.
+// News, for one goroutine at a time, are the products that look other than when they were asked for last, as they look now; at first all. gone: one of them was deleted.
 func (w *ProductWatch) News() (news []*ShownProduct, gone bool) {
-	w.ws.mu.Lock()
-	defer w.ws.mu.Unlock()
+	w.ws.mu.RLock()
+	defer w.ws.mu.RUnlock()
 	for i, p := range w.products {
 		switch {
 		case p.shown == nil:
@@ -202,8 +202,8 @@ func (w *ProductWatch) News() (news []*ShownProduct, gone bool) {
 }
 
 func (w *ProductWatch) missing() (skus []string) {
-	w.ws.mu.Lock()
-	defer w.ws.mu.Unlock()
+	w.ws.mu.RLock()
+	defer w.ws.mu.RUnlock()
 	for i, p := range w.products {
 		if p.shown == nil {
 			skus = append(skus, w.skus[i])
@@ -244,7 +244,7 @@ func (ws *productWatches) run() {
 func (ws *productWatches) read() {
 	ws.mu.Lock()
 	read := ws.next
-	ws.next, ws.soon = &productsRead{done: make(chan struct{})}, false
+	ws.next, ws.soon, ws.last = &productsRead{done: make(chan struct{})}, false, time.Now()
 	skus := make([]string, 0, len(ws.bySKU))
 	for sku := range ws.bySKU {
 		skus = append(skus, sku)
@@ -262,9 +262,6 @@ func (ws *productWatches) read() {
 		cancel()
 		ws.take(some, products, err != nil)
 	}
-	ws.mu.Lock()
-	ws.last = time.Now()
-	ws.mu.Unlock()
 	close(read.done)
 }
 

@@ -184,7 +184,7 @@ func (w *world) traced(t *testing.T, o shop.Options) (*shop.Shop, *statements) {
 
 func waitUntil(t *testing.T, what string, is func() bool) {
 	t.Helper()
-	for began := time.Now(); !is(); time.Sleep(5 * time.Millisecond) {
+	for began := time.Now(); !is(); <-time.After(5 * time.Millisecond) {
 		if time.Since(began) > 20*time.Second {
 			t.Fatalf("it never came to this: %s", what)
 		}

@@ -84,7 +84,7 @@ type Failure = ProblemError | ConnectionError;
 
 /**
  * Makes a call until it is answered. What says that it may succeed a moment later (503, 429, 408), what stands between us and the service
- * (502, 504), and lost connections are tried again, if that is safe: because the call only reads, is idempotent, or has a key.
+ * (502, 504), and lost connections are tried again. That is safe, because each call only reads, is idempotent, has a key, or makes nothing that is kept.
  * @internal
  */
 export function call<T, C extends ProblemCode>(client: Client, method: string, path: string, request: CallRequest, options: WaitOptions = {}): Call<T, C> {
@@ -94,7 +94,6 @@ export function call<T, C extends ProblemCode>(client: Client, method: string, p
 async function keepCalling(client: Client, method: string, path: string, request: CallRequest, options: WaitOptions): Promise<unknown> {
   const { signal } = options;
   const key = request.keyed ? (options.key ?? newKey()) : null;
-  const again = options.retry !== false && (key !== null || !["POST", "PATCH"].includes(method));
   const waits = 1000 * (options.wait ?? (request.query as { wait?: number } | undefined)?.wait ?? 0);
   const patience = options.attemptTimeoutMs ?? client.options.attemptTimeoutMs ?? 10_000;
   const deadline = performance.now() + waits + (options.timeoutMs ?? client.options.timeoutMs ?? 30_000);
@@ -124,7 +123,7 @@ async function keepCalling(client: Client, method: string, path: string, request
       continue;
     }
     const pause = pauseAfter(attempts, failure.retryAfter);
-    if (!again || !isPassing(failure) || performance.now() + pause >= deadline) {
+    if (options.retry === false || !isPassing(failure) || performance.now() + pause >= deadline) {
       throw failure;
     }
     client.options.onRetry?.(failure, pause);

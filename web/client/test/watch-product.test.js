@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { createServer } from "node:http";
 import test from "node:test";
-import { claim, createClient, getProduct, isProblem, release, watchProduct } from "lastunit";
+import { claim, createClient, getProduct, isProblem, listProducts, pauseSelling, release, resumeSelling, startSession, watchProduct } from "lastunit";
 import { between } from "./between.js";
 import { newWorld, soon, until } from "./world.js";
 
@@ -56,6 +56,75 @@ test("with the real service: every change is told, and nothing twice", async () 
   await soon(300);
   assert.equal(n.of("real").length, 3);
   assert.equal(before.availability.available, 3);
+});
+
+test("with the real service: changes come live, over one stream for all products of a page", async (t) => {
+  const skus = ["live-1", "live-2", "live-3"];
+  for (const sku of skus) {
+    await world.stocked(sku, 5);
+  }
+  const proxy = await between(t, world.url);
+  const told = {};
+  const live = [];
+  const client = createClient({ baseUrl: proxy.url });
+  const stops = skus.map((sku) => watchProduct(client, sku, (p) => (told[sku] ??= []).push(p), sku === "live-1" ? { onLive: (l) => live.push(l) } : {}));
+  await until(() => skus.every((sku) => told[sku]?.length === 1));
+  assert.deepEqual(live, [true]);
+  assert.deepEqual(skus.map((sku) => told[sku][0]), (await listProducts(client, { sku: skus })).items);
+  const asked = proxy.seen.length;
+
+  const buyer = world.buyer();
+  const tx = await claim(buyer, { sku: "live-2", quantity: 5 });
+  await until(() => told["live-2"].at(-1).availability.status === "all_held");
+  assert.equal(told["live-2"].at(-1).availability.next_release_at, tx.expires_at);
+  await release(buyer, tx.id);
+  await until(() => told["live-2"].at(-1).availability.available === 5);
+  const paused = performance.now();
+  await pauseSelling(world.operator);
+  await until(() => skus.every((sku) => told[sku].at(-1).availability.status === "paused"));
+  assert.ok(performance.now() - paused < 2000);
+  await resumeSelling(world.operator);
+  await until(() => skus.every((sku) => told[sku].at(-1).availability.status === "available"));
+  assert.equal(proxy.seen.length, asked); // nothing but the stream
+  stops.forEach((stop) => stop());
+  await until(() => proxy.connections() <= 1); // the one that asked for the list may be kept
+});
+
+test("with the real service: a restart in mid-watch", async () => {
+  const own = await newWorld();
+  await own.stocked("mug", 3);
+  const n = notes();
+  const live = [];
+  const stop = watchProduct(createClient({ baseUrl: own.url }), "mug", n.listen, { onLive: (l) => live.push(l) });
+  await until(() => n.of("mug").length === 1);
+  await own.stop();
+  await until(() => live.at(-1) === false);
+  await own.start();
+  await claim(own.buyer(), { sku: "mug" });
+  await until(() => live.at(-1) === true && n.of("mug").at(-1) === 2);
+  stop();
+  assert.deepEqual(n.of("mug"), [3, 2]);
+});
+
+test("with the real service: a product that is not there yet is told when it is, and the others meanwhile", async () => {
+  await world.stocked("old", 1);
+  const n = notes();
+  const client = createClient({ baseUrl: world.url, pollMs: 100 });
+  const stops = ["old", "new"].map((sku) => watchProduct(client, sku, n.listen));
+  await until(() => n.of("old").length === 1);
+  await world.stocked("new", 4);
+  await until(() => n.of("new").at(-1) === 4);
+  stops.forEach((stop) => stop());
+});
+
+test("a guest comes in again where the answer was lost", async (t) => {
+  const proxy = await between(t, world.url, { on: "POST /api/v1/session", do: "lose" });
+  const session = await startSession(createClient({ baseUrl: proxy.url }));
+  assert.match(session.buyer, /^guest-/);
+  assert.equal(proxy.asked("POST /api/v1/session").length, 2);
+  await world.stocked("for-guests", 1);
+  const tx = await claim(createClient({ baseUrl: world.url, token: session.token }), { sku: "for-guests" });
+  assert.equal(tx.status, "held");
 });
 
 test("with the real service: one question for all products of a page", async (t) => {

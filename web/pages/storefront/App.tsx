@@ -56,7 +56,7 @@ function Header() {
           <Bag /><span>Cart</span>
           {units > 0 && <span class="count number">{count(units)}<span class="hidden-visually"> {units === 1 ? "unit" : "units"}</span></span>}
           {held.value.length > 0 && <Timer until={nextExpiry.value} />}
-          {lapsed.value.length > 0 && units === 0 && <span class="small">time ran out</span>}
+          {lapsed.value.length > 0 && <span class="ranout"><Alert /><span class="small">time ran out</span></span>}
         </a>
       </nav>
     </header>

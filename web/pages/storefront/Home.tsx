@@ -1,7 +1,7 @@
 import type { Product, ProductSale } from "lastunit";
 import { remaining } from "lastunit";
 import { useEffect } from "preact/hooks";
-import { money } from "../shared/money";
+import { count, money } from "../shared/money";
 import { at, parts } from "../shared/time";
 import { BuyBox, Terms } from "./BuyBox";
 import { further, loadShelf, nameOf, product, shelf, shelfProblem, useLive } from "./catalogue";
@@ -21,7 +21,7 @@ export function Home() {
     <main id="main" class="page wide">
       <Title text="lastunit" hidden />
       {sale && <Hero sale={sale} products={inIt} />}
-      {inIt.length > 1 && <Shelf title={`In ${sale!.name}`} products={inIt} />}
+      {inIt.length > 1 && <Shelf title="In this sale" products={inIt} />}
       {rest.length > 0 && <Shelf title={sale ? "Also in stock" : "In stock"} products={rest} />}
       {further.value && <p class="center"><button type="button" class="button" onClick={() => void loadShelf(true)}>Show more</button></p>}
       {all.length === 0 && <Nothing />}
@@ -38,27 +38,39 @@ function saleOf(products: Product[]): ProductSale | null {
 
 function Hero({ sale, products }: { sale: ProductSale; products: Product[] }) {
   const [first] = products;
-  const only = products.length === 1 ? first : undefined;
+  return products.length === 1 && first ? <OfOne sale={sale} product={first} /> : <OfSeveral sale={sale} many={products.length} />;
+}
+
+function OfOne({ sale, product: p }: { sale: ProductSale; product: Product }) {
+  const { status } = p.availability;
   return (
     <section class="hero" aria-label={sale.name}>
       <div class="told">
         <p class="eyebrow"><State sale={sale} /> <span>{sale.name}</span></p>
-        <h2>{only ? <a href={`/products/${encodeURIComponent(only.sku)}`}>{nameOf(only)}</a> : sale.name}</h2>
-        {only?.description && <p class="lead">{only.description}</p>}
+        <h2><a href={`/products/${encodeURIComponent(p.sku)}`}>{nameOf(p)}</a></h2>
+        {p.description && <p class="lead">{p.description}</p>}
         <Face sale={sale} />
-        {only && (
-          <>
-            <Price product={only} large />
-            {sale.status === "scheduled" && <p class="small">{money(sale.price)} in the sale, from {at(sale.opens_at, now.value)}</p>}
-            <Stock product={only} />
-            <BuyBox product={only} />
-            <p class="fine small"><Terms product={only} /></p>
-          </>
-        )}
+        <Price product={p} large ahead={sale.status === "scheduled"} />
+        {sale.status === "scheduled" && status === "available" && p.price && <p class="small">{money(p.price)} until then, from what the sale leaves.</p>}
+        {status !== "not_open" && <Stock product={p} />}
+        <BuyBox product={p} />
+        <p class="fine small"><Terms product={p} /></p>
       </div>
-      <div class="shown">
-        {products.slice(0, 3).map((p) => <Picture key={p.sku} product={p} eager />)}
+      <div class="shown"><Picture product={p} eager /></div>
+    </section>
+  );
+}
+
+// Its goods are on the shelf below.
+function OfSeveral({ sale, many }: { sale: ProductSale; many: number }) {
+  return (
+    <section class="hero several" aria-label={sale.name}>
+      <div class="told">
+        <p class="eyebrow"><State sale={sale} /> <span>{count(many)} products</span></p>
+        <h2>{sale.name}</h2>
+        {sale.purchase_limit !== null && <p class="lead">{count(sale.purchase_limit)} for each person.</p>}
       </div>
+      <div class="told"><Face sale={sale} /></div>
     </section>
   );
 }

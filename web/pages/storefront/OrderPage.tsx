@@ -2,7 +2,7 @@ import { useSignal } from "@preact/signals";
 import type { Signal } from "@preact/signals";
 import { getOrder, isProblem, remaining } from "lastunit";
 import type { Order } from "lastunit";
-import { useEffect } from "preact/hooks";
+import { useEffect, useRef } from "preact/hooks";
 import { count, money, times } from "../shared/money";
 import { at, dateTime } from "../shared/time";
 import { loadCart } from "./cart";
@@ -121,7 +121,6 @@ function Pay({ order, look }: { order: Signal<Order>; look: () => Promise<void> 
   const o = order.value;
   const card = useSignal("succeed");
   const busy = useSignal<"" | "pay" | "cancel">("");
-  const sure = useSignal(false);
   const problem = useSignal<unknown>(null);
   const run = async (what: "pay" | "cancel", call: () => Promise<Order>) => {
     if (busy.value) return;
@@ -155,34 +154,49 @@ function Pay({ order, look }: { order: Signal<Order>; look: () => Promise<void> 
       )}
       {problem.value !== null && <Notice tone="bad" advice={advice(problem.value)} />}
       {o.payment.provider === "none" && <p class="lead">This store takes no payments itself. Pay where the shop tells you to.</p>}
-      {o.payment.provider === "test" && !pending && (
-        <fieldset class="cards-to-pay">
-          <legend>Pay with a test card <span class="quiet small">No money moves here.</span></legend>
-          {cards.map(({ id, name, says }) => (
-            <label key={id} class="choice">
-              <input type="radio" name="card" value={id} checked={card.value === id} onChange={() => (card.value = id)} />
-              <span><strong>{name}</strong><span class="quiet small">{says}</span></span>
-            </label>
-          ))}
-        </fieldset>
-      )}
+      {o.payment.provider === "test" && !pending && <Cards chosen={card} />}
       <div class="actions">
         {o.payment.provider === "test" && !pending && (
           <button type="button" class="button main" aria-disabled={busy.value !== ""} onClick={send}>
             {busy.value === "pay" ? <Waiting>Paying…</Waiting> : `Pay ${o.total ? money(o.total) : ""}`}
           </button>
         )}
-        {!sure.value
-          ? <button type="button" class="button plain" onClick={() => (sure.value = true)}>Cancel this order</button>
-          : (
-            <div class="sure" role="group" aria-label="Cancel this order?">
-              <p>Cancel it? What is in it goes back to stock at once.</p>
-              <button type="button" class="button" aria-disabled={busy.value !== ""} onClick={() => void run("cancel", () => cancelOrder(o.id))}>{busy.value === "cancel" ? <Waiting>Cancelling…</Waiting> : "Yes, cancel it"}</button>
-              <button type="button" class="button plain" onClick={() => (sure.value = false)}>Keep it</button>
-            </div>
-          )}
+        <Cancel busy={busy.value} onSure={() => void run("cancel", () => cancelOrder(o.id))} />
       </div>
     </>
+  );
+}
+
+function Cards({ chosen }: { chosen: Signal<string> }) {
+  return (
+    <fieldset class="cards-to-pay">
+      <legend>Pay with a test card <span class="quiet small">No money moves here.</span></legend>
+      {cards.map(({ id, name, says }) => (
+        <label key={id} class="choice">
+          <input type="radio" name="card" value={id} checked={chosen.value === id} onChange={() => (chosen.value = id)} />
+          <span><strong>{name}</strong><span class="quiet small">{says}</span></span>
+        </label>
+      ))}
+    </fieldset>
+  );
+}
+
+// Asks once more, because what is in the order may be gone a moment later.
+function Cancel({ busy, onSure }: { busy: string; onSure: () => void }) {
+  const asked = useSignal(false);
+  const keep = useRef<HTMLButtonElement>(null);
+  useEffect(() => {
+    if (asked.value) keep.current?.focus();
+  }, [asked.value]);
+  if (!asked.value) {
+    return <button type="button" class="button plain" onClick={() => (asked.value = true)}>Cancel this order</button>;
+  }
+  return (
+    <div class="sure" role="group" aria-label="Cancel this order?">
+      <p>Cancel it? What is in it goes back to stock at once.</p>
+      <button type="button" class="button" aria-disabled={busy !== ""} onClick={onSure}>{busy === "cancel" ? <Waiting>Cancelling…</Waiting> : "Yes, cancel it"}</button>
+      <button ref={keep} type="button" class="button plain" onClick={() => (asked.value = false)}>Keep it</button>
+    </div>
   );
 }
 

@@ -4,8 +4,8 @@ import type { Order } from "lastunit";
 import { useEffect } from "preact/hooks";
 import { count, money } from "../shared/money";
 import { dateTime } from "../shared/time";
-import { nameOfSku, useLive } from "./catalogue";
-import { Notice, Page, Timer, Waiting } from "./parts";
+import { nameOfSku, product, useLive } from "./catalogue";
+import { Notice, Page, Picture, Timer, Waiting } from "./parts";
 import { stateOf } from "./OrderPage";
 import { known } from "./session";
 import { shop } from "./shop";
@@ -47,10 +47,12 @@ export function OrdersPage() {
 
 function Row({ o }: { o: Order }) {
   const units = o.lines.reduce((sum, l) => sum + l.quantity, 0);
+  const [first] = o.lines;
   const open = o.status === "awaiting_payment";
   return (
     <li>
       <a class="order" href={`/orders/${o.id}`}>
+        <Picture product={first && (product(first.sku).value ?? { sku: first.sku, name: null, image_url: null })} />
         <span class="what"><strong>{o.lines.map((l) => nameOfSku(l.sku)).join(", ")}</strong><span class="quiet small number">{count(units)} {units === 1 ? "unit" : "units"} · {dateTime(o.created_at)}</span></span>
         <span class="money number">{o.total && money(o.total)}</span>
         <span class={`badge ${o.status}`}>{open ? <Timer until={o.pay_by} label="to pay," /> : stateOf(o)}</span>

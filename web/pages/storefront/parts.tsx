@@ -45,13 +45,14 @@ export function Picture({ product, eager }: { product: Pick<Product, "image_url"
   );
 }
 
-export function Price({ product, large }: { product: Product; large?: boolean }) {
-  const price = priceOf(product);
+/** What it costs now; ahead: what it will cost in the sale that is to open. */
+export function Price({ product, large, ahead }: { product: Product; large?: boolean; ahead?: boolean }) {
+  const price = ahead ? (product.sale?.price ?? null) : priceOf(product);
   const usual = product.price;
   if (!price) {
     return <p class="price quiet">Price at the shop</p>;
   }
-  const less = inSale(product) && usual && usual.currency === price.currency && usual.amount > price.amount;
+  const less = (ahead || inSale(product)) && usual && usual.currency === price.currency && usual.amount > price.amount;
   return (
     <p class={large ? "price large number" : "price number"}>
       <strong>{money(price)}</strong>

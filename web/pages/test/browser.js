@@ -15,11 +15,13 @@ export const patience = 60_000;
 let browser;
 const contexts = new Set();
 
-afterEach(async () => {
-  await Promise.all([...contexts].map((context) => context.close()));
-  contexts.clear();
-});
-after(async () => (await browser)?.close());
+if (process.env.NODE_TEST_CONTEXT) { // where tests run, and not where pages are looked at
+  afterEach(async () => {
+    await Promise.all([...contexts].map((context) => context.close()));
+    contexts.clear();
+  });
+  after(async () => (await browser)?.close());
+}
 
 export async function launch() {
   if (!browser) {

@@ -20,7 +20,7 @@ const looks = {
 async function screenshots() {
   await mkdir(folder, { recursive: true });
   for (const [i, { name, shop, path, show, context: visitor, ...state }] of states.entries()) {
-    const every = ["open", "cart", "paid"].includes(name);
+    const every = name === "open";
     for (const look of state.looks ?? (every ? Object.keys(looks) : [i % 2 ? "desktop-dark" : "desktop", i % 2 ? "phone" : "phone-dark"])) {
       const world = await shop();
       const { page, context } = await visit(world, path, { ...looks[look], ...visitor });

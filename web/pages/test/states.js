@@ -38,6 +38,13 @@ export const states = [
   { name: "before-opening", shop: () => stocked({ opensIn: 2 * 3600_000 + 754_000 }), path: "/", async show(page) { await sees(page, "Opens in"); } },
   { name: "open", shop: () => stocked(), path: "/", async show(page) { await sees(page, "Open now"); } },
   {
+    name: "sale-of-several", path: "/", async shop() {
+      const item = (sku, amount) => ({ sku, price: { amount, currency: "EUR" } });
+      return stocked({ name: "Cosy evening", items: [item("kettle-copper", 6900), item("lamp-moon", 3900), item("notebook-dots", 990), item("radio-walnut", 9900)] });
+    },
+    async show(page) { await sees(page, "Cosy evening"); },
+  },
+  {
     name: "paused", shop: () => stocked(), path: "/", async show(page, world) {
       await pauseSale(world.operator, world.saleId);
       await sees(page, "Sale paused");
