@@ -33,6 +33,7 @@ const (
 func bites() map[string][][]string {
 	all := maps.Clone(stockBites)
 	maps.Copy(all, orderBites)
+	maps.Copy(all, courseBites)
 	return all
 }
 

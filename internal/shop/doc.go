@@ -13,6 +13,7 @@
 //	sale         products at a price, from an instant to another, perhaps with an allotment and a purchase limit
 //	order        holds that were ordered: its lines are the claims that name it (shop_order; order is a word of SQL)
 //	payment      what a payment provider was asked to take for an order      refund   what it is asked to give back
+//	rehearsal    a planned sale that a server plays against itself, on copies of its products (internal/rehearsal does; here is who asked, and what came of it)
 //	event        what happened to an order, a sale or a product's stock, written in the transaction that did it
 //
 // A claim deletes stock tokens and writes a claim and, from the DELETE's RETURNING, a claim_unit per unit. A hold that ends marks its
