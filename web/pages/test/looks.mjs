@@ -19,15 +19,9 @@ const looks = {
 
 async function screenshots() {
   await mkdir(folder, { recursive: true });
-<<<<<<< HEAD
   for (const [i, { name, shop, path, show, context: visitor, ...state }] of states.entries()) {
-    const every = ["open", "cart", "paid"].includes(name);
-    for (const look of state.looks ?? (every ? Object.keys(looks) : [i % 2 ? "desktop-dark" : "desktop", i % 2 ? "phone" : "phone-dark"])) {
-=======
-  for (const [i, { name, shop, path, show }] of states.entries()) {
     const every = name === "open";
-    for (const look of every ? Object.keys(looks) : [i % 2 ? "desktop-dark" : "desktop", i % 2 ? "phone" : "phone-dark"]) {
->>>>>>> h-pages
+    for (const look of state.looks ?? (every ? Object.keys(looks) : [i % 2 ? "desktop-dark" : "desktop", i % 2 ? "phone" : "phone-dark"])) {
       const world = await shop();
       const { page, context } = await visit(world, path, { ...looks[look], ...visitor });
       await show(page, world);
