@@ -37,7 +37,7 @@ func events(ctx context.Context, binary string, clients int, wait time.Duration,
 	}
 	defer s.Stop()
 	// One more request, and unit, so that the queue has begun.
-	if err := stock(s, map[string]int{"events": clients/2 + 1}); err != nil {
+	if err := stock(s, map[string]int{"watched": clients/2 + 1}); err != nil {
 		return err
 	}
 	a := &audience{ctx: ctx, s: s, clients: clients, ids: make([]string, clients+1), told: make([]time.Time, clients)}
@@ -93,7 +93,7 @@ func (a *audience) submit(i int) error {
 }
 
 func (a *audience) submitOn(c *conn, i int) error {
-	got, err := c.do(a.ctx, driven.Ask{Method: "POST", Path: "/api/v1/order/addToCart", Buyer: fmt.Sprintf("buyer-%d", i), Body: `{"sku":"events"}`})
+	got, err := c.do(a.ctx, driven.Ask{Method: "POST", Path: "/api/v1/order/addToCart", Buyer: fmt.Sprintf("buyer-%d", i), Body: `{"sku":"watched"}`})
 	if err != nil {
 		return err
 	}
