@@ -381,10 +381,10 @@ func TestExampleFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if cfg.DatabaseURL == "" || cfg.BuyerSecret == "" || cfg.JWKSURL == "" || cfg.Audience == "" || len(cfg.CORSOrigins) == 0 {
+	if cfg.DatabaseURL == "" || cfg.BuyerSecret == "" || cfg.JWKSURL == "" || cfg.Audience == "" || len(cfg.CORSOrigins) == 0 || len(cfg.ImageOrigins) == 0 {
 		t.Errorf("a setting without a default has no example: %+v", cfg)
 	}
-	cfg.DatabaseURL, cfg.BuyerSecret, cfg.JWKSURL, cfg.Audience, cfg.CORSOrigins = "", "", "", "", nil
+	cfg.DatabaseURL, cfg.BuyerSecret, cfg.JWKSURL, cfg.Audience, cfg.CORSOrigins, cfg.ImageOrigins = "", "", "", "", nil, nil
 	if !reflect.DeepEqual(cfg, defaults) {
 		t.Errorf("got  %+v\nwant %+v", cfg, defaults)
 	}
