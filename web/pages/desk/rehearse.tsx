@@ -79,7 +79,7 @@ function Report({ r, report }: { r: Rehearsal; report: RehearsalReport }) {
         {plural(r.buyers, "buyer")}, {units(taken)} taken, {report.audit_ok ? "the audit is clean" : "the audit found something wrong"}; <Time at={r.started_at} />{r.finished_at && <>, in {duration(Math.max(1000, Date.parse(r.finished_at) - Date.parse(r.started_at)))}</>}.
       </p>
       {broken.length > 0 && <ul class="broken">{broken.map((text) => <li key={text}>{text}</li>)}</ul>}
-      <div class="scroll">
+      <div class="scroll" tabIndex={0} role="region" aria-label="What came of it, by product">
         <table class="list">
           <thead><tr><th scope="col">Product</th><th scope="col" class="number">Buyers</th><th scope="col" class="number">Units</th><th scope="col" class="number">Taken</th><th scope="col" class="number">Left</th><th scope="col">Refused</th><th scope="col">Gone after</th><th scope="col" class="number">p50</th><th scope="col" class="number">p99</th></tr></thead>
           <tbody>{report.items.map((item) => <Row key={item.sku} item={item} />)}</tbody>

@@ -103,6 +103,7 @@ export const deskStates = [
       await page.getByLabel("Buyers").fill(String(courseSeconds * 10));
       await button(page, "Rehearse now").click();
       await sees(page, "It holds.");
+      await button(page, "Dismiss").click();
     },
   },
   {
