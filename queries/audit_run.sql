@@ -5,6 +5,13 @@ FROM audit_run
 WHERE audit_run.api_key_id = @api_key_id
     AND audit_run.idempotency_key = @idempotency_key;
 
+-- AuditRunDeleteByProduct is for rehearsal products.
+-- name: AuditRunDeleteByProduct :exec
+DELETE FROM audit_run
+USING product
+WHERE product.product_id = @product_id
+    AND audit_run.sku = product.sku;
+
 -- AuditRunDeleteOld keeps the newest 1000 runs and whatever is younger than a day.
 -- name: AuditRunDeleteOld :exec
 DELETE FROM audit_run

@@ -46,6 +46,19 @@ func (q *Queries) AuditRunByKey(ctx context.Context, db DBTX, arg AuditRunByKeyP
 	return i, err
 }
 
+const auditRunDeleteByProduct = `-- name: AuditRunDeleteByProduct :exec
+DELETE FROM audit_run
+USING product
+WHERE product.product_id = $1
+    AND audit_run.sku = product.sku
+`
+
+// AuditRunDeleteByProduct is for rehearsal products.
+func (q *Queries) AuditRunDeleteByProduct(ctx context.Context, db DBTX, productID int64) error {
+	_, err := db.Exec(ctx, auditRunDeleteByProduct, productID)
+	return err
+}
+
 const auditRunDeleteOld = `-- name: AuditRunDeleteOld :exec
 DELETE FROM audit_run
 WHERE audit_run.finished_at < (

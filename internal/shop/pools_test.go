@@ -18,7 +18,7 @@ func TestEveryUnitEndsInThePoolThatTheRulesSay(t *testing.T) {
 	w := newWorld(t, shop.Options{Hold: time.Minute, Provider: newFake(), ClaimWait: longEnough})
 	now := noon()
 	run, done := 0, map[string]int{}
-	rapid.Check(t, func(rt *rapid.T) {
+	check := func(rt *rapid.T) {
 		run++
 		now = now.Add(24 * time.Hour)
 		w.moveTo(now)
@@ -42,12 +42,24 @@ func TestEveryUnitEndsInThePoolThatTheRulesSay(t *testing.T) {
 			rt.Fatalf("%+v, %v", a, err)
 		}
 		now = m.now
-	})
-	t.Logf("done: %v", done)
-	for _, what := range []string{"claim in a sale", "claim beside", "lapsed after the end", "cancel", "overdue", "returned", "returned after the end", "quarantined", "unquarantined", "closed early", "closed by the clock"} {
-		if run >= 100 && done[what] == 0 {
-			t.Errorf("never: %s", what)
+	}
+	// What is rare is waited for: a hundred runs more, and more again, before it is said never to happen.
+	never := func() (kinds []string) {
+		for _, what := range []string{
+			"claim in a sale", "claim beside", "lapsed after the end", "cancel", "overdue", "returned", "returned after the end", "quarantined", "unquarantined", "closed early", "closed by the clock",
+		} {
+			if done[what] == 0 {
+				kinds = append(kinds, what)
+			}
 		}
+		return kinds
+	}
+	for tries := 0; tries == 0 || tries < 5 && run >= 100*tries && len(never()) > 0; tries++ {
+		rapid.Check(t, check)
+	}
+	t.Logf("done: %v", done)
+	if run >= 100 && len(never()) > 0 {
+		t.Errorf("never: %v", never())
 	}
 }
 

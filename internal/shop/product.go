@@ -156,7 +156,7 @@ func (s *Shop) Products(ctx context.Context, skus []string, after string, limit 
 	return products, more, err
 }
 
-// DeleteRehearsalProduct deletes a product that a rehearsal has made, with its units and transactions, and with the last one its sale. Refusals: NotFound, Conflict
+// DeleteRehearsalProduct deletes a product that a rehearsal has made, with its units, transactions and audits, and with the last one its sale. Refusals: NotFound, Conflict
 // for a product that is not a rehearsal's.
 func (s *Shop) DeleteRehearsalProduct(ctx context.Context, sku string) error {
 	err := s.inTx(ctx, func(tx pgx.Tx) error {
@@ -190,6 +190,7 @@ func (s *Shop) DeleteRehearsalProduct(ctx context.Context, sku string) error {
 		}
 		for _, remove := range []func(context.Context, dbsqlc.DBTX, int64) error{
 			s.q.ClaimDeleteByProduct, s.q.QuarantineUnitDeleteByProduct, s.q.StockOutDeleteByProduct, s.q.UnitDeleteByProduct, s.q.ReceiptDeleteByProduct, s.q.WithdrawalDeleteByProduct,
+			s.q.AuditRunDeleteByProduct,
 		} {
 			if err := remove(ctx, tx, id); err != nil {
 				return err

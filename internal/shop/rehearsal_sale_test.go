@@ -34,7 +34,9 @@ func TestASaleOfRehearsalProductsIsHiddenAndGoesWithThem(t *testing.T) {
 	if sale, err := w.Sale(background, rehearsed.ID, false); err != nil || sale.State != shop.SaleIsOpen {
 		t.Errorf("who names it: %+v, %v", sale, err)
 	}
+	w.audit("")
 	for n, sku := range []string{"r1", "r2"} {
+		w.audit(sku)
 		if err := w.DeleteRehearsalProduct(background, sku); err != nil {
 			t.Fatal(err)
 		}
@@ -49,6 +51,9 @@ func TestASaleOfRehearsalProductsIsHiddenAndGoesWithThem(t *testing.T) {
 	}
 	if n := w.count(`SELECT count(*) FROM sale`); n != 1 {
 		t.Errorf("%d sales are left", n)
+	}
+	if a, err := w.LatestAudit(background); err != nil || a.SKU != nil {
+		t.Errorf("the last audit is one of a product that is gone: %+v, %v", a, err)
 	}
 	w.audited()
 }
