@@ -69,7 +69,7 @@ screenshots: $(web_modules) ## take docs/screenshots, a picture of each state of
 
 page-figures: $(web_modules) ## print the sizes of the pages, their first paint, and what axe finds in each state
 	$(need) go postgresql node chromium
-	@go test -count 1 -tags looks -timeout 30m -run TestPageFigures ./web
+	@go test -v -count 1 -tags looks -timeout 30m -run TestPageFigures ./web
 
 lint: lint-code lint-document ## hold the code and the API's document to the house rules (the first run builds the linter: minutes)
 
