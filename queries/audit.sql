@@ -511,14 +511,26 @@ LIMIT @row_limit;
 -- AuditUnitPiece tells from which unit to which the next piece of a product's units goes.
 -- name: AuditUnitPiece :one
 SELECT
-    (array_agg(piece.unit_id ORDER BY piece.unit_id))[1]::uuid AS first_unit_id,
-    (array_agg(piece.unit_id ORDER BY piece.unit_id DESC))[1]::uuid AS last_unit_id
+    next_unit.unit_id AS first_unit_id,
+    last_unit.unit_id AS last_unit_id
 FROM (
     SELECT unit.unit_id
     FROM unit
     WHERE unit.product_id = @product_id
         AND unit.unit_id > @after_unit_id
     ORDER BY unit.unit_id
-    LIMIT @row_limit
-) AS piece
-HAVING count(*) > 0;
+    LIMIT 1
+) AS next_unit
+CROSS JOIN LATERAL (
+    SELECT piece.unit_id
+    FROM (
+        SELECT unit.unit_id
+        FROM unit
+        WHERE unit.product_id = @product_id
+            AND unit.unit_id >= next_unit.unit_id
+        ORDER BY unit.unit_id
+        LIMIT @row_limit
+    ) AS piece
+    ORDER BY piece.unit_id DESC
+    LIMIT 1
+) AS last_unit;

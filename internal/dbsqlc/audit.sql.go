@@ -1158,17 +1158,29 @@ func (q *Queries) AuditTransactionUnits(ctx context.Context, db DBTX, arg AuditT
 
 const auditUnitPiece = `-- name: AuditUnitPiece :one
 SELECT
-    (array_agg(piece.unit_id ORDER BY piece.unit_id))[1]::uuid AS first_unit_id,
-    (array_agg(piece.unit_id ORDER BY piece.unit_id DESC))[1]::uuid AS last_unit_id
+    next_unit.unit_id AS first_unit_id,
+    last_unit.unit_id AS last_unit_id
 FROM (
     SELECT unit.unit_id
     FROM unit
     WHERE unit.product_id = $1
         AND unit.unit_id > $2
     ORDER BY unit.unit_id
-    LIMIT $3
-) AS piece
-HAVING count(*) > 0
+    LIMIT 1
+) AS next_unit
+CROSS JOIN LATERAL (
+    SELECT piece.unit_id
+    FROM (
+        SELECT unit.unit_id
+        FROM unit
+        WHERE unit.product_id = $1
+            AND unit.unit_id >= next_unit.unit_id
+        ORDER BY unit.unit_id
+        LIMIT $3
+    ) AS piece
+    ORDER BY piece.unit_id DESC
+    LIMIT 1
+) AS last_unit
 `
 
 type AuditUnitPieceParams struct {

@@ -14,9 +14,9 @@ import (
 // auditCheck is a check of one product. Each call of its functions is a statement, and so a snapshot, of its own.
 type auditCheck struct {
 	name     string
-	ofUnits  []func(*productAudit, context.Context, unitPiece, int32) ([]Violation, error) // for each piece of its units
-	ofTokens func(*productAudit, context.Context, tokenPiece, int32) ([]Violation, error)  // for each piece of its tokens
-	ofRest   []func(*productAudit, context.Context, int32) ([]Violation, error)            // once, after the pieces
+	ofUnits  inUnits                                                                      // for each piece of its units
+	ofTokens func(*productAudit, context.Context, tokenPiece, int32) ([]Violation, error) // for each piece of its tokens
+	ofRest   inRest                                                                       // once, after the pieces
 }
 
 type (

@@ -43,13 +43,6 @@ type countTally struct {
 // endOfSecond is the end of the second that an instant lies in.
 func endOfSecond(t time.Time) time.Time { return t.UTC().Truncate(time.Second).Add(time.Second) }
 
-// count counts one call.
-func (c *saleCounts) count(k countKey, units int, took time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.tally(k).one(units, took)
-}
-
 func (t *countTally) one(units int, took time.Duration) {
 	t.calls++
 	t.units += int64(units)
@@ -136,11 +129,11 @@ func (s *Shop) countLost(ctx context.Context, call *claimCall, err error) {
 		return
 	}
 	took := time.Since(call.arrivedAt)
-	s.counts.mu.Lock()
-	sale := s.counts.last[call.SKU]
-	s.counts.mu.Unlock()
-	if sale != (ID{}) {
-		s.counts.count(countKey{sale, endOfSecond(s.Clock()).Unix(), call.SKU, r.Code}, call.Quantity, took)
+	c := &s.counts
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if sale := c.last[call.SKU]; sale != (ID{}) {
+		c.tally(countKey{sale, endOfSecond(s.Clock()).Unix(), call.SKU, r.Code}).one(call.Quantity, took)
 	}
 }
 
