@@ -180,7 +180,6 @@ ORDER BY
     given.buyer,
     given.idempotency_key,
     given.claim_id
-ON CONFLICT DO NOTHING
 RETURNING
     claim.claim_id,
     claim.created_at,
@@ -200,9 +199,7 @@ taken AS (
         AND stock_token.pool_id = allotted.pool_id
         AND stock_token.position = allotted.position
     RETURNING
-        stock_token.product_id,
-        stock_token.pool_id,
-        stock_token.position,
+        (allotted.claim_id)::uuid AS claim_id,
         stock_token.unit_id
 )
 INSERT INTO claim_unit (
@@ -210,13 +207,9 @@ INSERT INTO claim_unit (
     unit_id
 )
 SELECT
-    allotted.claim_id,
+    taken.claim_id,
     taken.unit_id
 FROM taken
-JOIN allotted
-    ON allotted.product_id = taken.product_id
-    AND allotted.pool_id = taken.pool_id
-    AND allotted.position = taken.position
 RETURNING
     claim_unit.claim_id,
     claim_unit.unit_id;

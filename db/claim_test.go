@@ -69,11 +69,14 @@ func (v *visitor) claim(t *testing.T) error {
 			return err
 		}
 		written, err := v.q.ClaimInsertMany(t.Context(), tx, insert)
+		if pgdb.ViolatesConstraint(err, "claim_key_once") {
+			return errKeyTaken
+		}
 		if err != nil {
 			return err
 		}
-		if len(written) < len(insert.ClaimIds) {
-			return errKeyTaken
+		if len(written) != len(insert.ClaimIds) {
+			t.Errorf("%d of %d claims were written", len(written), len(insert.ClaimIds))
 		}
 		taken, err := v.q.StockTokenTake(t.Context(), tx, take)
 		if err != nil {

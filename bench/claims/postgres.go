@@ -21,8 +21,6 @@ import (
 
 const hold = 10 * time.Minute
 
-var errKeyTaken = errors.New("the key is taken")
-
 // contenderTables are what the contenders need besides the schema of lastunit.
 //
 //go:embed contenders.sql
@@ -97,8 +95,11 @@ func settleByCounter(ctx context.Context, tx pgx.Tx, q *dbsqlc.Queries, claims [
 	var new []keyedClaim
 	var places []int
 	for i, c := range claims {
-		id, replayed := bound[boundKey{c.Buyer, c.Key}]
+		k := boundKey{c.Buyer, c.Key}
+		id, replayed := bound[k]
 		switch {
+		case replayed && id == (shop.ID{}): // sent twice in this batch: it finds the first in the next
+			answers[i].Again = true
 		case replayed:
 			answers[i].Out = held(c.ClaimRequest, id, time.Now())
 			answers[i].Out.Replayed = true
@@ -106,6 +107,7 @@ func settleByCounter(ctx context.Context, tx pgx.Tx, q *dbsqlc.Queries, claims [
 			answers[i].Err = errSoldOut
 		default:
 			left[c.SKU] -= int64(c.Quantity)
+			bound[k] = shop.ID{}
 			new, places = append(new, c), append(places, i)
 		}
 	}
@@ -121,13 +123,7 @@ func settleByCounter(ctx context.Context, tx pgx.Tx, q *dbsqlc.Queries, claims [
 		created[row.ClaimID] = row.CreatedAt
 	}
 	for n, i := range places {
-		at, ok := created[new[n].id]
-		if !ok {
-			left[new[n].SKU] += int64(new[n].Quantity)
-			answers[i].Again = true
-			continue
-		}
-		answers[i].Out = held(new[n].ClaimRequest, new[n].id, at)
+		answers[i].Out = held(new[n].ClaimRequest, new[n].id, created[new[n].id])
 	}
 	var stocks []int64
 	for _, sku := range skus {
@@ -148,7 +144,7 @@ func once(at stores, claim func(context.Context, keyedClaim) (time.Time, error))
 		switch {
 		case errors.Is(err, pgx.ErrNoRows):
 			return shop.Claimed{}, errSoldOut
-		case pgdb.ViolatesConstraint(err, "claim_key_once"), errors.Is(err, errKeyTaken):
+		case pgdb.ViolatesConstraint(err, "claim_key_once"):
 			var id shop.ID
 			err := at.pool.QueryRow(ctx, `SELECT claim_id, created_at FROM claim WHERE buyer = $1 AND idempotency_key = $2`, r.Buyer, r.Key).Scan(&id, &created)
 			claimed := held(r, id, created)
@@ -247,9 +243,6 @@ func tokensWithoutLane(at stores) claimer {
 				written, err := q.ClaimInsertMany(ctx, tx, insertClaims([]keyedClaim{c}, map[string]int64{c.SKU: productID}))
 				if err != nil {
 					return err
-				}
-				if len(written) == 0 {
-					return errKeyTaken
 				}
 				created = written[0].CreatedAt
 				var take dbsqlc.StockTokenTakeParams

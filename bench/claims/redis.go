@@ -85,7 +85,7 @@ func behindLane(settle func(ctx context.Context, claims []keyedClaim, next func(
 			if err != nil {
 				answers = make([]lane.Answer[shop.Claimed], len(batch))
 				for i := range answers {
-					answers[i].Err = err
+					answers[i].Err, answers[i].Again = err, pgdb.ViolatesConstraint(err, "claim_key_once")
 				}
 			}
 			return answers

@@ -763,7 +763,6 @@ ORDER BY
     given.buyer,
     given.idempotency_key,
     given.claim_id
-ON CONFLICT DO NOTHING
 RETURNING
     claim.claim_id,
     claim.created_at,
@@ -793,7 +792,8 @@ type ClaimInsertManyRow struct {
 }
 
 // ClaimInsertMany records holds, in the order of buyer and key on every server, so that two batches with the same keys wait for each
-// other instead of deadlocking. A claim that does not come back lost its key, or its id, to a transaction that has committed since.
+// other instead of deadlocking. It violates claim_key_once, or claim_pkey, where a key or an id was lost to a transaction that has committed since the
+// caller looked. That is so rare that nobody pays for ON CONFLICT, which looks at each row twice and writes it down twice.
 func (q *Queries) ClaimInsertMany(ctx context.Context, db DBTX, arg ClaimInsertManyParams) ([]ClaimInsertManyRow, error) {
 	rows, err := db.Query(ctx, claimInsertMany,
 		arg.Now,

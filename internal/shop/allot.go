@@ -111,32 +111,18 @@ type holding struct {
 	written map[ID]dbsqlc.ClaimInsertManyRow
 }
 
-// hold gives the tokens to the calls in their order, all that a call asks for or none, writes the holds and turns their tokens into units.
+// hold gives the tokens to the calls in their order, all that a call asks for or none, writes the holds, turns their tokens into units and counts these for
+// their buyers, all in one round trip.
 //
-// A claim that is not written has lost its key to a transaction that committed in the meantime, and must not take tokens. That is rare, so everything is sent at once,
-// and done anew when it has happened, one after the other.
+// When a key has been lost to a transaction that committed since it was looked up, which is rare, everything is done anew, and it is found (errKeyLost).
 func (b *settlement) hold(ctx context.Context, tx pgx.Tx) error {
 	h := b.arrange()
 	if len(h.given) == 0 {
 		return nil
 	}
-	steps := h.steps(ctx, b.s)
-	careful := slices.ContainsFunc(b.calls, func(c *claimCall) bool { return c.careful || c.unknown })
-	if careful {
-		for _, step := range steps {
-			if err := step(tx); err != nil {
-				return fmt.Errorf("hold units: %w", err)
-			}
-		}
-		steps = nil
-		b.putBackLost(h)
-	}
 	take, left := b.spend(h)
-	if len(take.ClaimIds) == 0 {
-		return nil
-	}
 	var rows []dbsqlc.StockTokenTakeRow
-	steps = append(steps,
+	steps := append(h.steps(ctx, b.s),
 		func(db pgdb.Queryer) (err error) {
 			rows, err = b.s.q.StockTokenTake(ctx, db, take)
 			return err
@@ -145,23 +131,24 @@ func (b *settlement) hold(ctx context.Context, tx pgx.Tx) error {
 			b.left, err = b.s.q.StockTokenLeft(ctx, db, left)
 			return err
 		})
-	if err := pgdb.Together(ctx, tx, steps...); err != nil {
-		return fmt.Errorf("hold units: %w", err)
+	if added := b.added(); len(added.SaleIds) > 0 {
+		steps = append(steps, func(db pgdb.Queryer) error { return b.s.q.SaleBuyerAdd(ctx, db, added) })
 	}
-	if !careful && len(h.written) < len(h.given) {
-		for _, c := range b.calls {
-			c.careful = true
-		}
+	switch err := pgdb.Together(ctx, tx, steps...); {
+	case pgdb.ViolatesConstraint(err, "claim_key_once"), pgdb.ViolatesConstraint(err, "claim_pkey"):
 		return errKeyLost
-	}
-	if len(rows) != len(take.ClaimIds) {
+	case err != nil:
+		return fmt.Errorf("hold units: %w", err)
+	case len(h.written) != len(h.given):
+		return fmt.Errorf("hold units: %d of %d claims were written", len(h.written), len(h.given))
+	case len(rows) != len(take.ClaimIds):
 		return fmt.Errorf("take tokens: %d of %d that were locked", len(rows), len(take.ClaimIds))
 	}
 	b.answerHeld(h, rows)
 	return nil
 }
 
-// errKeyLost says that a batch, of which everything was sent at once, has to be done anew.
+// errKeyLost says that a batch has to be done anew.
 var errKeyLost = errors.New("a claim has lost its key")
 
 // arrange decides who gets which tokens.
@@ -226,18 +213,6 @@ func (h *holding) steps(ctx context.Context, s *Shop) (steps []func(pgdb.Queryer
 		})
 	}
 	return steps
-}
-
-// putBackLost puts back the calls that have lost their keys: each finds the transaction that has it when its turn comes.
-func (b *settlement) putBackLost(h *holding) {
-	for i, c := range b.calls {
-		_, written := h.written[c.id]
-		if len(h.given[c.id]) > 0 && !written {
-			delete(h.given, c.id)
-			b.answers[i].Again = true
-			b.lost = true
-		}
-	}
 }
 
 // spend counts what the claims get, names the tokens that they take, and asks what is left behind the last of each pool.

@@ -54,10 +54,8 @@ func (b *settlement) limit(ctx context.Context, tx pgx.Tx) error {
 	if len(asked) == 0 {
 		return nil
 	}
-	if err := b.s.q.SaleBuyerEnter(ctx, tx, arg); err != nil {
-		return fmt.Errorf("enter buyers: %w", err)
-	}
-	if err := b.lockBuyers(ctx, tx, arg, asked); err != nil {
+	enter := func(db pgdb.Queryer) error { return b.s.q.SaleBuyerEnter(ctx, db, arg) }
+	if err := b.lockBuyers(ctx, tx, arg, asked, enter); err != nil {
 		return err
 	}
 	var own dbsqlc.SaleBuyerEnterParams
@@ -96,10 +94,14 @@ func (b *settlement) leaveUnsure(ctx context.Context, tx pgx.Tx, own dbsqlc.Sale
 	return nil
 }
 
-// lockBuyers reads what it can lock.
-func (b *settlement) lockBuyers(ctx context.Context, tx pgx.Tx, asked dbsqlc.SaleBuyerEnterParams, terms map[saleBuyer]*saleTerms) error {
-	rows, err := b.s.q.SaleBuyerTryLock(ctx, tx, dbsqlc.SaleBuyerTryLockParams{Now: b.s.o.Now(), SaleIds: asked.SaleIds, Buyers: asked.Buyers})
-	if err != nil {
+// lockBuyers reads what it can lock, after some other steps.
+func (b *settlement) lockBuyers(ctx context.Context, tx pgx.Tx, asked dbsqlc.SaleBuyerEnterParams, terms map[saleBuyer]*saleTerms, before ...func(pgdb.Queryer) error) error {
+	var rows []dbsqlc.SaleBuyerTryLockRow
+	steps := append(before, func(db pgdb.Queryer) (err error) {
+		rows, err = b.s.q.SaleBuyerTryLock(ctx, db, dbsqlc.SaleBuyerTryLockParams{Now: b.s.o.Now(), SaleIds: asked.SaleIds, Buyers: asked.Buyers})
+		return err
+	})
+	if err := pgdb.Together(ctx, tx, steps...); err != nil {
 		return fmt.Errorf("lock buyers: %w", err)
 	}
 	for _, row := range rows {
@@ -172,9 +174,8 @@ func (c *claimCall) judge(units int, cool time.Duration) {
 	}
 }
 
-// count writes down what the claims that were written add to what their buyers have.
-func (b *settlement) count(ctx context.Context, tx pgx.Tx) error {
-	var arg dbsqlc.SaleBuyerAddParams
+// added is what the batch adds to the counts of buyers.
+func (b *settlement) added() (arg dbsqlc.SaleBuyerAddParams) {
 	for k, n := range b.buyers {
 		if n.added > 0 {
 			arg.SaleIds = append(arg.SaleIds, k.saleID)
@@ -183,13 +184,7 @@ func (b *settlement) count(ctx context.Context, tx pgx.Tx) error {
 			arg.PurchaseLimits = append(arg.PurchaseLimits, n.limit)
 		}
 	}
-	if len(arg.SaleIds) == 0 {
-		return nil
-	}
-	if err := b.s.q.SaleBuyerAdd(ctx, tx, arg); err != nil {
-		return fmt.Errorf("count units of buyers: %w", err)
-	}
-	return nil
+	return arg
 }
 
 // look finds out, without locks, which of some calls would be refused for what their buyers have, whatever there is, and names the unpaid orders of

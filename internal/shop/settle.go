@@ -39,8 +39,6 @@ type claimCall struct {
 	behind int64
 	// unknown: a commit that may hold this claim was lost. It is looked for by its id before anything is done for it again.
 	unknown bool
-	// careful: in its batch a claim lost its key.
-	careful bool
 	// normally: the open sale had too little for it, so it is served beside the sale, and saleRefusal is what the sale had to say.
 	normally    bool
 	saleRefusal *Refusal
@@ -153,8 +151,6 @@ type settlement struct {
 	left      []dbsqlc.StockTokenLeftRow // those of them that have tokens left
 	// gone are the products that were found to be sold out for good before the keys were looked up.
 	gone map[int64]bool
-	// lost: a direct claim that had tokens was not written, so that those behind it may find more.
-	lost bool
 }
 
 func (s *Shop) newSettlement(batch []lane.Call[string, *claimCall]) *settlement {
@@ -192,7 +188,7 @@ func (b *settlement) run(ctx context.Context, tx pgx.Tx, next func()) error {
 		return err
 	}
 	refuse := func(ctx context.Context, tx pgx.Tx) error { return b.refuse(ctx, tx) }
-	for _, step := range []func(context.Context, pgx.Tx) error{b.lineUp, b.pick, b.reckon, b.limit, b.hold, b.count, refuse, b.moveHeads, b.runOut} {
+	for _, step := range []func(context.Context, pgx.Tx) error{b.lineUp, b.pick, b.reckon, b.limit, b.hold, refuse, b.moveHeads, b.runOut} {
 		if err := step(ctx, tx); err != nil {
 			return err
 		}

@@ -108,7 +108,7 @@ func (b *settlement) goneFor(p *poolShare, c *claimCall) bool {
 
 // mayHaveMore tells whether it is not yet known that a call must be refused.
 func (b *settlement) mayHaveMore(p *poolShare, c *claimCall) bool {
-	return c.again || p.again && c.refusal == nil && c.overLimit == nil || b.lost && c.kind == directClaim
+	return c.again || p.again && c.refusal == nil && c.overLimit == nil
 }
 
 // besideTheSale lets a direct claim for which the allotment of an open sale has too little try what is sold beside the sale.
