@@ -79,10 +79,9 @@ func (v *visitor) admit(t *testing.T, tx pgx.Tx, insert dbsqlc.ClaimInsertManyPa
 			add.PurchaseLimits = append(add.PurchaseLimits, purchaseLimit)
 		}
 	}
-	if err := v.q.SaleBuyerEnter(t.Context(), tx, dbsqlc.SaleBuyerEnterParams{SaleIds: add.SaleIds, Buyers: add.Buyers}); err != nil {
-		return add, err
-	}
-	rows, err := v.q.SaleBuyerTryLock(t.Context(), tx, dbsqlc.SaleBuyerTryLockParams{SaleIds: add.SaleIds, Buyers: add.Buyers})
+	rows, err := v.q.SaleBuyerEnter(t.Context(), tx, dbsqlc.SaleBuyerEnterParams{
+		SaleIds: add.SaleIds, Buyers: add.Buyers, UnitCounts: add.UnitCounts, PurchaseLimits: add.PurchaseLimits,
+	})
 	if err != nil {
 		return add, err
 	}
@@ -92,6 +91,9 @@ func (v *visitor) admit(t *testing.T, tx pgx.Tx, insert dbsqlc.ClaimInsertManyPa
 	for i, row := range rows { // there is one sale, so at most one
 		if row.UnitCount+add.UnitCounts[i] > purchaseLimit {
 			return add, errLimit
+		}
+		if row.Entered {
+			add.UnitCounts[i] = 0 // is counted
 		}
 	}
 	return add, nil

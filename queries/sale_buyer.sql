@@ -15,33 +15,72 @@ FROM given
 WHERE sale_buyer.sale_id = given.sale_id
     AND sale_buyer.buyer = given.buyer;
 
--- SaleBuyerEnter makes the rows of buyers that are missing, in the order of sale and buyer on every server.
--- name: SaleBuyerEnter :exec
+-- SaleBuyerEnter locks the rows of buyers as SaleBuyerTryLock does, and makes those that are missing, in the order of sale and buyer on every server. A new row
+-- counts at once what its buyer is about to get, and is told by entered; its unit_count here is what the buyer had, 0. A buyer whose row somebody else has just
+-- made does not come back.
+-- name: SaleBuyerEnter :many
 WITH asked AS (
     SELECT
         unnest(@sale_ids::uuid[]) AS sale_id,
-        unnest(@buyers::text[]) AS buyer
-)
-INSERT INTO sale_buyer (
-    sale_id,
-    buyer,
-    unit_count
+        unnest(@buyers::text[]) AS buyer,
+        unnest(@unit_counts::integer[]) AS unit_count,
+        unnest(@purchase_limits::integer[]) AS purchase_limit
+),
+locked AS MATERIALIZED (
+    SELECT
+        sale_buyer.sale_id,
+        sale_buyer.buyer,
+        sale_buyer.unit_count,
+        sale_buyer.cool_until
+    FROM sale_buyer
+    JOIN asked ON asked.sale_id = sale_buyer.sale_id AND asked.buyer = sale_buyer.buyer
+    ORDER BY
+        sale_buyer.sale_id,
+        sale_buyer.buyer
+    FOR NO KEY UPDATE OF sale_buyer SKIP LOCKED
+),
+entered AS (
+    INSERT INTO sale_buyer (
+        sale_id,
+        buyer,
+        unit_count,
+        purchase_limit
+    )
+    SELECT
+        asked.sale_id,
+        asked.buyer,
+        asked.unit_count,
+        nullif(asked.purchase_limit, 0)
+    FROM asked
+    WHERE NOT EXISTS (
+        SELECT 1
+        FROM sale_buyer
+        WHERE sale_buyer.sale_id = asked.sale_id
+            AND sale_buyer.buyer = asked.buyer
+    )
+    ORDER BY
+        asked.sale_id,
+        asked.buyer
+    ON CONFLICT DO NOTHING
+    RETURNING
+        sale_buyer.sale_id,
+        sale_buyer.buyer
 )
 SELECT
-    asked.sale_id,
-    asked.buyer,
-    0
-FROM asked
-WHERE NOT EXISTS (
-    SELECT 1
-    FROM sale_buyer
-    WHERE sale_buyer.sale_id = asked.sale_id
-        AND sale_buyer.buyer = asked.buyer
-)
-ORDER BY
-    asked.sale_id,
-    asked.buyer
-ON CONFLICT DO NOTHING;
+    locked.sale_id,
+    locked.buyer,
+    locked.unit_count,
+    coalesce(extract(epoch FROM locked.cool_until - coalesce(sqlc.narg('now')::timestamptz, now())), 0)::float8 AS cool_seconds,
+    false AS entered
+FROM locked
+UNION ALL
+SELECT
+    entered.sale_id,
+    entered.buyer,
+    0,
+    0,
+    true
+FROM entered;
 
 -- SaleBuyerLock waits for the rows of a buyer, in the order of the sales.
 -- name: SaleBuyerLock :many

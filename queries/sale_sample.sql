@@ -1,6 +1,6 @@
 -- SaleSampleDue names the sales of which a sample is due, or one of them: each second while it is open or paused, in the minute after it closed, and while it has
 -- units in live holds or unpaid orders; otherwise each minute, from when it is scheduled until a day after it closed. After a sample that took long the
--- pause is nine times as long.
+-- pause is 29 times as long.
 -- name: SaleSampleDue :many
 WITH watched AS (
     SELECT
@@ -28,7 +28,7 @@ LEFT JOIN LATERAL (
 ) AS latest ON true
 WHERE latest.at IS NULL
     OR (
-        watched.read_at >= latest.sampled_at + 9 * latest.took_seconds * interval '1 second'
+        watched.read_at >= latest.sampled_at + 29 * latest.took_seconds * interval '1 second'
         AND (
             watched.read_at >= latest.at + interval '1 minute'
             OR (

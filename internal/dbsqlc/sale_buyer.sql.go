@@ -47,43 +47,120 @@ func (q *Queries) SaleBuyerAdd(ctx context.Context, db DBTX, arg SaleBuyerAddPar
 	return err
 }
 
-const saleBuyerEnter = `-- name: SaleBuyerEnter :exec
+const saleBuyerEnter = `-- name: SaleBuyerEnter :many
 WITH asked AS (
     SELECT
         unnest($1::uuid[]) AS sale_id,
-        unnest($2::text[]) AS buyer
-)
-INSERT INTO sale_buyer (
-    sale_id,
-    buyer,
-    unit_count
+        unnest($2::text[]) AS buyer,
+        unnest($3::integer[]) AS unit_count,
+        unnest($4::integer[]) AS purchase_limit
+),
+locked AS MATERIALIZED (
+    SELECT
+        sale_buyer.sale_id,
+        sale_buyer.buyer,
+        sale_buyer.unit_count,
+        sale_buyer.cool_until
+    FROM sale_buyer
+    JOIN asked ON asked.sale_id = sale_buyer.sale_id AND asked.buyer = sale_buyer.buyer
+    ORDER BY
+        sale_buyer.sale_id,
+        sale_buyer.buyer
+    FOR NO KEY UPDATE OF sale_buyer SKIP LOCKED
+),
+entered AS (
+    INSERT INTO sale_buyer (
+        sale_id,
+        buyer,
+        unit_count,
+        purchase_limit
+    )
+    SELECT
+        asked.sale_id,
+        asked.buyer,
+        asked.unit_count,
+        nullif(asked.purchase_limit, 0)
+    FROM asked
+    WHERE NOT EXISTS (
+        SELECT 1
+        FROM sale_buyer
+        WHERE sale_buyer.sale_id = asked.sale_id
+            AND sale_buyer.buyer = asked.buyer
+    )
+    ORDER BY
+        asked.sale_id,
+        asked.buyer
+    ON CONFLICT DO NOTHING
+    RETURNING
+        sale_buyer.sale_id,
+        sale_buyer.buyer
 )
 SELECT
-    asked.sale_id,
-    asked.buyer,
-    0
-FROM asked
-WHERE NOT EXISTS (
-    SELECT 1
-    FROM sale_buyer
-    WHERE sale_buyer.sale_id = asked.sale_id
-        AND sale_buyer.buyer = asked.buyer
-)
-ORDER BY
-    asked.sale_id,
-    asked.buyer
-ON CONFLICT DO NOTHING
+    locked.sale_id,
+    locked.buyer,
+    locked.unit_count,
+    coalesce(extract(epoch FROM locked.cool_until - coalesce($5::timestamptz, now())), 0)::float8 AS cool_seconds,
+    false AS entered
+FROM locked
+UNION ALL
+SELECT
+    entered.sale_id,
+    entered.buyer,
+    0,
+    0,
+    true
+FROM entered
 `
 
 type SaleBuyerEnterParams struct {
-	SaleIds []pgdb.ID
-	Buyers  []string
+	SaleIds        []pgdb.ID
+	Buyers         []string
+	UnitCounts     []int32
+	PurchaseLimits []int32
+	Now            *time.Time
 }
 
-// SaleBuyerEnter makes the rows of buyers that are missing, in the order of sale and buyer on every server.
-func (q *Queries) SaleBuyerEnter(ctx context.Context, db DBTX, arg SaleBuyerEnterParams) error {
-	_, err := db.Exec(ctx, saleBuyerEnter, arg.SaleIds, arg.Buyers)
-	return err
+type SaleBuyerEnterRow struct {
+	SaleID      pgdb.ID
+	Buyer       string
+	UnitCount   int32
+	CoolSeconds float64
+	Entered     bool
+}
+
+// SaleBuyerEnter locks the rows of buyers as SaleBuyerTryLock does, and makes those that are missing, in the order of sale and buyer on every server. A new row
+// counts at once what its buyer is about to get, and is told by entered; its unit_count here is what the buyer had, 0. A buyer whose row somebody else has just
+// made does not come back.
+func (q *Queries) SaleBuyerEnter(ctx context.Context, db DBTX, arg SaleBuyerEnterParams) ([]SaleBuyerEnterRow, error) {
+	rows, err := db.Query(ctx, saleBuyerEnter,
+		arg.SaleIds,
+		arg.Buyers,
+		arg.UnitCounts,
+		arg.PurchaseLimits,
+		arg.Now,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []SaleBuyerEnterRow
+	for rows.Next() {
+		var i SaleBuyerEnterRow
+		if err := rows.Scan(
+			&i.SaleID,
+			&i.Buyer,
+			&i.UnitCount,
+			&i.CoolSeconds,
+			&i.Entered,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const saleBuyerLock = `-- name: SaleBuyerLock :many

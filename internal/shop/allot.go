@@ -117,22 +117,25 @@ type holding struct {
 // When a key has been lost to a transaction that committed since it was looked up, which is rare, everything is done anew, and it is found (errKeyLost).
 func (b *settlement) hold(ctx context.Context, tx pgx.Tx) error {
 	h := b.arrange()
-	if len(h.given) == 0 {
-		return nil
-	}
 	take, left := b.spend(h)
 	var rows []dbsqlc.StockTokenTakeRow
-	steps := append(h.steps(ctx, b.s),
-		func(db pgdb.Queryer) (err error) {
-			rows, err = b.s.q.StockTokenTake(ctx, db, take)
-			return err
-		},
-		func(db pgdb.Queryer) (err error) {
-			b.left, err = b.s.q.StockTokenLeft(ctx, db, left)
-			return err
-		})
+	steps := h.steps(ctx, b.s)
+	if len(steps) > 0 {
+		steps = append(steps,
+			func(db pgdb.Queryer) (err error) {
+				rows, err = b.s.q.StockTokenTake(ctx, db, take)
+				return err
+			},
+			func(db pgdb.Queryer) (err error) {
+				b.left, err = b.s.q.StockTokenLeft(ctx, db, left)
+				return err
+			})
+	}
 	if added := b.added(); len(added.SaleIds) > 0 {
 		steps = append(steps, func(db pgdb.Queryer) error { return b.s.q.SaleBuyerAdd(ctx, db, added) })
+	}
+	if len(steps) == 0 {
+		return nil
 	}
 	switch err := pgdb.Together(ctx, tx, steps...); {
 	case pgdb.ViolatesConstraint(err, "claim_key_once"), pgdb.ViolatesConstraint(err, "claim_pkey"):

@@ -21,8 +21,11 @@ type saleBuyer struct {
 type saleCount struct {
 	units int
 	added int32 // by this batch
-	limit int32
-	cool  time.Duration // how long the buyer can claim nothing yet
+	// counted is what was written down of that when the buyer's row was made.
+	counted int32
+	limit   int32
+	cool    time.Duration // how long the buyer can claim nothing yet
+	unsure  bool          // somebody else is changing it
 }
 
 // limit locks what the buyers have of sales for whom there seem to be units, and expires their own lapsed holds and overdue orders where these
@@ -31,7 +34,6 @@ func (b *settlement) limit(ctx context.Context, tx pgx.Tx) error {
 	b.buyers = map[saleBuyer]*saleCount{}
 	asked := map[saleBuyer]*saleTerms{}
 	wanted := map[saleBuyer]int{}
-	var arg dbsqlc.SaleBuyerEnterParams
 	for _, p := range b.pools {
 		left := len(p.tokens)
 		for _, i := range p.calls {
@@ -39,26 +41,21 @@ func (b *settlement) limit(ctx context.Context, tx pgx.Tx) error {
 			if p.refusal != nil || c.refusal != nil || left < c.Quantity {
 				continue
 			}
-			if left -= c.Quantity; c.terms == nil {
-				continue
-			}
-			k := saleBuyer{c.terms.SaleID, c.Buyer}
-			wanted[k] += c.Quantity
-			if asked[k] == nil {
+			if left -= c.Quantity; c.terms != nil {
+				k := saleBuyer{c.terms.SaleID, c.Buyer}
 				asked[k] = c.terms
-				arg.SaleIds = append(arg.SaleIds, k.saleID)
-				arg.Buyers = append(arg.Buyers, k.buyer)
+				wanted[k] += c.Quantity
 			}
 		}
 	}
 	if len(asked) == 0 {
 		return nil
 	}
-	enter := func(db pgdb.Queryer) error { return b.s.q.SaleBuyerEnter(ctx, db, arg) }
-	if err := b.lockBuyers(ctx, tx, arg, asked, enter); err != nil {
+	if err := b.enterBuyers(ctx, tx, asked, wanted); err != nil {
 		return err
 	}
-	var own dbsqlc.SaleBuyerEnterParams
+	var own dbsqlc.SaleBuyerTryLockParams
+	own.Now = b.s.o.Now()
 	for k, n := range b.buyers {
 		if t := asked[k]; t.CooldownSeconds > 0 || t.limit() > 0 && n.units+wanted[k] > int(t.limit()) {
 			own.SaleIds = append(own.SaleIds, k.saleID)
@@ -70,7 +67,7 @@ func (b *settlement) limit(ctx context.Context, tx pgx.Tx) error {
 	}
 	freed, err := b.freeOwn(ctx, tx, own)
 	if err == nil && freed {
-		err = b.lockBuyers(ctx, tx, own, asked)
+		err = b.lookAgain(ctx, tx, own)
 	}
 	if err != nil {
 		return err
@@ -78,9 +75,9 @@ func (b *settlement) limit(ctx context.Context, tx pgx.Tx) error {
 	return b.leaveUnsure(ctx, tx, own)
 }
 
-// leaveUnsure forgets the counts of buyers that still hold what has lapsed or is overdue, because somebody else has it locked at this moment: their calls
+// leaveUnsure marks the counts of buyers that still hold what has lapsed or is overdue, because somebody else has it locked at this moment: their calls
 // are put back, and neither refused for it nor spared a cool-down.
-func (b *settlement) leaveUnsure(ctx context.Context, tx pgx.Tx, own dbsqlc.SaleBuyerEnterParams) error {
+func (b *settlement) leaveUnsure(ctx context.Context, tx pgx.Tx, own dbsqlc.SaleBuyerTryLockParams) error {
 	rows, err := b.s.q.SaleBuyerLook(ctx, tx, dbsqlc.SaleBuyerLookParams{Now: b.s.o.Now(), SaleIds: own.SaleIds, Buyers: own.Buyers})
 	if err != nil {
 		return fmt.Errorf("look at buyers: %w", err)
@@ -88,31 +85,54 @@ func (b *settlement) leaveUnsure(ctx context.Context, tx pgx.Tx, own dbsqlc.Sale
 	for _, row := range rows {
 		k := saleBuyer{row.SaleID, row.Buyer}
 		if n := b.buyers[k]; n != nil && int(row.UnitCount) < n.units {
-			delete(b.buyers, k)
+			n.unsure = true
 		}
 	}
 	return nil
 }
 
-// lockBuyers reads what it can lock, after some other steps.
-func (b *settlement) lockBuyers(ctx context.Context, tx pgx.Tx, asked dbsqlc.SaleBuyerEnterParams, terms map[saleBuyer]*saleTerms, before ...func(pgdb.Queryer) error) error {
-	var rows []dbsqlc.SaleBuyerTryLockRow
-	steps := append(before, func(db pgdb.Queryer) (err error) {
-		rows, err = b.s.q.SaleBuyerTryLock(ctx, db, dbsqlc.SaleBuyerTryLockParams{Now: b.s.o.Now(), SaleIds: asked.SaleIds, Buyers: asked.Buyers})
-		return err
-	})
-	if err := pgdb.Together(ctx, tx, steps...); err != nil {
-		return fmt.Errorf("lock buyers: %w", err)
+// enterBuyers reads what it can lock. For those who had nothing yet it writes down what they want, if they may have it.
+func (b *settlement) enterBuyers(ctx context.Context, tx pgx.Tx, asked map[saleBuyer]*saleTerms, wanted map[saleBuyer]int) error {
+	arg := dbsqlc.SaleBuyerEnterParams{Now: b.s.o.Now()}
+	counted := make(map[saleBuyer]int32, len(asked))
+	for k, t := range asked {
+		if limit := int(t.limit()); limit == 0 || wanted[k] <= limit {
+			counted[k] = int32(wanted[k])
+		}
+		arg.SaleIds = append(arg.SaleIds, k.saleID)
+		arg.Buyers = append(arg.Buyers, k.buyer)
+		arg.UnitCounts = append(arg.UnitCounts, counted[k])
+		arg.PurchaseLimits = append(arg.PurchaseLimits, t.limit())
+	}
+	rows, err := b.s.q.SaleBuyerEnter(ctx, tx, arg)
+	if err != nil {
+		return fmt.Errorf("enter buyers: %w", err)
 	}
 	for _, row := range rows {
 		k := saleBuyer{row.SaleID, row.Buyer}
-		b.buyers[k] = &saleCount{units: int(row.UnitCount), limit: terms[k].limit(), cool: seconds(row.CoolSeconds)}
+		b.buyers[k] = &saleCount{units: int(row.UnitCount), limit: asked[k].limit(), cool: seconds(row.CoolSeconds)}
+		if row.Entered {
+			b.buyers[k].counted = counted[k]
+		}
+	}
+	return nil
+}
+
+// lookAgain reads anew what buyers have of whom the batch has the locks.
+func (b *settlement) lookAgain(ctx context.Context, tx pgx.Tx, own dbsqlc.SaleBuyerTryLockParams) error {
+	rows, err := b.s.q.SaleBuyerTryLock(ctx, tx, own)
+	if err != nil {
+		return fmt.Errorf("lock buyers: %w", err)
+	}
+	for _, row := range rows {
+		n := b.buyers[saleBuyer{row.SaleID, row.Buyer}]
+		n.units, n.cool = int(row.UnitCount-n.counted), seconds(row.CoolSeconds)
 	}
 	return nil
 }
 
 // freeOwn expires the lapsed holds and cancels the overdue orders of buyers, of whose rows the batch has the locks. What comes of it can be claimed by the next batch.
-func (b *settlement) freeOwn(ctx context.Context, tx pgx.Tx, own dbsqlc.SaleBuyerEnterParams) (bool, error) {
+func (b *settlement) freeOwn(ctx context.Context, tx pgx.Tx, own dbsqlc.SaleBuyerTryLockParams) (bool, error) {
 	ids, err := b.s.q.ClaimLockLapsedOfBuyers(ctx, tx, dbsqlc.ClaimLockLapsedOfBuyersParams{Now: b.s.o.Now(), SaleIds: own.SaleIds, Buyers: own.Buyers})
 	if err != nil {
 		return false, fmt.Errorf("lock lapsed holds of buyers: %w", err)
@@ -152,7 +172,7 @@ func (b *settlement) admit(c *claimCall) bool {
 		return true
 	}
 	n := b.buyers[saleBuyer{c.terms.SaleID, c.Buyer}]
-	if n == nil {
+	if n == nil || n.unsure {
 		c.again = true
 		return false
 	}
@@ -174,13 +194,13 @@ func (c *claimCall) judge(units int, cool time.Duration) {
 	}
 }
 
-// added is what the batch adds to the counts of buyers.
+// added is what is still to be added to the counts of buyers, or taken off them.
 func (b *settlement) added() (arg dbsqlc.SaleBuyerAddParams) {
 	for k, n := range b.buyers {
-		if n.added > 0 {
+		if n.added != n.counted {
 			arg.SaleIds = append(arg.SaleIds, k.saleID)
 			arg.Buyers = append(arg.Buyers, k.buyer)
-			arg.UnitCounts = append(arg.UnitCounts, n.added)
+			arg.UnitCounts = append(arg.UnitCounts, n.added-n.counted)
 			arg.PurchaseLimits = append(arg.PurchaseLimits, n.limit)
 		}
 	}

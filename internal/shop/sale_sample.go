@@ -12,7 +12,7 @@ import (
 )
 
 // SampleSales is housekeeping: it writes down where the units of sales are, those of which a sample is due. Whichever server comes first does it for all; after a
-// sample that took long, because the stock is large, nobody takes another for nine times as long.
+// sample that took long, because the stock is large, nobody takes another for 29 times as long.
 func (s *Shop) SampleSales(ctx context.Context) error {
 	ids, err := s.q.SaleSampleDue(ctx, s.pool, dbsqlc.SaleSampleDueParams{Now: s.o.Now()})
 	if err != nil {
