@@ -152,70 +152,83 @@ LIMIT @row_limit;
 -- unit from being twice in the same table: it counts rows. Nor does it join, because the planner knows nothing of how many ids lie between two.
 -- name: AuditOnePlace :many
 SELECT
-    placed.unit_id,
-    sum(placed.token)::bigint AS token_count,
-    (array_agg(placed.claim_id) FILTER (WHERE placed.claim_id IS NOT NULL))::uuid[] AS claim_ids,
-    sum(placed.withdrawn)::bigint AS withdrawn_count,
-    sum(placed.quarantined)::bigint AS quarantined_count
+    broken.unit_id,
+    broken.token_count,
+    ARRAY(
+        SELECT claim_unit.claim_id
+        FROM claim_unit
+        WHERE claim_unit.unit_id = broken.unit_id
+            AND claim_unit.released_at IS NULL
+    )::uuid[] AS claim_ids,
+    broken.withdrawn_count,
+    broken.quarantined_count
 FROM (
     SELECT
-        unit.unit_id,
-        1 AS unit,
-        0 AS token,
-        NULL::uuid AS claim_id,
-        0 AS withdrawn,
-        0 AS quarantined
-    FROM unit
-    WHERE unit.product_id = @product_id
-        AND unit.unit_id BETWEEN @first_unit_id AND @last_unit_id
-    UNION ALL
-    SELECT
-        stock_token.unit_id,
-        0,
-        1,
-        NULL,
-        0,
-        0
-    FROM stock_token
-    WHERE stock_token.unit_id BETWEEN @first_unit_id AND @last_unit_id
-    UNION ALL
-    SELECT
-        claim_unit.unit_id,
-        0,
-        0,
-        claim_unit.claim_id,
-        0,
-        0
-    FROM claim_unit
-    WHERE claim_unit.unit_id BETWEEN @first_unit_id AND @last_unit_id
-        AND claim_unit.released_at IS NULL
-    UNION ALL
-    SELECT
-        withdrawal_unit.unit_id,
-        0,
-        0,
-        NULL,
-        1,
-        0
-    FROM withdrawal_unit
-    WHERE withdrawal_unit.unit_id BETWEEN @first_unit_id AND @last_unit_id
-    UNION ALL
-    SELECT
-        quarantine_unit.unit_id,
-        0,
-        0,
-        NULL,
-        0,
-        1
-    FROM quarantine_unit
-    WHERE quarantine_unit.unit_id BETWEEN @first_unit_id AND @last_unit_id
-        AND quarantine_unit.left_at IS NULL
-) AS placed
-GROUP BY placed.unit_id
-HAVING sum(placed.unit) > 1
-    OR (sum(placed.unit) = 1 AND sum(placed.token) + count(placed.claim_id) + sum(placed.withdrawn) + sum(placed.quarantined) <> 1)
-ORDER BY placed.unit_id
-LIMIT @row_limit;
+        placed.unit_id,
+        sum(placed.token)::bigint AS token_count,
+        sum(placed.withdrawn)::bigint AS withdrawn_count,
+        sum(placed.quarantined)::bigint AS quarantined_count
+    FROM (
+        SELECT
+            unit.unit_id,
+            1 AS unit,
+            0 AS token,
+            0 AS claimed,
+            0 AS withdrawn,
+            0 AS quarantined
+        FROM unit
+        WHERE unit.product_id = @product_id
+            AND unit.unit_id BETWEEN @first_unit_id AND @last_unit_id
+        UNION ALL
+        SELECT
+            stock_token.unit_id,
+            0,
+            1,
+            0,
+            0,
+            0
+        FROM stock_token
+        WHERE stock_token.unit_id BETWEEN @first_unit_id AND @last_unit_id
+        UNION ALL
+        SELECT
+            claim_unit.unit_id,
+            0,
+            0,
+            1,
+            0,
+            0
+        FROM claim_unit
+        WHERE claim_unit.unit_id BETWEEN @first_unit_id AND @last_unit_id
+            AND claim_unit.released_at IS NULL
+        UNION ALL
+        SELECT
+            withdrawal_unit.unit_id,
+            0,
+            0,
+            0,
+            1,
+            0
+        FROM withdrawal_unit
+        WHERE withdrawal_unit.unit_id BETWEEN @first_unit_id AND @last_unit_id
+        UNION ALL
+        SELECT
+            quarantine_unit.unit_id,
+            0,
+            0,
+            0,
+            0,
+            1
+        FROM quarantine_unit
+        WHERE quarantine_unit.unit_id BETWEEN @first_unit_id AND @last_unit_id
+            AND quarantine_unit.left_at IS NULL
+    ) AS placed
+    GROUP BY placed.unit_id
+    HAVING sum(placed.unit) > 1
+        OR (sum(placed.unit) = 1 AND sum(placed.token + placed.claimed + placed.withdrawn + placed.quarantined) <> 1)
+    ORDER BY placed.unit_id
+    LIMIT @row_limit
+) AS broken
+ORDER BY broken.unit_id;
 
 -- AuditOrderState finds lines of orders of a product that do not fit the state of their order: units that an ended order still has, ones that a live
 -- order has lost, lines that are taken for unpaid though they are not, or the other way round, and unpaid ones that nothing would ever free.
@@ -398,18 +411,23 @@ WHERE quarantine_unit.product_id = @product_id
 ORDER BY quarantine_unit.unit_id
 LIMIT @row_limit;
 
--- AuditStrayTokens finds tokens of a piece of a product's that are for no unit of it.
+-- AuditStrayTokens finds tokens of a piece of a product's that are for no unit of it. Each is looked up, in the index that has both columns: the planner must not
+-- think of reading all units of the product for each piece.
 -- name: AuditStrayTokens :many
 SELECT
     stock_token.unit_id,
     stock_token.position
 FROM stock_token
-LEFT JOIN unit ON unit.unit_id = stock_token.unit_id
 WHERE stock_token.product_id = @product_id
     AND stock_token.pool_id = @pool_id
     AND stock_token.position > @after_position
     AND stock_token.position <= @last_position
-    AND unit.product_id IS DISTINCT FROM stock_token.product_id
+    AND (
+        SELECT unit.unit_id
+        FROM unit
+        WHERE unit.product_id = stock_token.product_id
+            AND unit.unit_id = stock_token.unit_id
+    ) IS NULL
 ORDER BY stock_token.position
 LIMIT @row_limit;
 

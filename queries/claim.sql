@@ -183,8 +183,8 @@ SELECT
     ended.pool_id
 FROM ended;
 
--- ClaimEnqueueMany records requests that are accepted, in the order of buyer and key as ClaimInsertMany does. A claim that does not come
--- back lost its key, or its id, to a transaction that has committed since, or its product was deleted before the caller had the tail's lock.
+-- ClaimEnqueueMany records requests that are accepted, as ClaimInsertMany records holds. A claim that does not come back lost its product, which was deleted
+-- before the caller had the tail's lock.
 -- name: ClaimEnqueueMany :many
 WITH given AS (
     SELECT
@@ -232,7 +232,6 @@ ORDER BY
     given.buyer,
     given.idempotency_key,
     given.claim_id
-ON CONFLICT DO NOTHING
 RETURNING
     claim.claim_id,
     claim.created_at;

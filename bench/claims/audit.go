@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -12,9 +13,9 @@ import (
 )
 
 type auditOptions struct {
-	rounds, connections, units, held int
-	measure                          time.Duration
-	results                          string
+	rounds, connections, units, held, others int
+	measure                                  time.Duration
+	results                                  string
 }
 
 func (o *auditOptions) flags(f *flag.FlagSet) {
@@ -22,6 +23,7 @@ func (o *auditOptions) flags(f *flag.FlagSet) {
 	f.IntVar(&o.connections, "connections", 256, "of buyers")
 	f.IntVar(&o.units, "units", 10_000_000, "of the product that is audited")
 	f.IntVar(&o.held, "held", 100_000, "of them that are in carts before")
+	f.IntVar(&o.others, "others", 5_000_000, "units of the product that is claimed meanwhile, more than are claimed")
 	f.DurationVar(&o.measure, "measure", 10*time.Second, "how long claims are measured without an audit")
 	f.StringVar(&o.results, "results", "", "where the figures go, and beside it the plot; empty: nowhere")
 }
@@ -30,7 +32,8 @@ func (o *auditOptions) flags(f *flag.FlagSet) {
 var auditedTables = strings.Fields(`claim claim_unit payment product quarantine_unit queue_head queue_tail receipt refund sale sale_buyer sale_item shop_order stock_token unit
 	withdrawal withdrawal_unit`)
 
-// audit shows how long an audit of many units takes, beside one reading of the tables from end to end, and what it costs those who claim meanwhile.
+// audit shows how long an audit of many units takes, beside one reading of the tables from end to end, and what it costs those who claim
+// another product meanwhile. (Each claim of the product itself would be audited as well.)
 func audit(ctx context.Context, binary string, o auditOptions, out io.Writer) error {
 	b, err := newBench(ctx, binary, 1, "--hold", "1h")
 	if err != nil {
@@ -38,12 +41,11 @@ func audit(ctx context.Context, binary string, o auditOptions, out io.Writer) er
 	}
 	defer b.stop()
 	s := newShown("audit", out)
-	if err := b.stock("hot", o.units); err != nil {
+	if err := errors.Join(b.stock("audited", o.units), b.stock("other", o.others)); err != nil {
 		return err
 	}
-	var t tally
-	l := b.claimsOf("hot", o.connections, &t)
-	first := l
+	var held, t tally
+	first := b.claimsOf("audited", o.connections, &held)
 	first.warm, first.requests = 0, int64(o.held)
 	if _, err := b.measure(b.lastunit(1), first, 201, 1); err != nil {
 		return err
@@ -51,10 +53,11 @@ func audit(ctx context.Context, binary string, o auditOptions, out io.Writer) er
 	if _, err := b.db.Exec(ctx, `VACUUM ANALYZE`); err != nil { // so that none of those who read pays for what was written
 		return err
 	}
+	l := b.claimsOf("other", o.connections, &t)
 	l.warm = min(time.Second, o.measure)
 	const read, audited, alone, meanwhile, under = "one reading of the tables", "audit", "claims alone", "claims during an audit", "audit during claims"
 	run := func() error {
-		_, err := b.service.Audit() // an error unless it finds nothing
+		_, err := b.service.Audit("--sku", "audited") // an error unless it finds nothing
 		return err
 	}
 	var samplesUnder []sample
@@ -71,10 +74,10 @@ func audit(ctx context.Context, binary string, o auditOptions, out io.Writer) er
 		s.say("%-28s %.2f s (%.2f .. %.2f)", name, m, least, longest)
 	}
 	s.keep(fmt.Sprintf("seconds for an audit of %d units", o.units), samples, seconds, read, audited, under)
-	s.keep("claims a second", samples, perSecond, alone, meanwhile)
+	s.keep("claims a second of another product", samples, perSecond, alone, meanwhile)
 	s.ratio(figure{Name: fmt.Sprintf("time of an audit of %d units ÷ one reading of its tables", o.units)}, samples[audited], samples[read], seconds)
 	s.disturbed("an audit", samples[meanwhile], samples[alone])
-	if err := b.addsUp(s, "hot", &t); err != nil {
+	if err := errors.Join(b.addsUp(s, "audited", &held), b.addsUp(s, "other", &t)); err != nil {
 		return err
 	}
 	return s.end(o.results)

@@ -262,9 +262,9 @@ func (s *Service) Stock(sku, product string, units int) error {
 	return err
 }
 
-// Audit runs lastunit audit and returns its last line.
-func (s *Service) Audit() (string, error) {
-	out, err := s.command("audit").CombinedOutput()
+// Audit runs lastunit audit, with arguments, and returns its last line.
+func (s *Service) Audit(args ...string) (string, error) {
+	out, err := s.command(append([]string{"audit"}, args...)...).CombinedOutput()
 	lines := strings.Split(strings.TrimSpace(string(out)), "\n")
 	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
 		err = fmt.Errorf("audit:\n%s", out)

@@ -295,70 +295,83 @@ func (q *Queries) AuditMoney(ctx context.Context, db DBTX, arg AuditMoneyParams)
 
 const auditOnePlace = `-- name: AuditOnePlace :many
 SELECT
-    placed.unit_id,
-    sum(placed.token)::bigint AS token_count,
-    (array_agg(placed.claim_id) FILTER (WHERE placed.claim_id IS NOT NULL))::uuid[] AS claim_ids,
-    sum(placed.withdrawn)::bigint AS withdrawn_count,
-    sum(placed.quarantined)::bigint AS quarantined_count
+    broken.unit_id,
+    broken.token_count,
+    ARRAY(
+        SELECT claim_unit.claim_id
+        FROM claim_unit
+        WHERE claim_unit.unit_id = broken.unit_id
+            AND claim_unit.released_at IS NULL
+    )::uuid[] AS claim_ids,
+    broken.withdrawn_count,
+    broken.quarantined_count
 FROM (
     SELECT
-        unit.unit_id,
-        1 AS unit,
-        0 AS token,
-        NULL::uuid AS claim_id,
-        0 AS withdrawn,
-        0 AS quarantined
-    FROM unit
-    WHERE unit.product_id = $1
-        AND unit.unit_id BETWEEN $2 AND $3
-    UNION ALL
-    SELECT
-        stock_token.unit_id,
-        0,
-        1,
-        NULL,
-        0,
-        0
-    FROM stock_token
-    WHERE stock_token.unit_id BETWEEN $2 AND $3
-    UNION ALL
-    SELECT
-        claim_unit.unit_id,
-        0,
-        0,
-        claim_unit.claim_id,
-        0,
-        0
-    FROM claim_unit
-    WHERE claim_unit.unit_id BETWEEN $2 AND $3
-        AND claim_unit.released_at IS NULL
-    UNION ALL
-    SELECT
-        withdrawal_unit.unit_id,
-        0,
-        0,
-        NULL,
-        1,
-        0
-    FROM withdrawal_unit
-    WHERE withdrawal_unit.unit_id BETWEEN $2 AND $3
-    UNION ALL
-    SELECT
-        quarantine_unit.unit_id,
-        0,
-        0,
-        NULL,
-        0,
-        1
-    FROM quarantine_unit
-    WHERE quarantine_unit.unit_id BETWEEN $2 AND $3
-        AND quarantine_unit.left_at IS NULL
-) AS placed
-GROUP BY placed.unit_id
-HAVING sum(placed.unit) > 1
-    OR (sum(placed.unit) = 1 AND sum(placed.token) + count(placed.claim_id) + sum(placed.withdrawn) + sum(placed.quarantined) <> 1)
-ORDER BY placed.unit_id
-LIMIT $4
+        placed.unit_id,
+        sum(placed.token)::bigint AS token_count,
+        sum(placed.withdrawn)::bigint AS withdrawn_count,
+        sum(placed.quarantined)::bigint AS quarantined_count
+    FROM (
+        SELECT
+            unit.unit_id,
+            1 AS unit,
+            0 AS token,
+            0 AS claimed,
+            0 AS withdrawn,
+            0 AS quarantined
+        FROM unit
+        WHERE unit.product_id = $1
+            AND unit.unit_id BETWEEN $2 AND $3
+        UNION ALL
+        SELECT
+            stock_token.unit_id,
+            0,
+            1,
+            0,
+            0,
+            0
+        FROM stock_token
+        WHERE stock_token.unit_id BETWEEN $2 AND $3
+        UNION ALL
+        SELECT
+            claim_unit.unit_id,
+            0,
+            0,
+            1,
+            0,
+            0
+        FROM claim_unit
+        WHERE claim_unit.unit_id BETWEEN $2 AND $3
+            AND claim_unit.released_at IS NULL
+        UNION ALL
+        SELECT
+            withdrawal_unit.unit_id,
+            0,
+            0,
+            0,
+            1,
+            0
+        FROM withdrawal_unit
+        WHERE withdrawal_unit.unit_id BETWEEN $2 AND $3
+        UNION ALL
+        SELECT
+            quarantine_unit.unit_id,
+            0,
+            0,
+            0,
+            0,
+            1
+        FROM quarantine_unit
+        WHERE quarantine_unit.unit_id BETWEEN $2 AND $3
+            AND quarantine_unit.left_at IS NULL
+    ) AS placed
+    GROUP BY placed.unit_id
+    HAVING sum(placed.unit) > 1
+        OR (sum(placed.unit) = 1 AND sum(placed.token + placed.claimed + placed.withdrawn + placed.quarantined) <> 1)
+    ORDER BY placed.unit_id
+    LIMIT $4
+) AS broken
+ORDER BY broken.unit_id
 `
 
 type AuditOnePlaceParams struct {
@@ -862,12 +875,16 @@ SELECT
     stock_token.unit_id,
     stock_token.position
 FROM stock_token
-LEFT JOIN unit ON unit.unit_id = stock_token.unit_id
 WHERE stock_token.product_id = $1
     AND stock_token.pool_id = $2
     AND stock_token.position > $3
     AND stock_token.position <= $4
-    AND unit.product_id IS DISTINCT FROM stock_token.product_id
+    AND (
+        SELECT unit.unit_id
+        FROM unit
+        WHERE unit.product_id = stock_token.product_id
+            AND unit.unit_id = stock_token.unit_id
+    ) IS NULL
 ORDER BY stock_token.position
 LIMIT $5
 `
@@ -885,7 +902,8 @@ type AuditStrayTokensRow struct {
 	Position int64
 }
 
-// AuditStrayTokens finds tokens of a piece of a product's that are for no unit of it.
+// AuditStrayTokens finds tokens of a piece of a product's that are for no unit of it. Each is looked up, in the index that has both columns: the planner must not
+// think of reading all units of the product for each piece.
 func (q *Queries) AuditStrayTokens(ctx context.Context, db DBTX, arg AuditStrayTokensParams) ([]AuditStrayTokensRow, error) {
 	rows, err := db.Query(ctx, auditStrayTokens,
 		arg.ProductID,

@@ -137,9 +137,7 @@ func (b *settlement) hold(ctx context.Context, tx pgx.Tx) error {
 	if len(steps) == 0 {
 		return nil
 	}
-	switch err := pgdb.Together(ctx, tx, steps...); {
-	case pgdb.ViolatesConstraint(err, "claim_key_once"), pgdb.ViolatesConstraint(err, "claim_pkey"):
-		return errKeyLost
+	switch err := keyLost(pgdb.Together(ctx, tx, steps...)); {
 	case err != nil:
 		return fmt.Errorf("hold units: %w", err)
 	case len(h.written) != len(h.given):
@@ -153,6 +151,14 @@ func (b *settlement) hold(ctx context.Context, tx pgx.Tx) error {
 
 // errKeyLost says that a batch has to be done anew.
 var errKeyLost = errors.New("a claim has lost its key")
+
+// keyLost makes errKeyLost of what PostgreSQL says when a key, or the id of a claim whose commit's outcome is unknown, has come to be bound since it was looked up.
+func keyLost(err error) error {
+	if pgdb.ViolatesConstraint(err, "claim_key_once") || pgdb.ViolatesConstraint(err, "claim_pkey") {
+		return errKeyLost
+	}
+	return err
+}
 
 // arrange decides who gets which tokens.
 func (b *settlement) arrange() *holding {

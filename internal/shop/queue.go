@@ -231,8 +231,8 @@ func (b *settlement) refuseCrowding(ctx context.Context, tx pgx.Tx) error {
 	return nil
 }
 
-// enqueue gives out places and writes the requests down. One that is not written lost its key to a transaction that committed in the
-// meantime, or its product: it is put back, and finds out when its turn comes. Its place stays empty.
+// enqueue gives out places and writes the requests down. One that is not written lost its product: it is put back, and finds out when its turn comes. Its place
+// stays empty.
 func (b *settlement) enqueue(ctx context.Context, tx pgx.Tx) error {
 	if len(b.pools) == 0 {
 		return nil
@@ -271,7 +271,7 @@ func (b *settlement) enqueue(ctx context.Context, tx pgx.Tx) error {
 		}
 	}
 	rows, err := b.s.q.ClaimEnqueueMany(ctx, tx, arg)
-	if err != nil {
+	if err = keyLost(err); err != nil {
 		return fmt.Errorf("enqueue claims: %w", err)
 	}
 	written := make(map[ID]time.Time, len(rows))
