@@ -1,3 +1,19 @@
+-- CallKeyBound tells which of some keys of callers are bound, callers and keys go in pairs.
+-- name: CallKeyBound :many
+WITH asked AS (
+    SELECT
+        unnest(@callers::text[]) AS caller,
+        unnest(@idempotency_keys::text[]) AS idempotency_key
+)
+SELECT
+    call_key.caller,
+    call_key.idempotency_key
+FROM asked
+JOIN call_key
+    ON call_key.caller = asked.caller
+    AND call_key.operation = @operation
+    AND call_key.idempotency_key = asked.idempotency_key;
+
 -- CallKeyDeleteOld removes keys of calls that made nothing that lasts, at most row_limit, the oldest first.
 -- name: CallKeyDeleteOld :execrows
 WITH old AS MATERIALIZED (
@@ -35,6 +51,36 @@ INSERT INTO call_key (
     sqlc.narg('result_id'),
     now()
 )
+ON CONFLICT DO NOTHING;
+
+-- CallKeyInsertMany binds keys to calls, in one order on every server, as CallKeyInsert does, and tells how many.
+-- name: CallKeyInsertMany :execrows
+WITH given AS (
+    SELECT
+        unnest(@callers::text[]) AS caller,
+        unnest(@idempotency_keys::text[]) AS idempotency_key,
+        unnest(@request_hashes::bytea[]) AS request_hash,
+        unnest(@result_ids::uuid[]) AS result_id
+)
+INSERT INTO call_key (
+    caller,
+    operation,
+    idempotency_key,
+    request_hash,
+    result_id,
+    created_at
+)
+SELECT
+    given.caller,
+    @operation,
+    given.idempotency_key,
+    given.request_hash,
+    given.result_id,
+    now()
+FROM given
+ORDER BY
+    given.caller,
+    given.idempotency_key
 ON CONFLICT DO NOTHING;
 
 -- CallKeyRead finds what a key is bound to.

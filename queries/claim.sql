@@ -612,6 +612,28 @@ JOIN product ON product.product_id = claim.product_id
 WHERE claim.order_id = ANY(@order_ids::uuid[])
 ORDER BY claim.claim_id;
 
+-- ClaimOrderEach makes lines of unpaid orders of holds, of which the caller has the locks, unless they have lapsed at this instant. Claims, orders and times go
+-- together.
+-- name: ClaimOrderEach :execrows
+WITH given AS (
+    SELECT
+        unnest(@claim_ids::uuid[]) AS claim_id,
+        unnest(@order_ids::uuid[]) AS order_id,
+        unnest(@pay_bys::timestamptz[]) AS pay_by,
+        coalesce(sqlc.narg('now')::timestamptz, clock_timestamp()) AS at
+)
+UPDATE claim
+SET
+    status = 'ordered',
+    ended_at = given.at,
+    order_id = given.order_id,
+    unpaid = true,
+    pay_by = given.pay_by
+FROM given
+WHERE claim.claim_id = given.claim_id
+    AND claim.status = 'held'
+    AND claim.expires_at > given.at;
+
 -- ClaimOrderMany makes lines of an order of holds, of which the caller has the locks, unless they have lapsed at this instant. Without pay_by
 -- the order is paid.
 -- name: ClaimOrderMany :execrows
@@ -630,11 +652,27 @@ WHERE claim.claim_id = ANY(@claim_ids::uuid[])
     AND claim.status = 'held'
     AND claim.expires_at > instant.at;
 
+-- ClaimPaidOfMany marks the lines of orders as paid for.
+-- name: ClaimPaidOfMany :exec
+UPDATE claim
+SET
+    unpaid = false,
+    pay_by = NULL
+WHERE claim.order_id = ANY(@order_ids::uuid[])
+    AND claim.unpaid;
+
 -- ClaimPayBy says when the units of an unpaid order come back by themselves; without a time: not before the provider was asked.
 -- name: ClaimPayBy :exec
 UPDATE claim
 SET pay_by = sqlc.narg('pay_by')::timestamptz
 WHERE claim.order_id = @order_id
+    AND claim.unpaid;
+
+-- ClaimPayByOfMany says that the units of unpaid orders do not come back before the provider was asked.
+-- name: ClaimPayByOfMany :exec
+UPDATE claim
+SET pay_by = NULL
+WHERE claim.order_id = ANY(@order_ids::uuid[])
     AND claim.unpaid;
 
 -- ClaimPaid marks the lines of an order as paid for.
@@ -715,3 +753,11 @@ SELECT
     set_config('plan_cache_mode', 'force_generic_plan', true),
     set_config('lock_timeout', '2s', true),
     set_config('statement_timeout', '4s', true);
+
+-- ClaimTryLockMany locks transactions, in the order of their ids, those that nobody else has locked.
+-- name: ClaimTryLockMany :many
+SELECT claim.claim_id
+FROM claim
+WHERE claim.claim_id = ANY(@claim_ids::uuid[])
+ORDER BY claim.claim_id
+FOR UPDATE SKIP LOCKED;

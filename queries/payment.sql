@@ -27,6 +27,38 @@ INSERT INTO payment (
 )
 ON CONFLICT (order_id) WHERE status <> 'failed' DO NOTHING;
 
+-- PaymentInsertMany begins payments as PaymentInsert does, and tells how many.
+-- name: PaymentInsertMany :execrows
+WITH given AS (
+    SELECT
+        unnest(@payment_ids::uuid[]) AS payment_id,
+        unnest(@order_ids::uuid[]) AS order_id,
+        unnest(@amount_minors::bigint[]) AS amount_minor,
+        unnest(@currencies::text[]) AS currency
+)
+INSERT INTO payment (
+    payment_id,
+    order_id,
+    provider,
+    status,
+    amount_minor,
+    currency,
+    created_at,
+    ask_at
+)
+SELECT
+    given.payment_id,
+    given.order_id,
+    @provider,
+    'pending',
+    given.amount_minor,
+    given.currency,
+    clock_timestamp(),
+    clock_timestamp() + sqlc.arg('ask_seconds')::float8 * interval '1 second'
+FROM given
+ORDER BY given.order_id
+ON CONFLICT (order_id) WHERE status <> 'failed' DO NOTHING;
+
 -- PaymentRefund counts what is given back of a payment.
 -- name: PaymentRefund :exec
 UPDATE payment
@@ -38,6 +70,13 @@ WHERE payment.payment_id = @payment_id;
 SELECT sqlc.embed(payment)
 FROM payment
 WHERE payment.order_id = @order_id
+    AND payment.status <> 'failed';
+
+-- PaymentLiveMany names the orders that have a payment that has not failed.
+-- name: PaymentLiveMany :many
+SELECT payment.order_id
+FROM payment
+WHERE payment.order_id = ANY(@order_ids::uuid[])
     AND payment.status <> 'failed';
 
 -- PaymentMove makes a payment that came too late one of the order that replaces its own.
@@ -67,6 +106,23 @@ SET
     ask_at = NULL,
     settled_at = clock_timestamp()
 WHERE payment.payment_id = @payment_id
+    AND payment.status = 'pending';
+
+-- PaymentSettlePaid writes down that payments of orders, which were pending, have succeeded. Payments and orders go in pairs.
+-- name: PaymentSettlePaid :execrows
+WITH given AS (
+    SELECT
+        unnest(@payment_ids::uuid[]) AS payment_id,
+        unnest(@order_ids::uuid[]) AS order_id
+)
+UPDATE payment
+SET
+    status = 'succeeded',
+    ask_at = NULL,
+    settled_at = clock_timestamp()
+FROM given
+WHERE payment.payment_id = given.payment_id
+    AND payment.order_id = given.order_id
     AND payment.status = 'pending';
 
 -- PaymentToAsk takes payments of which the provider is to be asked now, and puts the next time off, twice as far as the payment is old but

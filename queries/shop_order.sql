@@ -1,5 +1,5 @@
--- ShopOrderByID reads an order. No row: there is no such order.
--- name: ShopOrderByID :one
+-- ShopOrderByIDs reads orders.
+-- name: ShopOrderByIDs :many
 SELECT
     sqlc.embed(shop_order),
     (shop_order.status = 'awaiting_payment' AND shop_order.pay_by <= coalesce(sqlc.narg('now')::timestamptz, now()))::boolean AS overdue,
@@ -18,7 +18,7 @@ LEFT JOIN LATERAL (
     LIMIT 1
 ) AS latest ON true
 LEFT JOIN shop_order AS replacing ON replacing.replaces_order_id = shop_order.order_id
-WHERE shop_order.order_id = @order_id;
+WHERE shop_order.order_id = ANY(@order_ids::uuid[]);
 
 -- ShopOrderByReference finds the order that the shop beside us has confirmed with a reference. No row: there is none.
 -- name: ShopOrderByReference :one
@@ -143,6 +143,43 @@ INSERT INTO shop_order (
     CASE WHEN @status = 'paid' THEN coalesce(sqlc.narg('now')::timestamptz, clock_timestamp()) END
 )
 ON CONFLICT (reference) WHERE provider = 'external' DO NOTHING;
+
+-- ShopOrderInsertMany records orders that await payment.
+-- name: ShopOrderInsertMany :exec
+WITH given AS (
+    SELECT
+        unnest(@order_ids::uuid[]) AS order_id,
+        unnest(@buyers::text[]) AS buyer,
+        unnest(@total_minors::bigint[]) AS total_minor,
+        unnest(@currencies::text[]) AS currency,
+        unnest(@pay_bys::timestamptz[]) AS pay_by,
+        unnest(@order_references::text[]) AS reference,
+        unnest(@metadatas::text[]) AS metadata
+)
+INSERT INTO shop_order (
+    order_id,
+    buyer,
+    status,
+    provider,
+    total_minor,
+    currency,
+    pay_by,
+    reference,
+    metadata,
+    created_at
+)
+SELECT
+    given.order_id,
+    given.buyer,
+    'awaiting_payment',
+    @provider,
+    given.total_minor,
+    given.currency,
+    given.pay_by,
+    nullif(given.reference, ''),
+    nullif(given.metadata, '')::jsonb,
+    coalesce(sqlc.narg('now')::timestamptz, clock_timestamp())
+FROM given;
 
 -- ShopOrderList pages through orders, the newest first. What is null is not asked for.
 -- name: ShopOrderList :many
@@ -301,6 +338,15 @@ SET
 WHERE shop_order.order_id = @order_id
     AND shop_order.status = 'awaiting_payment';
 
+-- ShopOrderPaidMany marks orders, of which the caller has the locks, as paid.
+-- name: ShopOrderPaidMany :execrows
+UPDATE shop_order
+SET
+    status = 'paid',
+    paid_at = coalesce(sqlc.narg('now')::timestamptz, clock_timestamp())
+WHERE shop_order.order_id = ANY(@order_ids::uuid[])
+    AND shop_order.status = 'awaiting_payment';
+
 -- ShopOrderRefund counts what is given back of an order, of which the caller has the lock; it is refunded when it has no units left.
 -- name: ShopOrderRefund :exec
 UPDATE shop_order
@@ -310,6 +356,16 @@ SET
     ended_at = CASE WHEN @whole::boolean THEN coalesce(sqlc.narg('now')::timestamptz, clock_timestamp()) END
 WHERE shop_order.order_id = @order_id
     AND shop_order.status = 'paid';
+
+-- ShopOrderTryLockMany locks orders, in the order of their ids, those that nobody else has locked, as ShopOrderLock does.
+-- name: ShopOrderTryLockMany :many
+SELECT
+    sqlc.embed(shop_order),
+    (shop_order.status = 'awaiting_payment' AND shop_order.pay_by <= coalesce(sqlc.narg('now')::timestamptz, clock_timestamp()))::boolean AS overdue
+FROM shop_order
+WHERE shop_order.order_id = ANY(@order_ids::uuid[])
+ORDER BY shop_order.order_id
+FOR NO KEY UPDATE SKIP LOCKED;
 
 -- ShopOrderUnpaidOfBuyers names the unpaid orders that buyers have in sales, sale_ids and buyers go in pairs, the oldest first.
 -- name: ShopOrderUnpaidOfBuyers :many

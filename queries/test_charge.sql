@@ -60,6 +60,32 @@ INSERT INTO test_charge (
 )
 ON CONFLICT (charge_id) DO NOTHING;
 
+-- TestChargeInsertMany records charges that have succeeded, and names those whose ids were not taken.
+-- name: TestChargeInsertMany :many
+WITH given AS (
+    SELECT
+        unnest(@charge_ids::uuid[]) AS charge_id,
+        unnest(@amount_minors::bigint[]) AS amount_minor,
+        unnest(@currencies::text[]) AS currency
+)
+INSERT INTO test_charge (
+    charge_id,
+    amount_minor,
+    currency,
+    status,
+    captured_at
+)
+SELECT
+    given.charge_id,
+    given.amount_minor,
+    given.currency,
+    'succeeded',
+    clock_timestamp()
+FROM given
+ORDER BY given.charge_id
+ON CONFLICT (charge_id) DO NOTHING
+RETURNING test_charge.charge_id;
+
 -- TestChargeLock locks a charge and reads its status. Whether its time has come is for a later statement to see: this one may wait.
 -- name: TestChargeLock :one
 SELECT test_charge.status

@@ -11,6 +11,54 @@ import (
 	"github.com/lastunit/lastunit/internal/pgdb"
 )
 
+const callKeyBound = `-- name: CallKeyBound :many
+WITH asked AS (
+    SELECT
+        unnest($2::text[]) AS caller,
+        unnest($3::text[]) AS idempotency_key
+)
+SELECT
+    call_key.caller,
+    call_key.idempotency_key
+FROM asked
+JOIN call_key
+    ON call_key.caller = asked.caller
+    AND call_key.operation = $1
+    AND call_key.idempotency_key = asked.idempotency_key
+`
+
+type CallKeyBoundParams struct {
+	Operation       string
+	Callers         []string
+	IdempotencyKeys []string
+}
+
+type CallKeyBoundRow struct {
+	Caller         string
+	IdempotencyKey string
+}
+
+// CallKeyBound tells which of some keys of callers are bound, callers and keys go in pairs.
+func (q *Queries) CallKeyBound(ctx context.Context, db DBTX, arg CallKeyBoundParams) ([]CallKeyBoundRow, error) {
+	rows, err := db.Query(ctx, callKeyBound, arg.Operation, arg.Callers, arg.IdempotencyKeys)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []CallKeyBoundRow
+	for rows.Next() {
+		var i CallKeyBoundRow
+		if err := rows.Scan(&i.Caller, &i.IdempotencyKey); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const callKeyDeleteOld = `-- name: CallKeyDeleteOld :execrows
 WITH old AS MATERIALIZED (
     SELECT
@@ -75,6 +123,59 @@ func (q *Queries) CallKeyInsert(ctx context.Context, db DBTX, arg CallKeyInsertP
 		arg.IdempotencyKey,
 		arg.RequestHash,
 		arg.ResultID,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const callKeyInsertMany = `-- name: CallKeyInsertMany :execrows
+WITH given AS (
+    SELECT
+        unnest($2::text[]) AS caller,
+        unnest($3::text[]) AS idempotency_key,
+        unnest($4::bytea[]) AS request_hash,
+        unnest($5::uuid[]) AS result_id
+)
+INSERT INTO call_key (
+    caller,
+    operation,
+    idempotency_key,
+    request_hash,
+    result_id,
+    created_at
+)
+SELECT
+    given.caller,
+    $1,
+    given.idempotency_key,
+    given.request_hash,
+    given.result_id,
+    now()
+FROM given
+ORDER BY
+    given.caller,
+    given.idempotency_key
+ON CONFLICT DO NOTHING
+`
+
+type CallKeyInsertManyParams struct {
+	Operation       string
+	Callers         []string
+	IdempotencyKeys []string
+	RequestHashes   [][]byte
+	ResultIds       []pgdb.ID
+}
+
+// CallKeyInsertMany binds keys to calls, in one order on every server, as CallKeyInsert does, and tells how many.
+func (q *Queries) CallKeyInsertMany(ctx context.Context, db DBTX, arg CallKeyInsertManyParams) (int64, error) {
+	result, err := db.Exec(ctx, callKeyInsertMany,
+		arg.Operation,
+		arg.Callers,
+		arg.IdempotencyKeys,
+		arg.RequestHashes,
+		arg.ResultIds,
 	)
 	if err != nil {
 		return 0, err

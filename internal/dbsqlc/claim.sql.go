@@ -1431,6 +1431,49 @@ func (q *Queries) ClaimOfOrders(ctx context.Context, db DBTX, arg ClaimOfOrdersP
 	return items, nil
 }
 
+const claimOrderEach = `-- name: ClaimOrderEach :execrows
+WITH given AS (
+    SELECT
+        unnest($1::uuid[]) AS claim_id,
+        unnest($2::uuid[]) AS order_id,
+        unnest($3::timestamptz[]) AS pay_by,
+        coalesce($4::timestamptz, clock_timestamp()) AS at
+)
+UPDATE claim
+SET
+    status = 'ordered',
+    ended_at = given.at,
+    order_id = given.order_id,
+    unpaid = true,
+    pay_by = given.pay_by
+FROM given
+WHERE claim.claim_id = given.claim_id
+    AND claim.status = 'held'
+    AND claim.expires_at > given.at
+`
+
+type ClaimOrderEachParams struct {
+	ClaimIds []pgdb.ID
+	OrderIds []pgdb.ID
+	PayBys   []time.Time
+	Now      *time.Time
+}
+
+// ClaimOrderEach makes lines of unpaid orders of holds, of which the caller has the locks, unless they have lapsed at this instant. Claims, orders and times go
+// together.
+func (q *Queries) ClaimOrderEach(ctx context.Context, db DBTX, arg ClaimOrderEachParams) (int64, error) {
+	result, err := db.Exec(ctx, claimOrderEach,
+		arg.ClaimIds,
+		arg.OrderIds,
+		arg.PayBys,
+		arg.Now,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const claimOrderMany = `-- name: ClaimOrderMany :execrows
 WITH instant AS MATERIALIZED (
     SELECT coalesce($4::timestamptz, clock_timestamp()) AS at
@@ -1485,6 +1528,21 @@ func (q *Queries) ClaimPaid(ctx context.Context, db DBTX, orderID *pgdb.ID) erro
 	return err
 }
 
+const claimPaidOfMany = `-- name: ClaimPaidOfMany :exec
+UPDATE claim
+SET
+    unpaid = false,
+    pay_by = NULL
+WHERE claim.order_id = ANY($1::uuid[])
+    AND claim.unpaid
+`
+
+// ClaimPaidOfMany marks the lines of orders as paid for.
+func (q *Queries) ClaimPaidOfMany(ctx context.Context, db DBTX, orderIds []pgdb.ID) error {
+	_, err := db.Exec(ctx, claimPaidOfMany, orderIds)
+	return err
+}
+
 const claimPayBy = `-- name: ClaimPayBy :exec
 UPDATE claim
 SET pay_by = $1::timestamptz
@@ -1500,6 +1558,19 @@ type ClaimPayByParams struct {
 // ClaimPayBy says when the units of an unpaid order come back by themselves; without a time: not before the provider was asked.
 func (q *Queries) ClaimPayBy(ctx context.Context, db DBTX, arg ClaimPayByParams) error {
 	_, err := db.Exec(ctx, claimPayBy, arg.PayBy, arg.OrderID)
+	return err
+}
+
+const claimPayByOfMany = `-- name: ClaimPayByOfMany :exec
+UPDATE claim
+SET pay_by = NULL
+WHERE claim.order_id = ANY($1::uuid[])
+    AND claim.unpaid
+`
+
+// ClaimPayByOfMany says that the units of unpaid orders do not come back before the provider was asked.
+func (q *Queries) ClaimPayByOfMany(ctx context.Context, db DBTX, orderIds []pgdb.ID) error {
+	_, err := db.Exec(ctx, claimPayByOfMany, orderIds)
 	return err
 }
 
@@ -1681,4 +1752,33 @@ SELECT
 func (q *Queries) ClaimSettings(ctx context.Context, db DBTX) error {
 	_, err := db.Exec(ctx, claimSettings)
 	return err
+}
+
+const claimTryLockMany = `-- name: ClaimTryLockMany :many
+SELECT claim.claim_id
+FROM claim
+WHERE claim.claim_id = ANY($1::uuid[])
+ORDER BY claim.claim_id
+FOR UPDATE SKIP LOCKED
+`
+
+// ClaimTryLockMany locks transactions, in the order of their ids, those that nobody else has locked.
+func (q *Queries) ClaimTryLockMany(ctx context.Context, db DBTX, claimIds []pgdb.ID) ([]pgdb.ID, error) {
+	rows, err := db.Query(ctx, claimTryLockMany, claimIds)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []pgdb.ID
+	for rows.Next() {
+		var claim_id pgdb.ID
+		if err := rows.Scan(&claim_id); err != nil {
+			return nil, err
+		}
+		items = append(items, claim_id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }

@@ -89,6 +89,63 @@ func (q *Queries) PaymentInsert(ctx context.Context, db DBTX, arg PaymentInsertP
 	return result.RowsAffected(), nil
 }
 
+const paymentInsertMany = `-- name: PaymentInsertMany :execrows
+WITH given AS (
+    SELECT
+        unnest($3::uuid[]) AS payment_id,
+        unnest($4::uuid[]) AS order_id,
+        unnest($5::bigint[]) AS amount_minor,
+        unnest($6::text[]) AS currency
+)
+INSERT INTO payment (
+    payment_id,
+    order_id,
+    provider,
+    status,
+    amount_minor,
+    currency,
+    created_at,
+    ask_at
+)
+SELECT
+    given.payment_id,
+    given.order_id,
+    $1,
+    'pending',
+    given.amount_minor,
+    given.currency,
+    clock_timestamp(),
+    clock_timestamp() + $2::float8 * interval '1 second'
+FROM given
+ORDER BY given.order_id
+ON CONFLICT (order_id) WHERE status <> 'failed' DO NOTHING
+`
+
+type PaymentInsertManyParams struct {
+	Provider     string
+	AskSeconds   float64
+	PaymentIds   []pgdb.ID
+	OrderIds     []pgdb.ID
+	AmountMinors []int64
+	Currencies   []string
+}
+
+// PaymentInsertMany begins payments as PaymentInsert does, and tells how many.
+func (q *Queries) PaymentInsertMany(ctx context.Context, db DBTX, arg PaymentInsertManyParams) (int64, error) {
+	result, err := db.Exec(ctx, paymentInsertMany,
+		arg.Provider,
+		arg.AskSeconds,
+		arg.PaymentIds,
+		arg.OrderIds,
+		arg.AmountMinors,
+		arg.Currencies,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const paymentLive = `-- name: PaymentLive :one
 SELECT payment.payment_id, payment.order_id, payment.provider, payment.status, payment.amount_minor, payment.currency, payment.refunded_minor, payment.created_at, payment.ask_at, payment.settled_at
 FROM payment
@@ -117,6 +174,34 @@ func (q *Queries) PaymentLive(ctx context.Context, db DBTX, orderID pgdb.ID) (Pa
 		&i.Payment.SettledAt,
 	)
 	return i, err
+}
+
+const paymentLiveMany = `-- name: PaymentLiveMany :many
+SELECT payment.order_id
+FROM payment
+WHERE payment.order_id = ANY($1::uuid[])
+    AND payment.status <> 'failed'
+`
+
+// PaymentLiveMany names the orders that have a payment that has not failed.
+func (q *Queries) PaymentLiveMany(ctx context.Context, db DBTX, orderIds []pgdb.ID) ([]pgdb.ID, error) {
+	rows, err := db.Query(ctx, paymentLiveMany, orderIds)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []pgdb.ID
+	for rows.Next() {
+		var order_id pgdb.ID
+		if err := rows.Scan(&order_id); err != nil {
+			return nil, err
+		}
+		items = append(items, order_id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const paymentMove = `-- name: PaymentMove :exec
@@ -216,6 +301,37 @@ type PaymentSettleParams struct {
 // PaymentSettle writes down what became of a payment that was pending.
 func (q *Queries) PaymentSettle(ctx context.Context, db DBTX, arg PaymentSettleParams) (int64, error) {
 	result, err := db.Exec(ctx, paymentSettle, arg.Status, arg.PaymentID)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const paymentSettlePaid = `-- name: PaymentSettlePaid :execrows
+WITH given AS (
+    SELECT
+        unnest($1::uuid[]) AS payment_id,
+        unnest($2::uuid[]) AS order_id
+)
+UPDATE payment
+SET
+    status = 'succeeded',
+    ask_at = NULL,
+    settled_at = clock_timestamp()
+FROM given
+WHERE payment.payment_id = given.payment_id
+    AND payment.order_id = given.order_id
+    AND payment.status = 'pending'
+`
+
+type PaymentSettlePaidParams struct {
+	PaymentIds []pgdb.ID
+	OrderIds   []pgdb.ID
+}
+
+// PaymentSettlePaid writes down that payments of orders, which were pending, have succeeded. Payments and orders go in pairs.
+func (q *Queries) PaymentSettlePaid(ctx context.Context, db DBTX, arg PaymentSettlePaidParams) (int64, error) {
+	result, err := db.Exec(ctx, paymentSettlePaid, arg.PaymentIds, arg.OrderIds)
 	if err != nil {
 		return 0, err
 	}

@@ -12,7 +12,7 @@ import (
 	"github.com/lastunit/lastunit/internal/pgdb"
 )
 
-const shopOrderByID = `-- name: ShopOrderByID :one
+const shopOrderByIDs = `-- name: ShopOrderByIDs :many
 SELECT
     shop_order.order_id, shop_order.buyer, shop_order.status, shop_order.reason, shop_order.provider, shop_order.total_minor, shop_order.currency, shop_order.refunded_minor, shop_order.pay_by, shop_order.reference, shop_order.metadata, shop_order.replaces_order_id, shop_order.created_at, shop_order.paid_at, shop_order.ended_at,
     (shop_order.status = 'awaiting_payment' AND shop_order.pay_by <= coalesce($1::timestamptz, now()))::boolean AS overdue,
@@ -31,15 +31,15 @@ LEFT JOIN LATERAL (
     LIMIT 1
 ) AS latest ON true
 LEFT JOIN shop_order AS replacing ON replacing.replaces_order_id = shop_order.order_id
-WHERE shop_order.order_id = $2
+WHERE shop_order.order_id = ANY($2::uuid[])
 `
 
-type ShopOrderByIDParams struct {
-	Now     *time.Time
-	OrderID pgdb.ID
+type ShopOrderByIDsParams struct {
+	Now      *time.Time
+	OrderIds []pgdb.ID
 }
 
-type ShopOrderByIDRow struct {
+type ShopOrderByIDsRow struct {
 	ShopOrder         ShopOrder
 	Overdue           bool
 	PaymentStatus     string
@@ -47,32 +47,45 @@ type ShopOrderByIDRow struct {
 	ReplacedByOrderID pgdb.ID
 }
 
-// ShopOrderByID reads an order. No row: there is no such order.
-func (q *Queries) ShopOrderByID(ctx context.Context, db DBTX, arg ShopOrderByIDParams) (ShopOrderByIDRow, error) {
-	row := db.QueryRow(ctx, shopOrderByID, arg.Now, arg.OrderID)
-	var i ShopOrderByIDRow
-	err := row.Scan(
-		&i.ShopOrder.OrderID,
-		&i.ShopOrder.Buyer,
-		&i.ShopOrder.Status,
-		&i.ShopOrder.Reason,
-		&i.ShopOrder.Provider,
-		&i.ShopOrder.TotalMinor,
-		&i.ShopOrder.Currency,
-		&i.ShopOrder.RefundedMinor,
-		&i.ShopOrder.PayBy,
-		&i.ShopOrder.Reference,
-		&i.ShopOrder.Metadata,
-		&i.ShopOrder.ReplacesOrderID,
-		&i.ShopOrder.CreatedAt,
-		&i.ShopOrder.PaidAt,
-		&i.ShopOrder.EndedAt,
-		&i.Overdue,
-		&i.PaymentStatus,
-		&i.PaymentRefunded,
-		&i.ReplacedByOrderID,
-	)
-	return i, err
+// ShopOrderByIDs reads orders.
+func (q *Queries) ShopOrderByIDs(ctx context.Context, db DBTX, arg ShopOrderByIDsParams) ([]ShopOrderByIDsRow, error) {
+	rows, err := db.Query(ctx, shopOrderByIDs, arg.Now, arg.OrderIds)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ShopOrderByIDsRow
+	for rows.Next() {
+		var i ShopOrderByIDsRow
+		if err := rows.Scan(
+			&i.ShopOrder.OrderID,
+			&i.ShopOrder.Buyer,
+			&i.ShopOrder.Status,
+			&i.ShopOrder.Reason,
+			&i.ShopOrder.Provider,
+			&i.ShopOrder.TotalMinor,
+			&i.ShopOrder.Currency,
+			&i.ShopOrder.RefundedMinor,
+			&i.ShopOrder.PayBy,
+			&i.ShopOrder.Reference,
+			&i.ShopOrder.Metadata,
+			&i.ShopOrder.ReplacesOrderID,
+			&i.ShopOrder.CreatedAt,
+			&i.ShopOrder.PaidAt,
+			&i.ShopOrder.EndedAt,
+			&i.Overdue,
+			&i.PaymentStatus,
+			&i.PaymentRefunded,
+			&i.ReplacedByOrderID,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const shopOrderByReference = `-- name: ShopOrderByReference :one
@@ -284,6 +297,71 @@ func (q *Queries) ShopOrderInsert(ctx context.Context, db DBTX, arg ShopOrderIns
 		return 0, err
 	}
 	return result.RowsAffected(), nil
+}
+
+const shopOrderInsertMany = `-- name: ShopOrderInsertMany :exec
+WITH given AS (
+    SELECT
+        unnest($3::uuid[]) AS order_id,
+        unnest($4::text[]) AS buyer,
+        unnest($5::bigint[]) AS total_minor,
+        unnest($6::text[]) AS currency,
+        unnest($7::timestamptz[]) AS pay_by,
+        unnest($8::text[]) AS reference,
+        unnest($9::text[]) AS metadata
+)
+INSERT INTO shop_order (
+    order_id,
+    buyer,
+    status,
+    provider,
+    total_minor,
+    currency,
+    pay_by,
+    reference,
+    metadata,
+    created_at
+)
+SELECT
+    given.order_id,
+    given.buyer,
+    'awaiting_payment',
+    $1,
+    given.total_minor,
+    given.currency,
+    given.pay_by,
+    nullif(given.reference, ''),
+    nullif(given.metadata, '')::jsonb,
+    coalesce($2::timestamptz, clock_timestamp())
+FROM given
+`
+
+type ShopOrderInsertManyParams struct {
+	Provider        string
+	Now             *time.Time
+	OrderIds        []pgdb.ID
+	Buyers          []string
+	TotalMinors     []int64
+	Currencies      []string
+	PayBys          []time.Time
+	OrderReferences []string
+	Metadatas       []string
+}
+
+// ShopOrderInsertMany records orders that await payment.
+func (q *Queries) ShopOrderInsertMany(ctx context.Context, db DBTX, arg ShopOrderInsertManyParams) error {
+	_, err := db.Exec(ctx, shopOrderInsertMany,
+		arg.Provider,
+		arg.Now,
+		arg.OrderIds,
+		arg.Buyers,
+		arg.TotalMinors,
+		arg.Currencies,
+		arg.PayBys,
+		arg.OrderReferences,
+		arg.Metadatas,
+	)
+	return err
 }
 
 const shopOrderList = `-- name: ShopOrderList :many
@@ -668,6 +746,29 @@ func (q *Queries) ShopOrderPaid(ctx context.Context, db DBTX, arg ShopOrderPaidP
 	return result.RowsAffected(), nil
 }
 
+const shopOrderPaidMany = `-- name: ShopOrderPaidMany :execrows
+UPDATE shop_order
+SET
+    status = 'paid',
+    paid_at = coalesce($1::timestamptz, clock_timestamp())
+WHERE shop_order.order_id = ANY($2::uuid[])
+    AND shop_order.status = 'awaiting_payment'
+`
+
+type ShopOrderPaidManyParams struct {
+	Now      *time.Time
+	OrderIds []pgdb.ID
+}
+
+// ShopOrderPaidMany marks orders, of which the caller has the locks, as paid.
+func (q *Queries) ShopOrderPaidMany(ctx context.Context, db DBTX, arg ShopOrderPaidManyParams) (int64, error) {
+	result, err := db.Exec(ctx, shopOrderPaidMany, arg.Now, arg.OrderIds)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const shopOrderRefund = `-- name: ShopOrderRefund :exec
 UPDATE shop_order
 SET
@@ -694,6 +795,64 @@ func (q *Queries) ShopOrderRefund(ctx context.Context, db DBTX, arg ShopOrderRef
 		arg.OrderID,
 	)
 	return err
+}
+
+const shopOrderTryLockMany = `-- name: ShopOrderTryLockMany :many
+SELECT
+    shop_order.order_id, shop_order.buyer, shop_order.status, shop_order.reason, shop_order.provider, shop_order.total_minor, shop_order.currency, shop_order.refunded_minor, shop_order.pay_by, shop_order.reference, shop_order.metadata, shop_order.replaces_order_id, shop_order.created_at, shop_order.paid_at, shop_order.ended_at,
+    (shop_order.status = 'awaiting_payment' AND shop_order.pay_by <= coalesce($1::timestamptz, clock_timestamp()))::boolean AS overdue
+FROM shop_order
+WHERE shop_order.order_id = ANY($2::uuid[])
+ORDER BY shop_order.order_id
+FOR NO KEY UPDATE SKIP LOCKED
+`
+
+type ShopOrderTryLockManyParams struct {
+	Now      *time.Time
+	OrderIds []pgdb.ID
+}
+
+type ShopOrderTryLockManyRow struct {
+	ShopOrder ShopOrder
+	Overdue   bool
+}
+
+// ShopOrderTryLockMany locks orders, in the order of their ids, those that nobody else has locked, as ShopOrderLock does.
+func (q *Queries) ShopOrderTryLockMany(ctx context.Context, db DBTX, arg ShopOrderTryLockManyParams) ([]ShopOrderTryLockManyRow, error) {
+	rows, err := db.Query(ctx, shopOrderTryLockMany, arg.Now, arg.OrderIds)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ShopOrderTryLockManyRow
+	for rows.Next() {
+		var i ShopOrderTryLockManyRow
+		if err := rows.Scan(
+			&i.ShopOrder.OrderID,
+			&i.ShopOrder.Buyer,
+			&i.ShopOrder.Status,
+			&i.ShopOrder.Reason,
+			&i.ShopOrder.Provider,
+			&i.ShopOrder.TotalMinor,
+			&i.ShopOrder.Currency,
+			&i.ShopOrder.RefundedMinor,
+			&i.ShopOrder.PayBy,
+			&i.ShopOrder.Reference,
+			&i.ShopOrder.Metadata,
+			&i.ShopOrder.ReplacesOrderID,
+			&i.ShopOrder.CreatedAt,
+			&i.ShopOrder.PaidAt,
+			&i.ShopOrder.EndedAt,
+			&i.Overdue,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const shopOrderUnpaidOfBuyers = `-- name: ShopOrderUnpaidOfBuyers :many

@@ -141,6 +141,59 @@ func (q *Queries) TestChargeInsert(ctx context.Context, db DBTX, arg TestChargeI
 	return result.RowsAffected(), nil
 }
 
+const testChargeInsertMany = `-- name: TestChargeInsertMany :many
+WITH given AS (
+    SELECT
+        unnest($1::uuid[]) AS charge_id,
+        unnest($2::bigint[]) AS amount_minor,
+        unnest($3::text[]) AS currency
+)
+INSERT INTO test_charge (
+    charge_id,
+    amount_minor,
+    currency,
+    status,
+    captured_at
+)
+SELECT
+    given.charge_id,
+    given.amount_minor,
+    given.currency,
+    'succeeded',
+    clock_timestamp()
+FROM given
+ORDER BY given.charge_id
+ON CONFLICT (charge_id) DO NOTHING
+RETURNING test_charge.charge_id
+`
+
+type TestChargeInsertManyParams struct {
+	ChargeIds    []pgdb.ID
+	AmountMinors []int64
+	Currencies   []string
+}
+
+// TestChargeInsertMany records charges that have succeeded, and names those whose ids were not taken.
+func (q *Queries) TestChargeInsertMany(ctx context.Context, db DBTX, arg TestChargeInsertManyParams) ([]pgdb.ID, error) {
+	rows, err := db.Query(ctx, testChargeInsertMany, arg.ChargeIds, arg.AmountMinors, arg.Currencies)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []pgdb.ID
+	for rows.Next() {
+		var charge_id pgdb.ID
+		if err := rows.Scan(&charge_id); err != nil {
+			return nil, err
+		}
+		items = append(items, charge_id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const testChargeLock = `-- name: TestChargeLock :one
 SELECT test_charge.status
 FROM test_charge

@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/lastunit/lastunit/internal/dbsqlc"
+	"github.com/lastunit/lastunit/internal/lane"
 	"github.com/lastunit/lastunit/internal/pgdb"
 )
 
@@ -46,9 +47,10 @@ type TestOptions struct {
 // The time of a late charge is the database's. It is taken at that time whether or not any process lives then: whoever asks, voids or
 // refunds next finds it taken.
 type Test struct {
-	pool *pgxpool.Pool
-	q    *dbsqlc.Queries
-	o    TestOptions
+	pool  *pgxpool.Pool
+	q     *dbsqlc.Queries
+	o     TestOptions
+	taken *lane.Lanes[byte, Charge, bool] // charges whose money is taken at once; the answer is whether it was not known
 
 	life    context.Context // ends with Close
 	end     context.CancelFunc
@@ -62,7 +64,9 @@ var _ Provider = (*Test)(nil)
 // NewTest makes the provider "test" on a migrated database. Close it before the pool.
 func NewTest(pool *pgxpool.Pool, o TestOptions) *Test {
 	life, end := context.WithCancel(context.Background())
-	return &Test{pool: pool, q: dbsqlc.New(), o: o, life: life, end: end}
+	t := &Test{pool: pool, q: dbsqlc.New(), o: o, life: life, end: end}
+	t.taken = lane.New(lane.Config{Workers: 2, BatchCalls: 256, BatchKeys: 1, Waiting: 100_000}, t.take)
+	return t
 }
 
 // Close ends the timers of late charges, which are taken all the same, and waits for calls of Notify that have begun. Notify is not
@@ -88,18 +92,13 @@ func (t *Test) Charge(ctx context.Context, c Charge) (State, error) {
 	if c.Amount < 0 {
 		return "", ErrAmount
 	}
-	arg := dbsqlc.TestChargeInsertParams{ChargeID: c.ID, AmountMinor: c.Amount, Currency: c.Currency, Status: string(b.state)}
-	if b.late {
-		seconds := b.delay.Seconds()
-		arg.DelaySeconds = &seconds
-	}
-	recorded, err := t.q.TestChargeInsert(ctx, t.pool, arg)
+	recorded, err := t.record(ctx, c, b)
 	if err != nil {
 		return "", fmt.Errorf("record a charge: %w", err)
 	}
 	state := b.state
 	switch {
-	case recorded == 0:
+	case !recorded:
 		if state, err = t.Ask(ctx, c.ID); err != nil {
 			return "", err
 		}
@@ -113,6 +112,43 @@ func (t *Test) Charge(ctx context.Context, c Charge) (State, error) {
 		return "", fmt.Errorf("wait for a charge that hangs: %w", ctx.Err())
 	}
 	return state, nil
+}
+
+// record tells whether the charge was not known.
+func (t *Test) record(ctx context.Context, c Charge, b behaviour) (bool, error) {
+	if b.state == Succeeded {
+		return t.taken.Do(ctx, c.ID[len(c.ID)-1]%2, c)
+	}
+	arg := dbsqlc.TestChargeInsertParams{ChargeID: c.ID, AmountMinor: c.Amount, Currency: c.Currency, Status: string(b.state)}
+	if b.late {
+		seconds := b.delay.Seconds()
+		arg.DelaySeconds = &seconds
+	}
+	n, err := t.q.TestChargeInsert(ctx, t.pool, arg)
+	return n > 0, err
+}
+
+// take records charges that came together.
+func (t *Test) take(ctx context.Context, batch []lane.Call[byte, Charge], _ func()) []lane.Answer[bool] {
+	ctx, cancel := context.WithTimeout(ctx, 4*time.Second)
+	defer cancel()
+	var arg dbsqlc.TestChargeInsertManyParams
+	for _, c := range batch {
+		arg.ChargeIds = append(arg.ChargeIds, c.In.ID)
+		arg.AmountMinors = append(arg.AmountMinors, c.In.Amount)
+		arg.Currencies = append(arg.Currencies, c.In.Currency)
+	}
+	ids, err := t.q.TestChargeInsertMany(ctx, t.pool, arg)
+	recorded := make(map[pgdb.ID]bool, len(ids))
+	for _, id := range ids {
+		recorded[id] = true
+	}
+	answers := make([]lane.Answer[bool], len(batch))
+	for i, c := range batch {
+		answers[i].Out, answers[i].Err = recorded[c.In.ID], err
+		delete(recorded, c.In.ID) // the same charge, sent twice, is recorded once
+	}
+	return answers
 }
 
 // Ask answers what became of a charge.

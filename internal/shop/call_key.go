@@ -25,13 +25,12 @@ func (s *Shop) once(ctx context.Context, c Call, operation string, request any, 
 	if c.Key == "" {
 		return made, false, s.inShortTx(ctx, do)
 	}
-	text, err := json.Marshal(request)
+	hash, err := requestHash(request)
 	if err != nil {
 		return ID{}, false, err
 	}
-	hash := sha256.Sum256(text)
 	err = s.inShortTx(ctx, func(tx pgx.Tx) error {
-		arg := dbsqlc.CallKeyInsertParams{Caller: c.Caller, Operation: operation, IdempotencyKey: c.Key, RequestHash: hash[:]}
+		arg := dbsqlc.CallKeyInsertParams{Caller: c.Caller, Operation: operation, IdempotencyKey: c.Key, RequestHash: hash}
 		if made != (ID{}) {
 			arg.ResultID = &made
 		}
@@ -46,7 +45,7 @@ func (s *Shop) once(ctx context.Context, c Call, operation string, request any, 
 		if err != nil {
 			return fmt.Errorf("look up key: %w", err)
 		}
-		if !bytes.Equal(was.RequestHash, hash[:]) {
+		if !bytes.Equal(was.RequestHash, hash) {
 			return keyReused()
 		}
 		id, replayed = orZero(was.ResultID), true
@@ -56,6 +55,13 @@ func (s *Shop) once(ctx context.Context, c Call, operation string, request any, 
 		return id, replayed, err
 	}
 	return made, false, nil
+}
+
+// requestHash tells requests apart.
+func requestHash(request any) ([]byte, error) {
+	text, err := json.Marshal(request)
+	hash := sha256.Sum256(text)
+	return hash[:], err
 }
 
 // ForgetKeys is housekeeping: it removes idempotency keys that are older than 7 days, of calls that made nothing that lasts.

@@ -95,7 +95,11 @@ type CheckoutRequest struct {
 	Key            string
 }
 
-const linesAtMost = 1000
+const (
+	linesAtMost = 1000
+	// linesGathered is how many lines an order may have that is made together with others.
+	linesGathered = 20
+)
 
 // Checkout makes one order of a buyer's holds, all of them or none, with the prices that they were held at. It is to be paid within the length of a
 // hold, the shortest of its lines. A call with a key that has made an order before returns that one as it now is, and true.
@@ -105,6 +109,20 @@ const linesAtMost = 1000
 func (s *Shop) Checkout(ctx context.Context, r CheckoutRequest) (Order, bool, error) {
 	request := map[string]any{"transaction_ids": r.TransactionIDs, "reference": r.Reference, "metadata": r.Metadata}
 	id := pgdb.NewID()
+	if n := len(r.TransactionIDs); n > 0 && n <= linesGathered {
+		bound, err := bound(Call{r.Buyer, r.Key}, request, id)
+		if err != nil {
+			return Order{}, false, err
+		}
+		done, err := s.checkouts.Do(ctx, gatherLane(id), checkoutCall{CheckoutRequest: r, bound: bound, id: id})
+		if err != nil {
+			return Order{}, false, explain("check out", err)
+		}
+		if done {
+			o, err := s.Order(ctx, &r.Buyer, id)
+			return o, false, err
+		}
+	}
 	id, replayed, err := s.once(ctx, Call{r.Buyer, r.Key}, "checkout", request, id, func(tx pgx.Tx) error { return s.checkout(ctx, tx, r, id) })
 	if err != nil {
 		s.expireNamed(ctx, r.Buyer, err)
@@ -182,26 +200,41 @@ func (s *Shop) checkout(ctx context.Context, tx pgx.Tx, r CheckoutRequest, id ID
 
 // lockForOrder waits for transactions, in the order of their ids, and reads them as of then, with the database's clock, which may be long behind the transaction's start.
 func (s *Shop) lockForOrder(ctx context.Context, tx pgx.Tx, ids []ID) (rows []dbsqlc.ClaimForOrderRow, at time.Time, err error) {
-	err = pgdb.Together(ctx, tx,
+	look := orderLook{s: s, ids: ids}
+	err = pgdb.Together(ctx, tx, append([]func(pgdb.Queryer) error{
 		func(db pgdb.Queryer) error {
 			_, err := s.q.ClaimLockMany(ctx, db, ids)
 			return err
 		},
-		func(db pgdb.Queryer) (err error) {
-			rows, err = s.q.ClaimForOrder(ctx, db, dbsqlc.ClaimForOrderParams{Now: s.o.Now(), ClaimIds: ids})
-			return err
-		},
-		func(db pgdb.Queryer) (err error) {
-			at, err = s.q.ClockNow(ctx, db)
-			return err
-		})
+	}, look.steps(ctx)...)...)
 	if err != nil {
 		return nil, time.Time{}, fmt.Errorf("lock transactions: %w", err)
 	}
-	if now := s.o.Now(); now != nil {
-		at = *now
+	return look.rows, look.at, nil
+}
+
+// orderLook reads transactions that are to be ordered, and the time.
+type orderLook struct {
+	s    *Shop
+	ids  []ID
+	rows []dbsqlc.ClaimForOrderRow
+	at   time.Time
+}
+
+func (l *orderLook) steps(ctx context.Context) []func(pgdb.Queryer) error {
+	now := l.s.o.Now()
+	return []func(pgdb.Queryer) error{
+		func(db pgdb.Queryer) (err error) {
+			l.rows, err = l.s.q.ClaimForOrder(ctx, db, dbsqlc.ClaimForOrderParams{Now: now, ClaimIds: l.ids})
+			return err
+		},
+		func(db pgdb.Queryer) (err error) {
+			if l.at, err = l.s.q.ClockNow(ctx, db); now != nil {
+				l.at = *now
+			}
+			return err
+		},
 	}
-	return rows, at, nil
 }
 
 // allHeldBy refuses transactions that are not live holds of a buyer.
@@ -311,25 +344,14 @@ func orderNews(kind EventType, id ID, buyer string, status OrderStatus, referenc
 // shown. Refusals: NotFound.
 func (s *Shop) Order(ctx context.Context, buyer *string, id ID) (Order, error) {
 	for {
-		var row dbsqlc.ShopOrderByIDRow
-		var lines []dbsqlc.ClaimOfOrdersRow
-		err := pgdb.Together(ctx, s.pool,
-			func(db pgdb.Queryer) error { return s.q.ClaimSettings(ctx, db) },
-			func(db pgdb.Queryer) (err error) {
-				row, err = s.q.ShopOrderByID(ctx, db, dbsqlc.ShopOrderByIDParams{Now: s.o.Now(), OrderID: id})
-				return err
-			},
-			func(db pgdb.Queryer) (err error) {
-				lines, err = s.linesOf(ctx, db, id)
-				return err
-			})
-		if errors.Is(err, pgx.ErrNoRows) || err == nil && buyer != nil && row.ShopOrder.Buyer != *buyer {
+		read, err := s.orders.Do(ctx, gatherLane(id), id)
+		if err == nil && (read == nil || buyer != nil && read.row.ShopOrder.Buyer != *buyer) {
 			return Order{}, notFound("order")
 		}
 		if err != nil {
 			return Order{}, explain("read order", err)
 		}
-		orders, overdue := withLines([]dbsqlc.ShopOrderListRow{dbsqlc.ShopOrderListRow(row)}, lines)
+		orders, overdue := withLines([]dbsqlc.ShopOrderListRow{read.row}, read.lines)
 		if len(overdue) == 0 {
 			return orders[0], nil
 		}

@@ -29,15 +29,31 @@ func (s *Shop) providerName() string {
 // Refusals: Validation for a card that the provider does not take, NotFound, KeyReused, PaymentFailed (the order stays as it is until it is overdue), Conflict for an order that
 // does not await payment.
 func (s *Shop) Pay(ctx context.Context, buyer string, id ID, card, key string) (Order, bool, error) {
-	if _, err := s.Order(ctx, &buyer, id); err != nil {
-		return Order{}, false, err
-	}
 	if s.o.Provider == nil {
+		if _, err := s.Order(ctx, &buyer, id); err != nil {
+			return Order{}, false, err
+		}
 		return Order{}, false, conflict("no payment provider", "This store takes no payments itself. Pay where the shop tells you to.")
 	}
 	begun := pgdb.NewID()
-	var charge payment.Charge
-	_, replayed, err := s.once(ctx, Call{buyer, key}, "order.pay", map[string]any{"order_id": id, "card": card}, begun, func(tx pgx.Tx) (err error) {
+	request := map[string]any{"order_id": id, "card": card}
+	bound, err := bound(Call{buyer, key}, request, begun)
+	if err != nil {
+		return Order{}, false, err
+	}
+	charge := payment.Charge{}
+	done, err := s.pays.Do(ctx, gatherLane(id), payCall{buyer: buyer, orderID: id, bound: bound, paymentID: begun, charge: &charge})
+	if err != nil {
+		return Order{}, false, explain("begin payment", err)
+	}
+	if done {
+		charge.Card = card
+		return s.charge(ctx, buyer, charge)
+	}
+	if _, err := s.Order(ctx, &buyer, id); err != nil {
+		return Order{}, false, err
+	}
+	_, replayed, err := s.once(ctx, Call{buyer, key}, "order.pay", request, begun, func(tx pgx.Tx) (err error) {
 		charge, err = s.beginPayment(ctx, tx, id, begun)
 		return err
 	})
@@ -90,7 +106,7 @@ func (s *Shop) beginPayment(ctx context.Context, tx pgx.Tx, orderID, paymentID I
 	charge := payment.Charge{ID: paymentID, OrderID: orderID, Amount: *o.TotalMinor, Currency: *o.Currency}
 	insert := dbsqlc.PaymentInsertParams{
 		PaymentID: paymentID, OrderID: orderID, Provider: o.Provider, AmountMinor: charge.Amount, Currency: charge.Currency,
-		AskSeconds: (s.o.PayTimeout + time.Second).Seconds(),
+		AskSeconds: s.askAfter().Seconds(),
 	}
 	var n int64
 	err := pgdb.Together(ctx, tx,
@@ -111,6 +127,9 @@ func (s *Shop) beginPayment(ctx context.Context, tx pgx.Tx, orderID, paymentID I
 	return charge, nil
 }
 
+// askAfter is when the provider is asked about a payment by somebody else than whoever began it.
+func (s *Shop) askAfter() time.Duration { return s.o.PayTimeout + time.Second }
+
 func (s *Shop) lockOrder(ctx context.Context, db pgdb.Queryer, id ID) (dbsqlc.ShopOrderLockRow, error) {
 	return s.q.ShopOrderLock(ctx, db, dbsqlc.ShopOrderLockParams{Now: s.o.Now(), OrderID: id})
 }
@@ -127,6 +146,7 @@ func (s *Shop) livePayment(ctx context.Context, db dbsqlc.DBTX, orderID ID) (*db
 func (s *Shop) charge(ctx context.Context, buyer string, c payment.Charge) (Order, bool, error) {
 	asking, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.o.PayTimeout)
 	defer cancel()
+	s.charges.begin(c.ID)
 	state, err := s.o.Provider.Charge(asking, c)
 	badCard := errors.Is(err, payment.ErrCard)
 	switch {
@@ -136,10 +156,15 @@ func (s *Shop) charge(ctx context.Context, buyer string, c payment.Charge) (Orde
 		state = payment.Pending // whatever became of it is found out by asking
 	}
 	later := context.WithoutCancel(ctx)
+	recorded := error(nil)
 	if state != payment.Pending {
-		if err := s.recordPayment(later, c.ID, state); err != nil {
-			return Order{}, false, explain("record payment", err)
-		}
+		recorded = s.recordCharge(later, c, state)
+	}
+	if told := s.charges.end(c.ID); told && (state == payment.Pending || recorded != nil) {
+		recorded = s.PaymentChanged(later, c.ID)
+	}
+	if recorded != nil {
+		return Order{}, false, explain("record payment", recorded)
 	}
 	o, readErr := s.Order(later, &buyer, c.OrderID)
 	switch {
@@ -185,6 +210,16 @@ func (s *Shop) awaitPayment(ctx context.Context, buyer string, id ID) (Order, bo
 		case <-tick.C:
 		}
 	}
+}
+
+// recordCharge is recordPayment for a charge that was answered.
+func (s *Shop) recordCharge(ctx context.Context, c payment.Charge, state payment.State) error {
+	if state == payment.Succeeded {
+		if done, err := s.paids.Do(ctx, gatherLane(c.OrderID), paidCall{c.ID, c.OrderID}); done && err == nil {
+			return nil
+		}
+	}
+	return s.recordPayment(ctx, c.ID, state)
 }
 
 // recordPayment writes down what became of a payment, and what follows from it, once however often it is told.
@@ -330,6 +365,9 @@ func (s *Shop) refundAtProvider(ctx context.Context, r pendingRefund) error {
 
 // PaymentChanged is told when a provider says that something became of a payment. It is not believed, but asked.
 func (s *Shop) PaymentChanged(ctx context.Context, id ID) error {
+	if s.charges.tell(id) {
+		return nil // a call is under way that hears it from the provider, and asks if it does not
+	}
 	row, err := s.q.PaymentByID(ctx, s.pool, id)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return notFound("payment")

@@ -106,8 +106,14 @@ type Shop struct {
 	lanes   *claimLanes // of claims that are decided
 	accepts *claimLanes // of requests that are accepted
 	reads   *lane.Lanes[byte, ownedID, *dbsqlc.ClaimByIDsRow]
-	drains  *drains
-	waiters *waiters
+	orders  *lane.Lanes[byte, ID, *orderRead] // that are read
+	// checkouts, payments that begin and payments that have succeeded:
+	checkouts *gathered[checkoutCall]
+	pays      *gathered[payCall]
+	paids     *gathered[paidCall]
+	charges   charges
+	drains    *drains
+	waiters   *waiters
 	// products are those that are watched.
 	products *productWatches
 	cursors  cursors
@@ -134,6 +140,9 @@ func New(pool *pgxpool.Pool, o Options) *Shop {
 	s.lanes = lane.New(c, s.settle)
 	s.accepts = lane.New(c, s.accept)
 	s.reads = lane.New(lane.Config{Workers: readLanes, BatchCalls: 256, BatchKeys: 1, Waiting: 5 * s.o.Waiting}, s.read)
+	s.orders = lane.New(lane.Config{Workers: readLanes, BatchCalls: 256, BatchKeys: 1, Waiting: 5 * s.o.Waiting}, s.readOrders)
+	s.checkouts, s.pays, s.paids = gather(s, s.checkoutMany), gather(s, s.payMany), gather(s, s.paidMany)
+	s.charges.told = map[ID]bool{}
 	s.drains = newDrains(s.lanes)
 	s.waiters = newWaiters(s)
 	s.products = newProductWatches(s)
@@ -155,6 +164,10 @@ func (s *Shop) Close() {
 	s.drains.stop()
 	s.lanes.Close()
 	s.reads.Close()
+	s.checkouts.Close()
+	s.pays.Close()
+	s.paids.Close()
+	s.orders.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
 	_ = s.flushCounts(ctx, true) // or the last second is lost, as it may be
