@@ -526,13 +526,16 @@ WHERE unit.product_id = @product_id
 ORDER BY claim_unit.unit_id
 LIMIT @row_limit;
 
--- AuditUnitPiece tells from which unit to which the next piece of a product's units goes.
+-- AuditUnitPiece tells from which unit to which the next piece of a product's units goes. It does not go beyond a receipt, whose units have ids next to each other:
+-- between those of two receipts lie all that other products have received meanwhile.
 -- name: AuditUnitPiece :one
 SELECT
     next_unit.unit_id AS first_unit_id,
     last_unit.unit_id AS last_unit_id
 FROM (
-    SELECT unit.unit_id
+    SELECT
+        unit.unit_id,
+        unit.receipt_id
     FROM unit
     WHERE unit.product_id = @product_id
         AND unit.unit_id > @after_unit_id
@@ -542,13 +545,20 @@ FROM (
 CROSS JOIN LATERAL (
     SELECT piece.unit_id
     FROM (
-        SELECT unit.unit_id
+        SELECT
+            unit.unit_id,
+            unit.receipt_id
         FROM unit
         WHERE unit.product_id = @product_id
             AND unit.unit_id >= next_unit.unit_id
         ORDER BY unit.unit_id
-        LIMIT @row_limit
+        LIMIT least(@row_limit::bigint, (
+            SELECT receipt.quantity
+            FROM receipt
+            WHERE receipt.receipt_id = next_unit.receipt_id
+        ))
     ) AS piece
+    WHERE piece.receipt_id = next_unit.receipt_id
     ORDER BY piece.unit_id DESC
     LIMIT 1
 ) AS last_unit;

@@ -23,8 +23,8 @@ func (o *auditOptions) flags(f *flag.FlagSet) {
 	f.IntVar(&o.connections, "connections", 256, "of buyers")
 	f.IntVar(&o.units, "units", 10_000_000, "of the product that is audited")
 	f.IntVar(&o.held, "held", 100_000, "of them that are in carts before")
-	f.IntVar(&o.others, "others", 5_000_000, "units of the product that is claimed meanwhile, more than are claimed")
-	f.DurationVar(&o.measure, "measure", 10*time.Second, "how long claims are measured without an audit")
+	f.IntVar(&o.others, "others", 1_500_000, "units of the product that is claimed meanwhile, more than are claimed")
+	f.DurationVar(&o.measure, "measure", 20*time.Second, "how long claims are measured, without an audit and during one")
 	f.StringVar(&o.results, "results", "", "where the figures go, and beside it the plot; empty: nowhere")
 }
 
@@ -55,25 +55,27 @@ func audit(ctx context.Context, binary string, o auditOptions, out io.Writer) er
 	}
 	l := b.claimsOf("other", o.connections, &t)
 	l.warm = min(time.Second, o.measure)
-	const read, audited, alone, meanwhile, under = "one reading of the tables", "audit", "claims alone", "claims during an audit", "audit during claims"
+	const read, audited, alone, meanwhile = "one reading of the tables", "audit", "claims alone", "claims during an audit"
 	run := func() error {
 		_, err := b.service.Audit("--sku", "audited") // an error unless it finds nothing
 		return err
 	}
-	var samplesUnder []sample
-	samples, err := b.rounds(append([]turn{
+	l.measure = o.measure
+	claims := func() (sample, error) { return b.measure(b.lastunit(1), l, 201, 1) }
+	samples, err := b.rounds([]turn{
 		{name: read, run: timed(b.readTables)},
 		{name: audited, run: timed(run)},
-	}, b.besides(l, o.measure, run, alone, meanwhile, &samplesUnder)...), o.rounds, out)
+		{name: alone, run: claims},
+		{name: meanwhile, run: func() (sample, error) { return whileItGoesOn(claims, run) }},
+	}, o.rounds, out)
 	if err != nil {
 		return err
 	}
-	samples[under] = samplesUnder
-	for _, name := range []string{read, audited, under} {
+	for _, name := range []string{read, audited} {
 		m, least, longest := median(samples[name], seconds)
 		s.say("%-28s %.2f s (%.2f .. %.2f)", name, m, least, longest)
 	}
-	s.keep(fmt.Sprintf("seconds for an audit of %d units", o.units), samples, seconds, read, audited, under)
+	s.keep(fmt.Sprintf("seconds for an audit of %d units", o.units), samples, seconds, read, audited)
 	s.keep("claims a second of another product", samples, perSecond, alone, meanwhile)
 	s.ratio(figure{Name: fmt.Sprintf("time of an audit of %d units ÷ one reading of its tables", o.units)}, samples[audited], samples[read], seconds)
 	s.disturbed("an audit", samples[meanwhile], samples[alone])
@@ -81,6 +83,30 @@ func audit(ctx context.Context, binary string, o auditOptions, out io.Writer) er
 		return err
 	}
 	return s.end(o.results)
+}
+
+// whileItGoesOn measures while something is done, and done again whenever it has ended.
+func whileItGoesOn(measure func() (sample, error), what func() error) (sample, error) {
+	stop, ended := make(chan struct{}), make(chan error)
+	go func() {
+		for {
+			err := what()
+			select {
+			case <-stop:
+				ended <- err
+				return
+			default:
+			}
+			if err != nil {
+				<-stop
+				ended <- err
+				return
+			}
+		}
+	}()
+	one, err := measure()
+	close(stop)
+	return one, errors.Join(err, <-ended)
 }
 
 // readTables reads each table that an audit reads once, from end to end.

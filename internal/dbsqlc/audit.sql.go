@@ -1179,7 +1179,9 @@ SELECT
     next_unit.unit_id AS first_unit_id,
     last_unit.unit_id AS last_unit_id
 FROM (
-    SELECT unit.unit_id
+    SELECT
+        unit.unit_id,
+        unit.receipt_id
     FROM unit
     WHERE unit.product_id = $1
         AND unit.unit_id > $2
@@ -1189,13 +1191,20 @@ FROM (
 CROSS JOIN LATERAL (
     SELECT piece.unit_id
     FROM (
-        SELECT unit.unit_id
+        SELECT
+            unit.unit_id,
+            unit.receipt_id
         FROM unit
         WHERE unit.product_id = $1
             AND unit.unit_id >= next_unit.unit_id
         ORDER BY unit.unit_id
-        LIMIT $3
+        LIMIT least($3::bigint, (
+            SELECT receipt.quantity
+            FROM receipt
+            WHERE receipt.receipt_id = next_unit.receipt_id
+        ))
     ) AS piece
+    WHERE piece.receipt_id = next_unit.receipt_id
     ORDER BY piece.unit_id DESC
     LIMIT 1
 ) AS last_unit
@@ -1204,7 +1213,7 @@ CROSS JOIN LATERAL (
 type AuditUnitPieceParams struct {
 	ProductID   int64
 	AfterUnitID pgdb.ID
-	RowLimit    int32
+	RowLimit    int64
 }
 
 type AuditUnitPieceRow struct {
@@ -1212,7 +1221,8 @@ type AuditUnitPieceRow struct {
 	LastUnitID  pgdb.ID
 }
 
-// AuditUnitPiece tells from which unit to which the next piece of a product's units goes.
+// AuditUnitPiece tells from which unit to which the next piece of a product's units goes. It does not go beyond a receipt, whose units have ids next to each other:
+// between those of two receipts lie all that other products have received meanwhile.
 func (q *Queries) AuditUnitPiece(ctx context.Context, db DBTX, arg AuditUnitPieceParams) (AuditUnitPieceRow, error) {
 	row := db.QueryRow(ctx, auditUnitPiece, arg.ProductID, arg.AfterUnitID, arg.RowLimit)
 	var i AuditUnitPieceRow

@@ -4,6 +4,9 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
+
+	"github.com/lastunit/lastunit/internal/dbsqlc"
 	"github.com/lastunit/lastunit/internal/shop"
 )
 
@@ -69,4 +72,30 @@ func TestAnAuditFindsWhatIsWrongInEachPieceOfManyUnits(t *testing.T) {
 			}
 		}
 	}
+}
+
+// Between the units of two receipts of a product lie those that others have received meanwhile, and an audit of the product does not read them.
+func TestAPieceOfUnitsDoesNotGoBeyondAReceipt(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, shop.Options{})
+	w.stocked("A", 3)
+	w.stocked("B", 5)
+	w.receive("A", 2)
+	var units []shop.ID
+	rows, err := w.db.Query(background, `SELECT unit_id FROM unit JOIN product USING (product_id) WHERE sku = 'A' ORDER BY unit_id`)
+	if err == nil {
+		units, err = pgx.CollectRows(rows, pgx.RowTo[shop.ID])
+	}
+	if err != nil || len(units) != 5 {
+		t.Fatalf("%v, %v", units, err)
+	}
+	ask := dbsqlc.AuditUnitPieceParams{ProductID: int64(w.count(`SELECT product_id FROM product WHERE sku = 'A'`)), RowLimit: 100}
+	for _, want := range [][2]shop.ID{{units[0], units[2]}, {units[3], units[4]}} {
+		piece, err := dbsqlc.New().AuditUnitPiece(background, w.db, ask)
+		if err != nil || piece.FirstUnitID != want[0] || piece.LastUnitID != want[1] {
+			t.Errorf("%+v, %v, want %v", piece, err, want)
+		}
+		ask.AfterUnitID = piece.LastUnitID
+	}
+	w.audited()
 }
