@@ -1,4 +1,5 @@
--- CallKeyBound tells which of some keys of callers are bound, callers and keys go in pairs.
+-- CallKeyBound tells which of some keys of callers are bound, callers and keys go in pairs. Each is looked up: joined, a plan that was made while there were no keys
+-- read all of them for ever.
 -- name: CallKeyBound :many
 WITH asked AS (
     SELECT
@@ -6,13 +7,16 @@ WITH asked AS (
         unnest(@idempotency_keys::text[]) AS idempotency_key
 )
 SELECT
-    call_key.caller,
-    call_key.idempotency_key
+    asked.caller::text AS caller,
+    asked.idempotency_key::text AS idempotency_key
 FROM asked
-JOIN call_key
-    ON call_key.caller = asked.caller
-    AND call_key.operation = @operation
-    AND call_key.idempotency_key = asked.idempotency_key;
+WHERE (
+    SELECT call_key.created_at
+    FROM call_key
+    WHERE call_key.caller = asked.caller
+        AND call_key.operation = @operation
+        AND call_key.idempotency_key = asked.idempotency_key
+) IS NOT NULL;
 
 -- CallKeyDeleteOld removes keys of calls that made nothing that lasts, at most row_limit, the oldest first.
 -- name: CallKeyDeleteOld :execrows

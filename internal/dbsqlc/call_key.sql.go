@@ -18,13 +18,16 @@ WITH asked AS (
         unnest($3::text[]) AS idempotency_key
 )
 SELECT
-    call_key.caller,
-    call_key.idempotency_key
+    asked.caller::text AS caller,
+    asked.idempotency_key::text AS idempotency_key
 FROM asked
-JOIN call_key
-    ON call_key.caller = asked.caller
-    AND call_key.operation = $1
-    AND call_key.idempotency_key = asked.idempotency_key
+WHERE (
+    SELECT call_key.created_at
+    FROM call_key
+    WHERE call_key.caller = asked.caller
+        AND call_key.operation = $1
+        AND call_key.idempotency_key = asked.idempotency_key
+) IS NOT NULL
 `
 
 type CallKeyBoundParams struct {
@@ -38,7 +41,8 @@ type CallKeyBoundRow struct {
 	IdempotencyKey string
 }
 
-// CallKeyBound tells which of some keys of callers are bound, callers and keys go in pairs.
+// CallKeyBound tells which of some keys of callers are bound, callers and keys go in pairs. Each is looked up: joined, a plan that was made while there were no keys
+// read all of them for ever.
 func (q *Queries) CallKeyBound(ctx context.Context, db DBTX, arg CallKeyBoundParams) ([]CallKeyBoundRow, error) {
 	rows, err := db.Query(ctx, callKeyBound, arg.Operation, arg.Callers, arg.IdempotencyKeys)
 	if err != nil {

@@ -142,12 +142,14 @@ SELECT
     stock_out.product_id,
     stock_out.pool_id
 FROM stock_out
-WHERE EXISTS (
-    SELECT 1
+WHERE (
+    SELECT stock_token.position
     FROM stock_token
     WHERE stock_token.product_id = stock_out.product_id
         AND stock_token.pool_id = stock_out.pool_id
-)
+    ORDER BY stock_token.position
+    LIMIT 1
+) IS NOT NULL
 ORDER BY
     stock_out.product_id,
     stock_out.pool_id
@@ -159,7 +161,8 @@ type StockOutRefilledRow struct {
 	PoolID    int64
 }
 
-// StockOutRefilled names pools that are remembered as having run out and have tokens: two transactions passed each other.
+// StockOutRefilled names pools that are remembered as having run out and have tokens: two transactions passed each other. Not by EXISTS, for which the planner reads all
+// tokens of the pools that have some.
 func (q *Queries) StockOutRefilled(ctx context.Context, db DBTX) ([]StockOutRefilledRow, error) {
 	rows, err := db.Query(ctx, stockOutRefilled)
 	if err != nil {

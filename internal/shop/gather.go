@@ -22,8 +22,10 @@ type gathered[In any] = lane.Lanes[byte, In, bool]
 const (
 	// gatherLanes is how many batches of one kind may be under way at once.
 	gatherLanes = 2
-	// gatherSettings: who would have to wait for a key lets all of its batch be done alone.
-	gatherSettings = "SET LOCAL plan_cache_mode = force_generic_plan; SET LOCAL lock_timeout = '100ms'"
+	// gatherSettings: everything goes by keys, whatever the planner believes of tables that were filled a moment ago, and who would have to wait for a key lets
+	// all of its batch be done alone.
+	gatherSettings = "SET LOCAL plan_cache_mode = force_generic_plan; SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; " +
+		"SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL lock_timeout = '100ms'"
 )
 
 // gather makes lanes of calls that are done by do, which tells of each whether it did it. When it fails nothing was done, and each is done alone.
