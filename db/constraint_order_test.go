@@ -71,8 +71,8 @@ var (
 	aRepair   = row{"repair", map[string]string{
 		"repair_id": anID, "check_name": `'pools'`, "sku": `'A'`, "broken": `'b'`, "found": `'[]'`, "done": `'d'`, "repaired_by": `'ada'`, "created_at": `now()`,
 	}}
-	anEvent   = row{"event", map[string]string{"event_id": anID, "type": `'t'`, "data": `'{}'`, "created_at": `now()`, "position": `1`}}
-	aCallKey  = row{"call_key", map[string]string{
+	anEvent  = row{"event", map[string]string{"event_id": anID, "type": `'t'`, "data": `'{}'`, "created_at": `now()`, "position": `1`}}
+	aCallKey = row{"call_key", map[string]string{
 		"caller": `'c'`, "operation": `'o'`, "idempotency_key": `'k'`, "request_hash": hash, "created_at": `now()`,
 	}}
 )

@@ -14,9 +14,11 @@ import (
 )
 
 var (
-	theQueue      = &thing{lock: (*repairer).lockQueue, look: (*repairer).lookAtQueue}
-	theBuyer      = &thing{lock: (*repairer).lockBuyer, look: (*repairer).lookAtBuyer}
-	thePool       = &thing{lock: func(x *repairer, ctx context.Context, tx pgx.Tx, t target) (bool, error) { return x.lockPlaces(ctx, tx, t.id) }, look: (*repairer).lookAtPool}
+	theQueue = &thing{lock: (*repairer).lockQueue, look: (*repairer).lookAtQueue}
+	theBuyer = &thing{lock: (*repairer).lockBuyer, look: (*repairer).lookAtBuyer}
+	thePool  = &thing{lock: func(x *repairer, ctx context.Context, tx pgx.Tx, t target) (bool, error) {
+		return x.lockPlaces(ctx, tx, t.id)
+	}, look: (*repairer).lookAtPool}
 	theReceipt    = &thing{lock: (*repairer).lockReceipt, look: (*repairer).lookAtReceipt}
 	theStray      = &thing{lock: free, look: (*repairer).lookAtStray}
 	theWithdrawal = &thing{lock: (*repairer).lockWithdrawal, look: (*repairer).lookAtWithdrawal}

@@ -15,19 +15,19 @@ import (
 
 // forAPerson has the cases that no program can know how to repair: nothing may be changed for them.
 var forAPerson = map[string]bool{
-	"a buyer who has more of a sale than anybody may":       true,
-	"a line of another buyer's order":                       true,
-	"a payment in another currency":                         true,
-	"a refund that is counted and was not made":             true,
-	"a refund of more than is counted":                      true,
-	"a refund of an order whose money is none of ours":      true,
-	"an order that was paid with too little":                true,
-	"an order that was paid with nothing":                   true,
-	"a refunded order that was paid with too much":          true,
-	"money that was taken for a cancelled order":            true,
-	"money that was taken for an order that is not paid":    true,
-	"a unit that came back without its money":               true,
-	"money that was given back without a unit":              true,
+	"a buyer who has more of a sale than anybody may":    true,
+	"a line of another buyer's order":                    true,
+	"a payment in another currency":                      true,
+	"a refund that is counted and was not made":          true,
+	"a refund of more than is counted":                   true,
+	"a refund of an order whose money is none of ours":   true,
+	"an order that was paid with too little":             true,
+	"an order that was paid with nothing":                true,
+	"a refunded order that was paid with too much":       true,
+	"money that was taken for a cancelled order":         true,
+	"money that was taken for an order that is not paid": true,
+	"a unit that came back without its money":            true,
+	"money that was given back without a unit":           true,
 }
 
 func (w *world) repair(check string, yes bool) shop.Repair {
