@@ -358,7 +358,15 @@ SELECT
         WHERE refund.order_id = shop_order.order_id
             AND (refund.payment_id IS NULL) <> (shop_order.provider = 'external')
             AND refund.amount_minor > 0
-    )::boolean AS has_strange_refund
+    )::boolean AS has_strange_refund,
+    EXISTS (
+        SELECT 1
+        FROM claim
+        JOIN claim_unit ON claim_unit.claim_id = claim.claim_id
+        WHERE claim.order_id = shop_order.order_id
+            AND claim_unit.released_at IS NOT NULL
+            AND (claim_unit.outcome IS NULL OR (claim_unit.outcome = 'cancelled') <> (shop_order.status = 'cancelled'))
+    )::boolean AS has_strange_unit
 FROM shop_order
 WHERE shop_order.order_id = @order_id;
 

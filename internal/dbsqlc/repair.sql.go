@@ -734,7 +734,15 @@ SELECT
         WHERE refund.order_id = shop_order.order_id
             AND (refund.payment_id IS NULL) <> (shop_order.provider = 'external')
             AND refund.amount_minor > 0
-    )::boolean AS has_strange_refund
+    )::boolean AS has_strange_refund,
+    EXISTS (
+        SELECT 1
+        FROM claim
+        JOIN claim_unit ON claim_unit.claim_id = claim.claim_id
+        WHERE claim.order_id = shop_order.order_id
+            AND claim_unit.released_at IS NOT NULL
+            AND (claim_unit.outcome IS NULL OR (claim_unit.outcome = 'cancelled') <> (shop_order.status = 'cancelled'))
+    )::boolean AS has_strange_unit
 FROM shop_order
 WHERE shop_order.order_id = $1
 `
@@ -752,6 +760,7 @@ type RepairMoneyRow struct {
 	UnitCount          int64
 	HasAnotherCurrency bool
 	HasStrangeRefund   bool
+	HasStrangeUnit     bool
 }
 
 // RepairMoney reads the sums of an order. total is -1 where it is known to somebody else alone. No row: there is no such order.
@@ -785,6 +794,7 @@ func (q *Queries) RepairMoney(ctx context.Context, db DBTX, orderID pgdb.ID) (Re
 		&i.UnitCount,
 		&i.HasAnotherCurrency,
 		&i.HasStrangeRefund,
+		&i.HasStrangeUnit,
 	)
 	return i, err
 }

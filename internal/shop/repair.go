@@ -280,7 +280,7 @@ func (x *repairer) repair(ctx context.Context, planned *fault, step *RepairStep)
 		step.Result, step.Done = RepairPerson, string(person)
 	case errors.Is(err, errRepairChanged):
 		step.Result, step.Done = RepairChanged, "It is no longer broken in this way, and nothing was done."
-	case pgdb.Retryable(err):
+	case err != nil && pgdb.Retryable(err):
 		step.Result, step.Done = RepairBusy, "It could not be locked, and nothing was done. Run it again."
 	case errors.As(err, &refused) && strings.HasPrefix(refused.Code, "23"):
 		step.Result, step.Done = RepairBusy, "The database refused it ("+refused.Message+"), and nothing was done. Repair the other checks that are broken first, and run it again."

@@ -346,6 +346,8 @@ func (x *repairer) lookAtMoney(ctx context.Context, db pgdb.Queryer, t target) (
 	totalled.Total = m.Lines
 	f.Buyers = "Nothing changes for them."
 	switch {
+	case m.HasStrangeUnit:
+		f.Repair, f.Buyers = m.advice(), fmt.Sprintf("It is about money of %q.", o.Buyer)
 	case m.Paid == m.Total && m.Total > 0 && m.PaymentCount == 1 && o.Status == string(AwaitingPayment) && m.asIf(IsPaid).broken() == "":
 		f.Repair = "It becomes paid: the money that it costs was taken, and it has its units."
 		f.Buyers = fmt.Sprintf("%q has what was paid for.", o.Buyer)
@@ -410,6 +412,9 @@ func (m orderMoney) advice() string {
 	o := m.ShopOrder
 	const compare = "A person has to: only the books of the payment provider tell what was truly taken and given back. "
 	after := fmt.Sprintf(" Read the order with GET /api/v1/orders/%s, and then run lastunit audit --repair money again.", o.OrderID)
+	if m.HasStrangeUnit {
+		return "Not before its lines: run lastunit audit --repair order_state first. How units have left them is not known, and neither what they cost."
+	}
 	owed := m.Returned - o.RefundedMinor
 	if OrderStatus(o.Status) == IsCancelled {
 		owed = m.Paid - o.RefundedMinor

