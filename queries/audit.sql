@@ -355,13 +355,16 @@ LIMIT @row_limit;
 -- name: AuditQueueOrder :many
 SELECT
     placed.claim_id,
+    placed.pool_id,
     placed.status,
+    placed.quantity,
     placed.queue_place::bigint AS queue_place,
     placed.head_place,
     placed.tail_place
 FROM (
     SELECT
         claim.claim_id,
+        claim.pool_id,
         claim.status,
         claim.quantity,
         claim.queue_place,

@@ -688,13 +688,16 @@ func (q *Queries) AuditPurchaseLimit(ctx context.Context, db DBTX, arg AuditPurc
 const auditQueueOrder = `-- name: AuditQueueOrder :many
 SELECT
     placed.claim_id,
+    placed.pool_id,
     placed.status,
+    placed.quantity,
     placed.queue_place::bigint AS queue_place,
     placed.head_place,
     placed.tail_place
 FROM (
     SELECT
         claim.claim_id,
+        claim.pool_id,
         claim.status,
         claim.quantity,
         claim.queue_place,
@@ -723,7 +726,9 @@ type AuditQueueOrderParams struct {
 
 type AuditQueueOrderRow struct {
 	ClaimID    pgdb.ID
+	PoolID     int64
 	Status     string
+	Quantity   int32
 	QueuePlace int64
 	HeadPlace  int64
 	TailPlace  int64
@@ -742,7 +747,9 @@ func (q *Queries) AuditQueueOrder(ctx context.Context, db DBTX, arg AuditQueueOr
 		var i AuditQueueOrderRow
 		if err := rows.Scan(
 			&i.ClaimID,
+			&i.PoolID,
 			&i.Status,
+			&i.Quantity,
 			&i.QueuePlace,
 			&i.HeadPlace,
 			&i.TailPlace,
