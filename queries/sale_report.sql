@@ -62,11 +62,13 @@ became AS (
         END AS fate,
         CASE
             WHEN shop_order.paid_at IS NULL THEN 0
-            ELSE least(greatest(ceil(extract(epoch FROM shop_order.paid_at - @course_from::timestamptz)::float8 / @step_seconds::float8), 1), @steps::integer)
+            ELSE least(greatest(ceil(date_part('epoch', shop_order.paid_at - @course_from::timestamptz) / @step_seconds::float8), 1), @steps::integer)
         END::integer AS step,
         shop_order.paid_at
     FROM made
-    LEFT JOIN shop_order ON shop_order.order_id = made.order_id
+    LEFT JOIN shop_order
+        ON shop_order.order_id = made.order_id
+        AND shop_order.order_id >= @first_claim_id::uuid
 )
 SELECT
     became.product_id,
@@ -181,7 +183,7 @@ stepped AS (
         claim.price_minor,
         claim.order_id,
         back.outcome,
-        least(greatest(ceil(extract(epoch FROM back.released_at - @course_from::timestamptz)::float8 / @step_seconds::float8), 1), @steps::integer)::integer AS step
+        least(greatest(ceil(date_part('epoch', back.released_at - @course_from::timestamptz) / @step_seconds::float8), 1), @steps::integer)::integer AS step
     FROM back
     JOIN claim ON claim.claim_id = back.claim_id
     WHERE claim.sale_id = @sale_id::uuid

@@ -86,11 +86,13 @@ became AS (
         END AS fate,
         CASE
             WHEN shop_order.paid_at IS NULL THEN 0
-            ELSE least(greatest(ceil(extract(epoch FROM shop_order.paid_at - $5::timestamptz)::float8 / $6::float8), 1), $7::integer)
+            ELSE least(greatest(ceil(date_part('epoch', shop_order.paid_at - $5::timestamptz) / $6::float8), 1), $7::integer)
         END::integer AS step,
         shop_order.paid_at
     FROM made
-    LEFT JOIN shop_order ON shop_order.order_id = made.order_id
+    LEFT JOIN shop_order
+        ON shop_order.order_id = made.order_id
+        AND shop_order.order_id >= $1::uuid
 )
 SELECT
     became.product_id,
@@ -379,7 +381,7 @@ stepped AS (
         claim.price_minor,
         claim.order_id,
         back.outcome,
-        least(greatest(ceil(extract(epoch FROM back.released_at - $4::timestamptz)::float8 / $5::float8), 1), $6::integer)::integer AS step
+        least(greatest(ceil(date_part('epoch', back.released_at - $4::timestamptz) / $5::float8), 1), $6::integer)::integer AS step
     FROM back
     JOIN claim ON claim.claim_id = back.claim_id
     WHERE claim.sale_id = $3::uuid
