@@ -253,7 +253,7 @@ func refusedSection(refused map[string]int, buyers int) report.Section {
 	for _, code := range report.Codes(refused) {
 		n := refused[code]
 		all += n
-		t.Rows = append(t.Rows, []string{report.Reason(code), count(n), report.Percent(float64(n) / float64(max(buyers, 1)))})
+		t.Rows = append(t.Rows, []string{report.ReasonTitle(code), count(n), report.Percent(float64(n) / float64(max(buyers, 1)))})
 		t.Hints = append(t.Hints, report.ReasonHint(code))
 	}
 	t.Sums = []string{"All", count(all), report.Percent(float64(all) / float64(max(buyers, 1)))}

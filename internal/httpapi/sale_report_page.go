@@ -335,7 +335,7 @@ func refusalsSection(r shop.SaleReport) report.Section {
 	for _, code := range report.Codes(refusalsOut(r.Refusals)) {
 		n := r.Refusals[shop.Code(code)]
 		all += n
-		t.Rows = append(t.Rows, []string{report.Reason(code), report.Count(n), report.Percent(share(n, r.Answered))})
+		t.Rows = append(t.Rows, []string{report.ReasonTitle(code), report.Count(n), report.Percent(share(n, r.Answered))})
 		t.Hints = append(t.Hints, report.ReasonHint(code))
 	}
 	t.Sums = []string{"All", report.Count(all), report.Percent(share(all, r.Answered))}

@@ -8,6 +8,7 @@ import (
 	"encoding/base64"
 	"html/template"
 	"io"
+	"regexp"
 	"strings"
 	"time"
 )
@@ -75,8 +76,14 @@ var pageText string
 
 var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
 	"draw":  func(p Plot) []drawing { return []drawing{p.draw(wide), p.draw(narrow)} },
+	"tie":   tie,
 	"stamp": func(t time.Time) string { return t.UTC().Format("2 January 2006, 15:04:05 UTC") },
 }).Parse(pageText))
+
+var tied = regexp.MustCompile(`([0-9]) (min\b|s\b|ms\b|h\b|%)|([A-Z]{3}) ([0-9−])`)
+
+// tie keeps a number and its unit on one line.
+func tie(text string) string { return tied.ReplaceAllString(text, "$1$3\u00a0$2$4") }
 
 // Write writes the page.
 func (p Page) Write(w io.Writer) error { return pageTemplate.Execute(w, p) }

@@ -61,7 +61,7 @@ func Duration(d time.Duration) string {
 	case d < time.Second:
 		return fmt.Sprintf("%d ms", d.Milliseconds())
 	case d < 10*time.Second:
-		return strconv.FormatFloat(d.Seconds(), 'f', 1, 64) + " s"
+		return strings.TrimSuffix(strconv.FormatFloat(d.Seconds(), 'f', 1, 64), ".0") + " s"
 	case d < time.Minute:
 		return strconv.FormatFloat(d.Seconds(), 'f', 0, 64) + " s"
 	case d < time.Hour:
@@ -143,6 +143,12 @@ func Reason(code string) string {
 		return r.name
 	}
 	return strings.ReplaceAll(code, "-", " ")
+}
+
+// ReasonTitle is Reason at the beginning of a row.
+func ReasonTitle(code string) string {
+	name := Reason(code)
+	return strings.ToUpper(name[:1]) + name[1:]
 }
 
 // ReasonInk is in what ink refusals with a problem code are drawn.
