@@ -18,8 +18,8 @@ func TestASaleIsReportedOnFromTheCommandLine(t *testing.T) {
 	if _, err := attempt(t, append(report, sale)...); err == nil || !strings.Contains(err.Error(), "A draft has nothing to report on") {
 		t.Errorf("a draft: %v", err)
 	}
-	c.must(t, http.StatusOK, "POST", "/api/v1/sales/"+sale+"/schedule", nil)
-	c.must(t, http.StatusOK, "POST", "/api/v1/sales/"+sale+"/open", nil)
+	c.must(t, http.StatusOK, "POST", "/api/v1/sales/"+sale+"/schedule", map[string]any{})
+	c.must(t, http.StatusOK, "POST", "/api/v1/sales/"+sale+"/open", map[string]any{})
 	buyer := c
 	buyer.buyer = "ann"
 	buyer.must(t, http.StatusCreated, "POST", "/order/addToCart", map[string]any{"sku": "A", "quantity": 2})

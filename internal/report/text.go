@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"text/tabwriter"
+	"unicode/utf8"
 )
 
 // WriteText writes the page for a terminal: everything but the plots.
@@ -29,7 +29,7 @@ func (p Page) WriteText(w io.Writer) error {
 		}
 		rows = append(rows, []string{f.Label, value})
 	}
-	writeRows(&b, rows, 0)
+	writeRows(&b, rows, false)
 	for _, s := range p.Sections {
 		if len(s.Tables)+len(s.List) == 0 && s.Text == "" {
 			continue
@@ -43,7 +43,7 @@ func (p Page) WriteText(w io.Writer) error {
 			if t.Sums != nil {
 				rows = append(rows, t.Sums)
 			}
-			writeRows(&b, rows, tabwriter.AlignRight)
+			writeRows(&b, rows, true)
 		}
 		for _, item := range s.List {
 			fmt.Fprintf(&b, "  - %s\n", item)
@@ -53,10 +53,27 @@ func (p Page) WriteText(w io.Writer) error {
 	return err
 }
 
-func writeRows(w io.Writer, rows [][]string, flags uint) {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', flags)
+// writeRows aligns cells, the first of a row to the left, and the others as they are said to be.
+func writeRows(b *bytes.Buffer, rows [][]string, right bool) {
+	var widths []int
 	for _, row := range rows {
-		fmt.Fprintf(t, "  %s\t\n", strings.Join(row, "\t"))
+		for i, cell := range row {
+			if i == len(widths) {
+				widths = append(widths, 0)
+			}
+			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
+		}
 	}
-	_ = t.Flush() // a buffer takes everything
+	for _, row := range rows {
+		line := " "
+		for i, cell := range row {
+			gap := strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell))
+			if i > 0 && right {
+				line += " " + gap + cell + " "
+			} else {
+				line += " " + cell + gap + " "
+			}
+		}
+		fmt.Fprintln(b, strings.TrimRight(line, " "))
+	}
 }

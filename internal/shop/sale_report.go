@@ -213,6 +213,9 @@ func (r *saleReporter) readItems(ctx context.Context, tx pgx.Tx) (err error) {
 		r.money = append(r.money, saleMoney{map[string]int64{}, map[string]int64{}})
 	}
 	r.paidAt = make([]time.Time, len(r.found))
+	if err := r.lookNow(ctx, tx); err != nil {
+		return err
+	}
 	counts, err := r.s.q.SaleReportCounts(ctx, tx, r.ID)
 	if err != nil {
 		return err
@@ -229,6 +232,20 @@ func (r *saleReporter) readItems(ctx context.Context, tx pgx.Tx) (err error) {
 		}
 	}
 	return nil
+}
+
+// lookNow counts what is offered from the common stock where no sample tells yet: the sale was scheduled a moment ago.
+func (r *saleReporter) lookNow(ctx context.Context, tx pgx.Tx) error {
+	if r.State == SaleIsClosed || !slices.ContainsFunc(r.Items, func(i SaleItemTally) bool { return i.Offered == 0 }) {
+		return nil
+	}
+	rows, err := r.s.q.SaleSamplePlaces(ctx, tx, dbsqlc.SaleSamplePlacesParams{Now: &r.Now, SaleID: r.ID})
+	for _, row := range rows {
+		if i, known := r.places[row.ProductID]; known && r.Items[i].Offered == 0 {
+			r.Items[i].Offered = row.Available + row.Held + row.Ordered + row.Sold
+		}
+	}
+	return err
 }
 
 // readCourse reads what was counted and sampled, and settles which part of it is the course.
