@@ -237,9 +237,11 @@ func times(factor float64) string { return strconv.FormatFloat(math.Ceil(factor*
 func brief(d time.Duration) string {
 	switch {
 	case d < time.Second:
-		return d.Round(time.Millisecond).String()
+		return strconv.FormatFloat(float64(d.Microseconds())/1000, 'g', 3, 64) + " ms"
 	case d < time.Minute:
-		return strconv.FormatFloat(d.Seconds(), 'g', 3, 64) + "s"
+		return strconv.FormatFloat(d.Seconds(), 'g', 3, 64) + " s"
+	case d%time.Minute < time.Second:
+		return strconv.Itoa(int(d/time.Minute)) + " min"
 	}
-	return d.Round(time.Second).String()
+	return fmt.Sprintf("%d min %d s", int(d/time.Minute), int(d%time.Minute/time.Second))
 }

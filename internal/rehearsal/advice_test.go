@@ -60,14 +60,14 @@ func TestAdviceRestsOnTheFigures(t *testing.T) {
 		not    []string
 	}{
 		"answered in time": {
-			observed{Case: one(1000, 500), latency: ms(100, 190), last: 200 * time.Millisecond}, Target{P99: 200 * time.Millisecond}, true, []string{"within 190ms"}, []string{"processors", "queue"},
+			observed{Case: one(1000, 500), latency: ms(100, 190), last: 200 * time.Millisecond}, Target{P99: 200 * time.Millisecond}, true, []string{"within 190 ms"}, []string{"processors", "queue"},
 		},
 		"too many at once": { // 1000 in 2 s are 500 a second; for 990 within 500 ms it takes 1980, 4.0 times as many
 			observed{Case: one(1000, 500), latency: ms(1000, 1980), last: 2 * time.Second, servers: 2}, Target{P99: 500 * time.Millisecond}, false,
 			[]string{"500 were answered a second", "about 2000 answers a second, 4.0 times", "there were 2", "about 252 at once", "--rate 400", "--mode queued shows"}, []string{"no answer"},
 		},
 		"the queue tells them sooner": {
-			observed{Case: one(1000, 500), latency: ms(1000, 1980), accept: ms(50, 90), last: 2 * time.Second}, Target{P99: 500 * time.Millisecond}, false, []string{"within 90ms (99 of 100) that they had their place: if that"}, []string{"not tried"},
+			observed{Case: one(1000, 500), latency: ms(1000, 1980), accept: ms(50, 90), last: 2 * time.Second}, Target{P99: 500 * time.Millisecond}, false, []string{"within 90 ms (99 of 100) that they had their place: if that"}, []string{"not tried"},
 		},
 		"the queue is too slow as well": {
 			observed{Case: one(1000, 500), latency: ms(1000, 1980), accept: ms(50, 900), last: 2 * time.Second}, Target{P99: 500 * time.Millisecond}, false, []string{"does not meet the target either"}, nil,
@@ -82,16 +82,16 @@ func TestAdviceRestsOnTheFigures(t *testing.T) {
 			observed{Case: one(1000, 500), faults: 3, latency: ms(10, 20), last: time.Second}, Target{P99: time.Second}, false, []string{"3 requests got no answer"}, []string{"processors"},
 		},
 		"sold out in time": {
-			observed{Case: one(1000, 500), unitsHeld: 500, soldOut: soldOut(time.Second)}, Target{SellOut: time.Second}, true, []string{"after 1s"}, []string{"processors", "cart"},
+			observed{Case: one(1000, 500), unitsHeld: 500, soldOut: soldOut(time.Second)}, Target{SellOut: time.Second}, true, []string{"after 1 s"}, []string{"processors", "cart"},
 		},
 		"sold out too late": {
 			observed{Case: one(1000, 500), unitsHeld: 500, soldOut: soldOut(10 * time.Second), servers: 1}, Target{SellOut: 2 * time.Second}, false, []string{"50 units a second, and it takes 250, 5.0 times", "there was 1"}, []string{"cart"},
 		},
 		"they came too slowly": {
-			observed{Case: one(1000, 500), rate: 50, unitsHeld: 500, soldOut: soldOut(10 * time.Second)}, Target{SellOut: 2 * time.Second}, false, []string{"nothing could have sold out before 10s", "at least 250 buyers a second"}, []string{"processors"},
+			observed{Case: one(1000, 500), rate: 50, unitsHeld: 500, soldOut: soldOut(10 * time.Second)}, Target{SellOut: 2 * time.Second}, false, []string{"nothing could have sold out before 10 s", "at least 250 buyers a second"}, []string{"processors"},
 		},
 		"carts last longer than that": {
-			observed{Case: one(1000, 500), unitsHeld: 500, soldOut: soldOut(time.Second), hold: 10 * time.Minute}, Target{SellOut: time.Minute}, true, []string{"A cart of this sale lasts 10m0s"}, nil,
+			observed{Case: one(1000, 500), unitsHeld: 500, soldOut: soldOut(time.Second), hold: 10 * time.Minute}, Target{SellOut: time.Minute}, true, []string{"A cart of this sale lasts 10 min"}, nil,
 		},
 		"they wanted less": {
 			observed{Case: one(100, 500), unitsHeld: 100}, Target{SellOut: time.Minute}, false, []string{"400 units were left of 500", "it takes more buyers"}, []string{"processors", "limit"},
