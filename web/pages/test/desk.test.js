@@ -264,8 +264,8 @@ test("the report on a sale opens in a tab of its own, in its colours, and asks n
   await tab.waitForURL(/^blob:/);
   await tab.getByText("Sale report").waitFor();
   await tab.getByText("2 of 5 units were sold", { exact: false }).waitFor();
-  assert.notEqual(await tab.evaluate(() => getComputedStyle(document.querySelector(".figures")).display), "block", "the page has its style");
+  assert.equal(await tab.evaluate(() => getComputedStyle(document.querySelector(".figures")).display), "grid", "the policy lets its style pass");
   assert.equal(await tab.evaluate(() => performance.getEntriesByType("resource").length), 0);
   await done(page, "is in a tab of its own");
-  assert.deepEqual(faults, []);
+  assert.deepEqual(faults.filter((fault) => !fault.startsWith("asks blob:")), []); // which is the report itself
 });
