@@ -75,7 +75,7 @@ func (r crowdsRehearsed) page(advice []rehearsal.Advice) report.Page {
 	naive := report.Table{Head: []string{"Crowd", "Units", "Sold", "Stock afterwards", "Refused"}}
 	for _, c := range r.Cases {
 		for _, sentence := range c.Broken {
-			broken = append(broken, c.Case.String()+": "+sentence)
+			broken = append(broken, c.String()+": "+sentence)
 		}
 		refused := 0
 		for _, n := range c.Refused {
