@@ -72,6 +72,7 @@ func saleReport(ctx context.Context, binary string, o saleReportOptions, out io.
 	if err != nil {
 		return err
 	}
+	s.keep(fmt.Sprintf("seconds for a report on a sale of %d claims", o.claims), samples, seconds, "report", "page")
 	s.add(figure{Name: fmt.Sprintf("seconds for a report on %d claims, nothing analyzed", o.claims), Value: fresh.Seconds, AtMost: 10})
 	s.middle(figure{Name: "the same, analyzed", AtMost: 10}, samples["report"], seconds)
 	s.middle(figure{Name: "the same as a page", AtMost: 10}, samples["page"], seconds)

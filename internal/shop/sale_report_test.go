@@ -1,11 +1,15 @@
 package shop_test
 
 import (
+	"context"
+	"errors"
 	"maps"
+	"reflect"
 	"slices"
 	"testing"
 	"time"
 
+	"github.com/lastunit/lastunit/internal/payment"
 	"github.com/lastunit/lastunit/internal/pgdb"
 	"github.com/lastunit/lastunit/internal/shop"
 )
@@ -246,5 +250,43 @@ func TestAReportNeedsNoSamples(t *testing.T) {
 	}
 	if r.Total.UnitsSold != 2 || !same(r.Total.SoldOutAfter, seconds(3)) || r.Answered != 0 || len(r.Course) != 0 {
 		t.Errorf("%+v", r)
+	}
+}
+
+// Money that comes too late buys equal units, and then counts as sold; or it goes back, and then it is in the report as that.
+func TestMoneyThatCameTooLateIsInTheReport(t *testing.T) {
+	t.Parallel()
+	for name, taken := range map[string]bool{"equal units": false, "a refund": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFake()
+			f.onCharge = func(context.Context, payment.Charge) (payment.State, error) { return payment.Pending, nil }
+			f.onVoid = func(context.Context, shop.ID) (payment.State, error) { return "", errors.New("the provider is down") }
+			w := newWorld(t, shop.Options{Provider: f})
+			w.priced("A", 100, 1)
+			sale := w.scheduled(aSale(time.Now().UTC().Truncate(time.Second), "A", 1))
+			w.mustClaim("b", "A", 1)
+			o := w.mustCheckout("b")
+			if _, _, err := w.Pay(background, "b", o.ID, "x", ""); err != nil {
+				t.Fatal(err)
+			}
+			for _, late := range []time.Duration{time.Second, 4 * time.Second} {
+				w.moveTo(o.PayBy.Add(late))
+				_ = w.TendPayments(background) // it says that the provider is down
+			}
+			want, refunds := shop.SaleHolds{Made: 1, Cancelled: 1, Replaced: 1}, shop.SaleRefunds{LateSum: []shop.Money{}}
+			if taken {
+				w.mustClaim("c", "A", 1)
+				want, refunds = shop.SaleHolds{Made: 2, Cancelled: 1, Live: 1}, shop.SaleRefunds{Late: 1, LateSum: []shop.Money{{Amount: 50, Currency: "EUR"}}}
+			}
+			f.set(w.unit(`SELECT payment_id FROM payment`), payment.Succeeded)
+			if err := w.PaymentChanged(background, w.unit(`SELECT payment_id FROM payment`)); err != nil {
+				t.Fatal(err)
+			}
+			r := w.reported(sale.ID, o.PayBy.Add(5*time.Second))
+			if r.Total.Holds != want || !reflect.DeepEqual(r.Refunds, refunds) || (r.Total.UnitsSold == 1) == taken {
+				t.Errorf("%+v, %+v", r.Total, r.Refunds)
+			}
+		})
 	}
 }
