@@ -131,6 +131,15 @@ func TestWhatAnAuditCostsIsShown(t *testing.T) {
 	}
 }
 
+func TestHowLongAReportTakesIsShown(t *testing.T) {
+	t.Parallel()
+	o := saleReportOptions{rounds: 2, claims: 2000, products: 3, results: filepath.Join(t.TempDir(), "report.json")}
+	s := showSmall(t, o.results, func(ctx context.Context, binary string, out io.Writer) error { return saleReport(ctx, binary, o, out) })
+	if len(s.Charts) != 1 || len(s.Samples["report"]) != 2 || s.value(t, "nothing analyzed") <= 0 || s.value(t, "as a page") <= 0 {
+		t.Errorf("%+v", s)
+	}
+}
+
 func TestWhatWaitingCostsIsShown(t *testing.T) {
 	t.Parallel()
 	o := waitingOptions{

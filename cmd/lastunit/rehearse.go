@@ -8,9 +8,11 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/lastunit/lastunit/internal/pgserver"
 	"github.com/lastunit/lastunit/internal/rehearsal"
+	"github.com/lastunit/lastunit/internal/report"
 	"github.com/lastunit/lastunit/internal/shop"
 )
 
@@ -22,6 +24,9 @@ type rehearseFlags struct {
 	rate                *float64
 	naive, poll, keep   *bool
 	writeJSON           *bool
+	report              *string
+	targetP99           *time.Duration
+	targetSellOut       *time.Duration
 }
 
 func rehearse(ctx context.Context, e *environment) error {
@@ -38,6 +43,10 @@ func rehearse(ctx context.Context, e *environment) error {
 		naive:     e.flags.Bool("naive", false, "send the same buyers to a read-then-write shop first"),
 		keep:      e.flags.Bool("keep", false, "leave the products of the rehearsal"),
 		writeJSON: e.flags.Bool("json", false, "write the report as JSON"),
+		report:    e.flags.String("report", "", "write the report as a page into this `file`, with plots"),
+
+		targetP99:     e.flags.Duration("target-p99", 0, "say what would have to change for 99 of 100 to be answered within this time"),
+		targetSellOut: e.flags.Duration("target-sell-out", 0, "say what would have to change for everything to be in carts within this time"),
 	}
 	cfg, _, err := e.load(0, 0)
 	if err != nil {
@@ -115,27 +124,33 @@ func (f rehearseFlags) playSale(ctx context.Context, e *environment, o rehearsal
 	if err != nil {
 		return err
 	}
-	report, err := rehearsal.RunSale(ctx, rehearsal.SaleOptions{Options: o, Sale: *f.sale, Buyers: *f.buyers, QuantityMin: least, QuantityMax: most})
-	if report == nil {
+	played, err := rehearsal.RunSale(ctx, rehearsal.SaleOptions{Options: o, Sale: *f.sale, Buyers: *f.buyers, QuantityMin: least, QuantityMax: most})
+	if played == nil {
 		return err
 	}
-	return f.write(e, report, err)
+	return f.write(e, saleRehearsed{played}, err)
 }
 
 // writable is a report.
 type writable interface {
 	OK() bool
 	WriteTable(w io.Writer, plain bool) error
+	Advice(t rehearsal.Target) []rehearsal.Advice
+	page(advice []rehearsal.Advice) report.Page
 }
 
 // write writes a report, also what there is of a run that was cut short.
-func (f rehearseFlags) write(e *environment, report writable, err error) error {
+func (f rehearseFlags) write(e *environment, played writable, err error) error {
+	advice := played.Advice(rehearsal.Target{P99: *f.targetP99, SellOut: *f.targetSellOut})
 	if *f.writeJSON {
-		err = errors.Join(err, writeJSON(e.stdout, report))
+		err = errors.Join(err, writeJSON(e.stdout, played))
 	} else {
-		err = errors.Join(err, report.WriteTable(e.stdout, e.settings.environ["NO_COLOR"] != ""))
+		err = errors.Join(err, played.WriteTable(e.stdout, e.settings.environ["NO_COLOR"] != ""), writeAdvice(e.stdout, advice))
 	}
-	if err == nil && !report.OK() {
+	if *f.report != "" {
+		err = errors.Join(err, writePage(played.page(advice), *f.report))
+	}
+	if err == nil && !played.OK() {
 		err = errBroken
 	}
 	return err
@@ -156,11 +171,11 @@ func quantityRange(s string) (least, most int, err error) {
 }
 
 func (f rehearseFlags) play(ctx context.Context, e *environment, o rehearsal.Options) error {
-	report, err := rehearsal.Run(ctx, o)
-	if report == nil {
+	played, err := rehearsal.Run(ctx, o)
+	if played == nil {
 		return err
 	}
-	return f.write(e, report, err)
+	return f.write(e, crowdsRehearsed{played}, err)
 }
 
 // withOwnService runs a service on a free port, with a database of its own that is gone afterwards.

@@ -74,6 +74,7 @@ var samples = map[string]sample{
 	"runAudit":          {scope: "audit", status: 201},
 	"saleChanges":       {scope: "sale", status: 200, on: "draft"},
 	"saleFigures":       {scope: "sale", status: 200, on: "open"},
+	"saleReport":        {scope: "sale", status: 200, on: "scheduled"},
 	"scheduleSale":      {scope: "sale", status: 200, on: "draft"},
 	"startRehearsal":    {scope: "sale", body: `{"buyers": 5}`, status: 202, on: "draft"},
 	"startSession":      {status: 201},

@@ -210,6 +210,8 @@ func (a *api) operatorsOperations() {
 		summary: "Read what was done to a sale", about: saleChangesText, refuses: []shop.Code{shop.NotFound}}, a.saleChanges)
 	register(a, operation{id: "saleFigures", method: "GET", path: "/api/v1/sales/{id}/figures", tag: "sale", who: keysWith(shop.ScopeSale),
 		summary: "See how a sale goes", about: saleFiguresText, refuses: []shop.Code{shop.NotFound}}, a.saleFigures)
+	register(a, operation{id: "saleReport", method: "GET", path: "/api/v1/sales/{id}/report", tag: "sale", who: keysWith(shop.ScopeSale), describe: a.describeReport,
+		summary: "Report on a sale", about: saleReportText, refuses: []shop.Code{shop.NotFound, shop.Conflict}}, a.saleReport)
 	register(a, operation{id: "startRehearsal", method: "POST", path: "/api/v1/sales/{id}/rehearsals", tag: "sale", who: keysWith(shop.ScopeSale), status: 202,
 		summary: "Rehearse a planned sale", about: startRehearsalText, refuses: changes}, a.startRehearsal)
 	register(a, operation{id: "getRehearsal", method: "GET", path: "/api/v1/rehearsals/{id}", tag: "sale", who: keysWith(shop.ScopeSale),

@@ -58,6 +58,7 @@ func (SaleSample) TransformSchema(_ huma.Registry, s *huma.Schema) *huma.Schema 
 // SaleLatency is how long claims took to be answered.
 type SaleLatency struct {
 	P50 float64 `json:"p50" doc:"In milliseconds, right to a sixteenth: of direct claims from their arrival, of queued ones from when they were accepted."`
+	P95 float64 `json:"p95"`
 	P99 float64 `json:"p99"`
 }
 
@@ -102,9 +103,13 @@ func saleSampleOut(s shop.SaleSample) SaleSample {
 		out.Refusals[string(code)] = n
 	}
 	if s.Latency != nil {
-		out.Latency = &SaleLatency{P50: milliseconds(s.Latency.P50), P99: milliseconds(s.Latency.P99)}
+		out.Latency = latencyOut(*s.Latency)
 	}
 	return out
+}
+
+func latencyOut(l shop.SaleLatency) *SaleLatency {
+	return &SaleLatency{P50: milliseconds(l.P50), P95: milliseconds(l.P95), P99: milliseconds(l.P99)}
 }
 
 func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }

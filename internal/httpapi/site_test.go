@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/lastunit/lastunit/internal/httpapi"
+	"github.com/lastunit/lastunit/internal/report"
 	"github.com/lastunit/lastunit/web"
 )
 
@@ -85,7 +86,7 @@ func TestPagesHeaders(t *testing.T) {
 	send := newSite(t, "https://images.example", "http://localhost:9000")
 	for _, path := range []string{"/", "/desk", "/favicon.svg"} {
 		h := send("GET", path).Header()
-		policy := "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: https://images.example http://localhost:9000; " +
+		policy := "default-src 'none'; script-src 'self'; style-src 'self' " + report.StyleSource + "; img-src 'self' data: https://images.example http://localhost:9000; " +
 			"connect-src 'self'; font-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 		if got := h.Get("Content-Security-Policy"); got != policy {
 			t.Errorf("%s: the policy is %s", path, got)

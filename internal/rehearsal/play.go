@@ -51,7 +51,7 @@ func (p *player) play(ctx context.Context, naive *naiveShop) (played *CaseReport
 		return nil, err
 	}
 	o := p.options
-	answers, _, err := p.send(ctx, p.servers, errand{skus: []string{sku}, key: o.Key, rate: o.Rate, mode: o.Mode, poll: o.Poll})
+	answers, released, err := p.send(ctx, p.servers, errand{skus: []string{sku}, key: o.Key, rate: o.Rate, mode: o.Mode, poll: o.Poll})
 	if err != nil {
 		return nil, err
 	}
@@ -61,6 +61,7 @@ func (p *player) play(ctx context.Context, naive *naiveShop) (played *CaseReport
 	}
 	played = p.report(sku, seen)
 	played.Naive = apology
+	played.Course = courseOf(answers, p.Stock, released)
 	played.Broken = judge(p.Case, seen)
 	return played, nil
 }

@@ -40,6 +40,7 @@ type CaseReport struct {
 	AuditOK      bool           `json:"audit_ok"`
 	Broken       []string       `json:"broken"` // each broken promise, a sentence; empty when all were kept
 	Naive        *NaiveReport   `json:"naive"`  // null without the naive shop
+	Course       *Course        `json:"-"`
 }
 
 // WayReport is what came of the requests that went one way.

@@ -200,6 +200,8 @@ func (p *salePlayer) play(ctx context.Context) (report *SaleReport, err error) {
 		return nil, context.Cause(ctx)
 	}
 	report.Latency = latencyOf(answers)
+	report.Course = courseOf(answers, p.Stock, released)
+	report.accept = wayReport(Queued, answers).AcceptLatency
 	report.FinishedAt = time.Now().UTC()
 	p.bar.line(report.summary())
 	return report, nil

@@ -29,6 +29,11 @@ type SaleReport struct {
 	AuditOK       bool             `json:"audit_ok"`
 	Items         []SaleItemReport `json:"items"`
 	Broken        []string         `json:"broken"` // what is broken besides the promises of each item
+	Course        *Course          `json:"-"`      // of all items
+
+	crowd   Case // all buyers before all units
+	servers int
+	accept  *Latency // to the 202, of those who were queued; nil: nobody was
 }
 
 // SaleItemReport is what came of one product of the sale. Requests add up: Buyers = Held + all Refused + Faults.
@@ -52,6 +57,7 @@ type SaleItemReport struct {
 func (p *salePlayer) newReport(started time.Time) *SaleReport {
 	o := p.options
 	return &SaleReport{
+		crowd: p.Case, servers: len(p.servers),
 		StartedAt: started, SaleID: p.plan.ID, Name: p.plan.Name, Buyers: p.Buyers, Mode: o.Mode, Rate: o.Rate, Kept: o.Keep,
 		HoldSeconds: p.hold(), PlannedHold: p.plan.HoldSeconds, PurchaseLimit: p.plan.PurchaseLimit, AuditOK: true, Broken: []string{},
 	}

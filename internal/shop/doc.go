@@ -61,7 +61,8 @@
 // # Figures of a sale
 //
 // What is answered to those who ask for units of a sale is counted in memory (saleCounts), by the second, product and outcome, when a batch has been settled, and written down
-// once a second (sale_count); where its units are is sampled by one server for all (sale_sample, sale_place). No claim waits for either, and nothing is decided by them.
+// once a second (sale_count); where its units are is sampled by one server for all (sale_sample, sale_place). No claim waits for either, and nothing is decided by them. A SaleReport puts them beside
+// what the rows say, and says which is which.
 //
 // # Payment
 //

@@ -82,3 +82,11 @@ func (l *latencies) percentile(share float64) time.Duration {
 	}
 	return 0
 }
+
+// summary is what is said of them; nil when there are none.
+func (l *latencies) summary() *SaleLatency {
+	if *l == (latencies{}) {
+		return nil
+	}
+	return &SaleLatency{P50: l.percentile(0.50), P95: l.percentile(0.95), P99: l.percentile(0.99)}
+}

@@ -41,7 +41,7 @@ type SaleSample struct {
 
 // SaleLatency is how long calls took to be answered, right to a sixteenth: direct ones from their arrival, queued ones from when they were accepted.
 type SaleLatency struct {
-	P50, P99 time.Duration
+	P50, P95, P99 time.Duration
 }
 
 // saleReads keeps what was read of sales, so that one read a second serves all who look.
@@ -164,12 +164,17 @@ func (r *saleRead) samples(since time.Time) []SaleSample {
 	points = thin(points, pointsShown)
 	samples := make([]SaleSample, len(points))
 	for i, p := range points {
-		samples[i] = SaleSample{
-			At: p.at, Covers: p.at.Sub(p.from), SalePlaces: p.places, Queued: p.queued, Claims: p.claims, Units: p.units, Refusals: p.refusals,
-		}
-		if p.latencies != nil {
-			samples[i].Latency = &SaleLatency{P50: p.latencies.percentile(0.50), P99: p.latencies.percentile(0.99)}
-		}
+		samples[i] = p.sample()
 	}
 	return samples
+}
+
+func (p salePoint) sample() SaleSample {
+	s := SaleSample{
+		At: p.at, Covers: p.at.Sub(p.from), SalePlaces: p.places, Queued: p.queued, Claims: p.claims, Units: p.units, Refusals: p.refusals,
+	}
+	if p.latencies != nil {
+		s.Latency = p.latencies.summary()
+	}
+	return s
 }

@@ -121,6 +121,8 @@ type Shop struct {
 	keys     keyCache
 	counts   saleCounts
 	figures  saleReads
+	// reporting is held by whoever makes a report on a sale.
+	reporting chan struct{}
 	// clockOffset is how far the database's clock is ahead of ours, in nanoseconds.
 	clockOffset atomic.Int64
 }
@@ -136,6 +138,7 @@ func New(pool *pgxpool.Pool, o Options) *Shop {
 	s.keys.entries = map[[32]byte]keyCacheEntry{}
 	s.counts.by, s.counts.last = map[countKey]*countTally{}, map[string]ID{}
 	s.figures.by = map[ID]*saleRead{}
+	s.reporting = make(chan struct{}, 1)
 	c := lane.Config{Workers: s.o.Workers, BatchCalls: 512, BatchKeys: 128, Waiting: s.o.Waiting}
 	s.lanes = lane.New(c, s.settle)
 	s.accepts = lane.New(c, s.accept)

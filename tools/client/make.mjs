@@ -133,10 +133,10 @@ function bodyOf(operation) {
   return content?.['application/json'].schema;
 }
 
-// answerOf is the type of what an operation succeeds with: void without content, and a Response to read where it is not JSON.
+// answerOf is the type of what an operation succeeds with: void without content, and a Response to read where it is not JSON, or not always.
 function answerOf(operation, used) {
   const contents = Object.entries(operation.responses).filter(([status]) => status < 400).map(([, r]) => r.content);
-  const found = new Set(contents.filter(Boolean).map((c) => (c['application/json'] ? typeOf(c['application/json'].schema, used) : 'Response')));
+  const found = new Set(contents.filter(Boolean).map((c) => (c['application/json'] && Object.keys(c).length === 1 ? typeOf(c['application/json'].schema, used) : 'Response')));
   if (found.size > 1) {
     throw new Error(`${operation.operationId} has several kinds of answers`);
   }

@@ -4,6 +4,7 @@ import { sure } from "./notices";
 import type { Question } from "./notices";
 import { useAction } from "./reading";
 import { to } from "./route";
+import { SaleReport } from "./sale-report";
 import { client, may } from "./session";
 import { when, zoneName } from "./time";
 import { Button, Problem } from "./ui";
@@ -31,6 +32,7 @@ export function SaleActions({ sale, changed }: { sale: Sale; changed: () => Prom
   return (
     <div class="tools">
       <Problem error={move.error} />
+      {sale.status !== "draft" && sale.status !== "scheduled" && <SaleReport sale={sale} />}
       {sale.status === "draft" && <>{change}{button("schedule", "Schedule …", "main")}</>}
       {sale.status === "scheduled" && <>{change}{button("close", "Call off …")}{button("open", "Open now …")}</>}
       {sale.status === "open" && <>{change}{button("close", "Close …")}{button("pause", "Pause", "danger")}</>}

@@ -252,3 +252,20 @@ test("orders are found by buyer and exported", async () => {
   assert.match(lines[1], /grace/);
   assert.equal((await listOrders(world.operator)).items.length, 2);
 });
+
+test("the report on a sale opens in a tab of its own, in its colours, and asks nobody for anything", async () => {
+  const world = await newWorld();
+  await product(world, "clock", 5);
+  const id = await sale(world, "clock");
+  await bought(world, "clock", 2);
+  const { page, faults } = await desk(world, `sales/${id}`);
+  await page.locator(".numbers .sold").getByText("2", { exact: true }).waitFor();
+  const [tab] = await Promise.all([page.waitForEvent("popup"), button(page, "Report").click()]);
+  await tab.waitForURL(/^blob:/);
+  await tab.getByText("Sale report").waitFor();
+  await tab.getByText("2 of 5 units were sold", { exact: false }).waitFor();
+  assert.equal(await tab.evaluate(() => getComputedStyle(document.querySelector(".figures")).display), "grid", "the policy lets its style pass");
+  assert.equal(await tab.evaluate(() => performance.getEntriesByType("resource").length), 0);
+  await done(page, "is in a tab of its own");
+  assert.deepEqual(faults.filter((fault) => !fault.startsWith("asks blob:")), []); // which is the report itself
+});

@@ -851,6 +851,32 @@ export function startRehearsal(client: Client, id: string, body: RehearsalBody, 
   return call(client, "POST", `/api/v1/sales/${part(id)}/rehearsals`, { body, keyed: true }, options);
 }
 
+export interface SaleReportQuery {
+  /** json or html; without it, what Accept asks for. */
+  format?: "json" | "html";
+}
+
+/** What {@link saleReport} may be refused for. */
+export type SaleReportCode =
+  | "busy"
+  | "conflict"
+  | "forbidden"
+  | "internal"
+  | "not-found"
+  | "unauthenticated"
+  | "validation";
+
+/**
+ * Report on a sale
+ *
+ * What has become of a sale, or of it so far: units sold and money, by product and in all; what became of the holds; who was refused and why; how long answers took; its course. As JSON, or with `format=html` or an `Accept` that asks for `text/html` as one page that needs nothing else, to be read, printed and mailed. What it says of units, holds, orders and money is counted in the rows, in one snapshot, and exact. What it says of refusals and latencies is counted by the servers and written down each second: a crash may lose the last second of it. A draft has nothing to report on (`conflict`).
+ *
+ * Needs an API key with the scope `sale`.
+ */
+export function saleReport(client: Client, id: string, query: SaleReportQuery = {}, options?: CallOptions): Call<Response, SaleReportCode> {
+  return call(client, "GET", `/api/v1/sales/${part(id)}/report`, { query, raw: true }, options);
+}
+
 /** What {@link resumeSale} may be refused for. */
 export type ResumeSaleCode =
   | "busy"

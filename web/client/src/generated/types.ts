@@ -365,6 +365,16 @@ export interface Sale {
   updated_at: string;
 }
 
+export interface SaleAnswers {
+  /** Null when nobody was answered. */
+  latency_ms: SaleLatency | null;
+  /** By problem code. */
+  refusals: { [name: string]: unknown };
+  refused: number;
+  /** Claims that were answered, held or refused. */
+  total: number;
+}
+
 export interface SaleBody {
   /** From this instant on it can't. RFC 3339. */
   closes_at: string;
@@ -381,6 +391,14 @@ export interface SaleBody {
   opens_at: string;
   /** How many units one buyer may hold or own, over all carts and orders; null: any number. */
   purchase_limit?: number | null;
+}
+
+export interface SaleBuyers {
+  /** Who have as many as one may. */
+  at_limit: number;
+  /** Claims that were refused because of the purchase limit. */
+  limit_hits: number;
+  with_units: number;
 }
 
 export interface SaleChange {
@@ -413,6 +431,25 @@ export interface SaleFigures {
   state: "draft" | "scheduled" | "open" | "paused" | "closed";
 }
 
+export interface SaleHolds {
+  /** Ordered, and never paid for. */
+  cancelled: number;
+  lapsed: number;
+  /** In carts. */
+  live: number;
+  /** All of them: live, lapsed, released, unpaid, cancelled and paid add up to it. */
+  made: number;
+  /** Checked out or confirmed: unpaid, cancelled or paid. */
+  ordered: number;
+  paid: number;
+  /** Given back by the buyer. */
+  released: number;
+  /** Of those lapsed or cancelled, the ones for which equal units were found when the money came. */
+  replaced: number;
+  /** Ordered, and may still be paid for. */
+  unpaid: number;
+}
+
 export interface SaleItem {
   /** Of one unit in the sale. */
   price: Money;
@@ -433,9 +470,35 @@ export interface SaleItemPlaces {
   sold: number;
 }
 
+export interface SaleItemTally {
+  /** The share of the holds that were paid for; null when there were none. */
+  conversion: number | null;
+  holds: SaleHolds;
+  name: string;
+  /** Units: the allotment, or without one as many as were seen in the common stock at once. */
+  offered: number;
+  /** What the units returned had cost, by currency, where the money was taken here. */
+  refunded: Money[];
+  /** By problem code. */
+  refusals: { [name: string]: unknown };
+  /** What the units sold cost, by currency. */
+  revenue: Money[];
+  /** The share of the units offered that were sold and did not come back; null when none were offered. */
+  sell_through: number | null;
+  sku: string;
+  /** How long after the opening the last unit was paid for; null: not all were. */
+  sold_out_seconds: number | null;
+  /** How long after the opening there was first nothing left to claim, as sampled; null: there always was. */
+  taken_after_seconds: number | null;
+  units_returned: SaleReturns;
+  /** Units that were paid for, also those that came back. */
+  units_sold: number;
+}
+
 export interface SaleLatency {
   /** In milliseconds, right to a sixteenth: of direct claims from their arrival, of queued ones from when they were accepted. */
   p50: number;
+  p95: number;
   p99: number;
 }
 
@@ -457,6 +520,63 @@ export interface SalePatch {
   opens_at?: string;
   /** How many units one buyer may hold or own, over all carts and orders; null removes the limit. */
   purchase_limit?: number | null;
+}
+
+export interface SaleQueue {
+  /** Requests that waited at once, as sampled. */
+  most_waiting: number;
+  /** Requests that got their units. */
+  served: number;
+  waiting: number;
+}
+
+export interface SaleRefunds {
+  /** What the sale's units in those orders cost. */
+  late_amounts: Money[];
+  /** Of payments that came too late, when there were no units any more. */
+  late_payments: number;
+  /** Of all, those that the payment provider has not confirmed yet. */
+  pending: number;
+  /** For units that came back. */
+  returns: number;
+}
+
+export interface SaleReport {
+  answers: SaleAnswers;
+  /** What the figures rest on, in words. */
+  basis: string[];
+  buyers: SaleBuyers;
+  /** RFC 3339. */
+  closes_at: string;
+  /** At most 240, the oldest first. The first ends at the opening or after it, or is the last before it. */
+  course: SaleSample[];
+  /** The opening. RFC 3339. */
+  course_from: string;
+  /** A little after the last claim or change. RFC 3339. */
+  course_until: string;
+  hold_seconds: number;
+  /** By SKU. */
+  items: SaleItemTally[];
+  name: string;
+  /** When it was made, by the store's clock. RFC 3339. */
+  now: string;
+  /** RFC 3339. */
+  opens_at: string;
+  purchase_limit: number | null;
+  /** Null when nobody was queued. */
+  queue: SaleQueue | null;
+  refunds: SaleRefunds;
+  sale_id: string;
+  /** In steps of one length. */
+  sell_through: SaleSoldPoint[];
+  status: "scheduled" | "open" | "paused" | "closed";
+  total: SaleTally;
+}
+
+export interface SaleReturns {
+  quarantine: number;
+  restocked: number;
+  written_off: number;
 }
 
 export interface SaleSample {
@@ -482,6 +602,34 @@ export interface SaleSample {
   sold: number;
   /** The units that they got. */
   units: number;
+}
+
+export interface SaleSoldPoint {
+  /** RFC 3339. */
+  at: string;
+  /** Paid for until then, without those that had come back. */
+  units: number;
+}
+
+export interface SaleTally {
+  /** The share of the holds that were paid for; null when there were none. */
+  conversion: number | null;
+  holds: SaleHolds;
+  /** Units: the allotment, or without one as many as were seen in the common stock at once. */
+  offered: number;
+  /** What the units returned had cost, by currency, where the money was taken here. */
+  refunded: Money[];
+  /** What the units sold cost, by currency. */
+  revenue: Money[];
+  /** The share of the units offered that were sold and did not come back; null when none were offered. */
+  sell_through: number | null;
+  /** How long after the opening the last unit was paid for; null: not all were. */
+  sold_out_seconds: number | null;
+  /** How long after the opening there was first nothing left to claim, as sampled; null: there always was. */
+  taken_after_seconds: number | null;
+  units_returned: SaleReturns;
+  /** Units that were paid for, also those that came back. */
+  units_sold: number;
 }
 
 export interface Selling {
