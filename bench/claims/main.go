@@ -30,6 +30,7 @@ const usage = `go run ./bench/claims SCENARIO [flags]
   grows    what a claim costs when there are many tokens, dead ones, and lapsed holds
   receipt  what it costs to receive a million units, also those who claim meanwhile
   audit    the same of an audit of ten million
+  import   what it costs to import a sheet of 100,000 lines, beside COPY of the same rows
   waiting  what it costs to let 10,000 wait, and what those are told who are too many
   open     what claims take that arrive by the clock
   viewers  what it costs the database that thousands watch a product, and how late they see it change
@@ -64,6 +65,10 @@ func scenarioOf(name string, f *flag.FlagSet) driven.Scenario {
 		o := auditOptions{}
 		o.flags(f)
 		return func(ctx context.Context, binary string) error { return audit(ctx, binary, o, os.Stdout) }
+	case "import":
+		o := sheetsOptions{}
+		o.flags(f)
+		return func(ctx context.Context, binary string) error { return sheets(ctx, binary, o, os.Stdout) }
 	case "waiting":
 		o := waitingOptions{}
 		o.flags(f)

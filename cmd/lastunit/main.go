@@ -67,6 +67,8 @@ func commands() []command {
 		{"demo", "", "run the service with a small catalogue in stock, and say how to buy", demo},
 		{"rehearse", "", "play the 12.12 event and judge what came of it", rehearse},
 		{"audit", "", "check that nothing was lost", audit},
+		{"import", "FILE", "bring products and stock in from CSV; - is standard input", importSheet},
+		{"export", "products | units", "write products or units as CSV", exportSheet},
 		{"key", "create --name N --scope S... | list | revoke ID", "API keys for operators and back ends", key},
 		{"token", "buyer ID...", "tokens for buyers, one a line", token},
 		{"migrate", "up | down | status", "the schema of the database", migrate},
