@@ -55,6 +55,7 @@ func TestBadImports(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	key := w.key(t, shop.ScopeCatalog, shop.ScopeStock)
+	stocks, catalogs := w.key(t, shop.ScopeStock), w.key(t, shop.ScopeCatalog)
 	w.send(t, sheet(key, "", goods)).into(t, 200, nil)
 	before := w.fingerprint(t)
 	for name, bad := range map[string]struct {
@@ -77,8 +78,8 @@ func TestBadImports(t *testing.T) {
 		"an empty key":                   {sheet(key, "", goods).with("Idempotency-Key", ""), 422, "validation", "header.Idempotency-Key"},
 		"JSON":                           {sheet(key, "", goods).with("Content-Type", "application/json"), 415, "unsupported-media-type", ""},
 		"17 MiB":                         {sheet(key, "", "sku,name\n"+strings.Repeat("x", 17<<20)), 413, "payload-too-large", ""},
-		"a key that can't put":           {sheet(w.key(t, shop.ScopeStock), "", goods), 403, "forbidden", ""},
-		"units without a right to stock": {sheet(w.key(t, shop.ScopeCatalog), "", "sku,quantity\nmug,100\n"), 403, "forbidden", ""},
+		"a key that can't put":           {sheet(stocks, "", goods), 403, "forbidden", ""},
+		"units without a right to stock": {sheet(catalogs, "", "sku,quantity\nmug,100\n"), 403, "forbidden", ""},
 	} {
 		p := w.send(t, bad.request).refused(t, bad.status, bad.code)
 		if bad.where == "" != (len(p.Errors) == 0) || bad.where != "" && p.Errors[0].Location != bad.where {
@@ -94,7 +95,7 @@ func TestBadImports(t *testing.T) {
 	}
 	// Products alone need no right to stock.
 	var made httpapi.Import
-	if w.send(t, sheet(w.key(t, shop.ScopeCatalog), "", "sku,name\nmug,Mug\n")).into(t, 200, &made); made.Changed != 1 {
+	if w.send(t, sheet(catalogs, "", "sku,name\nmug,Mug\n")).into(t, 200, &made); made.Changed != 1 {
 		t.Errorf("got %+v", made)
 	}
 }
