@@ -221,15 +221,23 @@ func (l *line) attributes(text string) json.RawMessage {
 	d := json.NewDecoder(strings.NewReader(text))
 	d.UseNumber()
 	var object map[string]any
-	var compact bytes.Buffer
-	if d.Decode(&object) != nil || object == nil || d.More() || json.Compact(&compact, []byte(text)) != nil || !storable(object, 1) {
+	if d.Decode(&object) != nil || object == nil || !json.Valid([]byte(text)) || !storable(object, 1) {
 		l.wrong("attributes", `must be a JSON object, such as {"colour": "blue"}, or empty`)
 		return nil
 	}
 	if len(object) == 0 {
 		return nil
 	}
-	return compact.Bytes()
+	return encoded(object)
+}
+
+// encoded writes an object anew, with its numbers as they were written: what is half a character of UTF-16, which PostgreSQL refuses, is none any more.
+func encoded(object map[string]any) json.RawMessage {
+	var out bytes.Buffer
+	e := json.NewEncoder(&out)
+	e.SetEscapeHTML(false)
+	_ = e.Encode(object) // it was decoded
+	return bytes.TrimSpace(out.Bytes())
 }
 
 const jsonDepth = 100
@@ -243,8 +251,9 @@ func storable(value any, depth int) bool {
 	case string:
 		return !strings.ContainsRune(v, 0)
 	case json.Number:
-		_, err := v.Float64()
-		return err == nil && len(v) <= 1000
+		f, err := v.Float64()
+		digits, _, _ := strings.Cut(strings.ToLower(v.String()), "e")
+		return err == nil && len(v) <= 1000 && (f != 0 || !strings.ContainsAny(digits, "123456789"))
 	case []any:
 		for _, one := range v {
 			if !storable(one, depth+1) {

@@ -1,7 +1,6 @@
 package sheet
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -166,11 +165,7 @@ func (l *line) attributesOf(name string, of *handle) json.RawMessage {
 	if _, options := l.options(of); len(options) > 0 {
 		all["options"] = options
 	}
-	var text bytes.Buffer
-	e := json.NewEncoder(&text)
-	e.SetEscapeHTML(false)
-	_ = e.Encode(all) // texts and lists of them
-	return bytes.TrimSpace(text.Bytes())
+	return encoded(all)
 }
 
 // level reads how many units there are. Shopify has fewer than none where it has sold what was not there: that is none.

@@ -168,6 +168,7 @@ func TestImportChanges(t *testing.T) {
 	if again := w.imports("sku,attributes\nmug,\"{ \"\"b\"\":{\"\"c\"\":[true,null]},\"\"a\"\":100.0}\"\n"); again.Unchanged != 1 {
 		t.Errorf("got %+v", again)
 	}
+	w.imports("sku,attributes\nodd,\"{\"\"a\"\": \"\"\\ud800\"\"}\"\n")
 	if other := w.imports("sku,attributes\nmug,\"{\"\"b\"\":{\"\"c\"\":[true,false]},\"\"a\"\":100}\"\n"); other.Changed != 1 {
 		t.Errorf("got %+v", other)
 	}
