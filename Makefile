@@ -35,7 +35,7 @@ pgbench: ## run the statements without the service, and those of contenders; URL
 	@bench/pgbench.sh "$(URL)" $(ARGS)
 	@bench/contenders.sh "$(URL)" $(ARGS)
 
-bench-claims: ## hold one property of claims against its target; ARGS="grows", "receipt", "audit", "report", "waiting", "open", "viewers" or "durable" with their flags
+bench-claims: ## hold one property of claims against its target; ARGS="grows", "receipt", "audit", "report", "import", "waiting", "open", "viewers" or "durable" with their flags
 	$(need) go postgresql
 	@go build -o bin/bench-claims ./bench/claims
 	@exec bin/bench-claims $(ARGS)

@@ -11,6 +11,13 @@ FROM product
 WHERE product.sku = @sku
 FOR NO KEY UPDATE;
 
+-- ProductBySkus reads products by their public keys, in the order of these. Those that there are not are left out.
+-- name: ProductBySkus :many
+SELECT sqlc.embed(product)
+FROM product
+WHERE product.sku = ANY(@skus::text[])
+ORDER BY product.sku;
+
 -- ProductBySkusForUpdate locks products, in the order of their ids: whoever changes when they are sold.
 -- name: ProductBySkusForUpdate :many
 SELECT
@@ -21,6 +28,32 @@ FROM product
 WHERE product.sku = ANY(@skus::text[])
 ORDER BY product.product_id
 FOR NO KEY UPDATE;
+
+-- ProductChangeMany changes what an import says of products, each of them once, and leaves what it does not say. Empty texts, and prices of -1, are none.
+-- name: ProductChangeMany :execrows
+WITH given AS (
+    SELECT
+        unnest(@product_ids::bigint[]) AS product_id,
+        unnest(@names::text[]) AS name,
+        unnest(@descriptions::text[]) AS description,
+        unnest(@price_minors::bigint[]) AS price_minor,
+        unnest(@currencies::text[]) AS currency,
+        unnest(@image_urls::text[]) AS image_url,
+        unnest(@attributes::text[]) AS attributes,
+        unnest(@sellings::boolean[]) AS selling
+)
+UPDATE product
+SET
+    name = CASE WHEN @with_name::boolean THEN nullif(given.name, '') ELSE product.name END,
+    description = CASE WHEN @with_description::boolean THEN nullif(given.description, '') ELSE product.description END,
+    price_minor = CASE WHEN @with_price::boolean THEN nullif(given.price_minor, -1) ELSE product.price_minor END,
+    currency = CASE WHEN @with_price::boolean THEN nullif(given.currency, '') ELSE product.currency END,
+    image_url = CASE WHEN @with_image_url::boolean THEN nullif(given.image_url, '') ELSE product.image_url END,
+    attributes = CASE WHEN @with_attributes::boolean THEN given.attributes::jsonb ELSE product.attributes END,
+    selling = given.selling,
+    updated_at = now()
+FROM given
+WHERE product.product_id = given.product_id;
 
 -- ProductDeleteRehearsal deletes the product's row, if it is a rehearsal's.
 -- name: ProductDeleteRehearsal :execrows
@@ -64,6 +97,32 @@ LEFT JOIN queue_head
     AND queue_head.pool_id = 0
 WHERE product.sku = ANY(@skus::text[]);
 
+-- ProductImportLock lets one import after another, until the transaction ends.
+-- name: ProductImportLock :exec
+SELECT pg_advisory_xact_lock(hashtextextended('lastunit import', 0));
+
+-- ProductInsertMany creates products.
+-- name: ProductInsertMany :copyfrom
+INSERT INTO product (
+    sku,
+    name,
+    description,
+    price_minor,
+    currency,
+    image_url,
+    attributes,
+    selling
+) VALUES (
+    @sku,
+    @name,
+    @description,
+    @price_minor,
+    @currency,
+    @image_url,
+    @attributes,
+    @selling
+);
+
 -- ProductList pages through the catalogue by SKU. Rehearsal products show only to those who name them.
 -- name: ProductList :many
 SELECT product.sku
@@ -84,6 +143,15 @@ WHERE product.rehearsal
     AND starts_with(product.sku, @prefix::text)
 ORDER BY product.sku
 LIMIT 1000;
+
+-- ProductPage pages through the catalogue by SKU, with what is known of each product. Rehearsal products are left out.
+-- name: ProductPage :many
+SELECT sqlc.embed(product)
+FROM product
+WHERE product.sku > @after_sku
+    AND NOT product.rehearsal
+ORDER BY product.sku
+LIMIT @row_limit;
 
 -- ProductPut creates or replaces. What a product is for (rehearsal) can't change, created tells which of the two it was.
 -- name: ProductPut :one

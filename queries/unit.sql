@@ -1,3 +1,65 @@
+-- UnitAvailableByReference counts the units of products that can be claimed, whichever pool they lie in, by what they came with. Those in lapsed holds and overdue orders can.
+-- name: UnitAvailableByReference :many
+WITH here AS (
+    SELECT stock_token.unit_id
+    FROM stock_token
+    WHERE stock_token.product_id = ANY(@product_ids::bigint[])
+    UNION ALL
+    SELECT claim_unit.unit_id
+    FROM claim
+    JOIN claim_unit ON claim_unit.claim_id = claim.claim_id
+    WHERE claim.product_id = ANY(@product_ids::bigint[])
+        AND claim_unit.released_at IS NULL
+        AND (
+            (claim.status = 'held' AND claim.expires_at <= coalesce(sqlc.narg('now')::timestamptz, now()))
+            OR (claim.unpaid AND claim.pay_by <= coalesce(sqlc.narg('now')::timestamptz, now()))
+        )
+)
+SELECT
+    unit.product_id,
+    receipt.reference,
+    (count(*) FILTER (WHERE unit.serial IS NULL))::bigint AS without_serial,
+    count(unit.serial)::bigint AS with_serial
+FROM here
+JOIN unit ON unit.unit_id = here.unit_id
+JOIN receipt ON receipt.receipt_id = unit.receipt_id
+GROUP BY
+    unit.product_id,
+    receipt.reference
+ORDER BY
+    unit.product_id,
+    receipt.reference;
+
+-- UnitAvailableBySerial pages through the units of a product that have serials and can be claimed, by their serials.
+-- name: UnitAvailableBySerial :many
+SELECT
+    (unit.serial)::text AS serial,
+    receipt.reference
+FROM unit
+JOIN receipt ON receipt.receipt_id = unit.receipt_id
+WHERE unit.product_id = @product_id
+    AND unit.serial > @after_serial::text
+    AND (
+        EXISTS (
+            SELECT 1
+            FROM stock_token
+            WHERE stock_token.unit_id = unit.unit_id
+        )
+        OR EXISTS (
+            SELECT 1
+            FROM claim_unit
+            JOIN claim ON claim.claim_id = claim_unit.claim_id
+            WHERE claim_unit.unit_id = unit.unit_id
+                AND claim_unit.released_at IS NULL
+                AND (
+                    (claim.status = 'held' AND claim.expires_at <= coalesce(sqlc.narg('now')::timestamptz, now()))
+                    OR (claim.unpaid AND claim.pay_by <= coalesce(sqlc.narg('now')::timestamptz, now()))
+                )
+        )
+    )
+ORDER BY unit.serial
+LIMIT @row_limit;
+
 -- UnitDeleteByProduct is for rehearsal products, after their claims and tokens.
 -- name: UnitDeleteByProduct :exec
 WITH gone AS (
@@ -111,3 +173,18 @@ FROM repair
 WHERE repair.unit_id = @unit_id
 ORDER BY repair.created_at DESC
 LIMIT 1000;
+
+-- UnitWithSerial names the units of products that have serials: those of which there is one, wherever it is.
+-- name: UnitWithSerial :many
+WITH asked AS (
+    SELECT
+        unnest(@product_ids::bigint[]) AS product_id,
+        unnest(@serials::text[]) AS serial
+)
+SELECT
+    unit.product_id,
+    (unit.serial)::text AS serial
+FROM asked
+JOIN unit
+    ON unit.product_id = asked.product_id
+    AND unit.serial = asked.serial;

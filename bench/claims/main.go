@@ -31,6 +31,7 @@ const usage = `go run ./bench/claims SCENARIO [flags]
   receipt  what it costs to receive a million units, also those who claim meanwhile
   audit    the same of an audit of ten million
   report   how long the report on a sale of a million claims takes
+  import   what it costs to import a sheet of 100,000 lines, beside COPY of the same rows
   waiting  what it costs to let 10,000 wait, and what those are told who are too many
   open     what claims take that arrive by the clock
   viewers  what it costs the database that thousands watch a product, and how late they see it change
@@ -69,6 +70,10 @@ func scenarioOf(name string, f *flag.FlagSet) driven.Scenario {
 		o := saleReportOptions{}
 		o.flags(f)
 		return func(ctx context.Context, binary string) error { return saleReport(ctx, binary, o, os.Stdout) }
+	case "import":
+		o := sheetsOptions{}
+		o.flags(f)
+		return func(ctx context.Context, binary string) error { return sheets(ctx, binary, o, os.Stdout) }
 	case "waiting":
 		o := waitingOptions{}
 		o.flags(f)

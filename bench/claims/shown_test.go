@@ -122,6 +122,15 @@ func TestWhatAReceiptCostsIsShown(t *testing.T) {
 	}
 }
 
+func TestWhatAnImportCostsIsShown(t *testing.T) {
+	t.Parallel()
+	o := sheetsOptions{rounds: 2, lines: 500, results: filepath.Join(t.TempDir(), "import.json")}
+	s := showSmall(t, o.results, func(ctx context.Context, binary string, out io.Writer) error { return sheets(ctx, binary, o, out) })
+	if len(s.Charts) != 1 || len(s.Charts[0].Lines) != 4 || s.value(t, "rows that it makes") <= 0 || s.value(t, "table of texts") <= 0 {
+		t.Errorf("%+v", s)
+	}
+}
+
 func TestWhatAnAuditCostsIsShown(t *testing.T) {
 	t.Parallel()
 	o := auditOptions{rounds: 2, connections: 16, units: 20_000, held: 500, others: 100_000, measure: time.Second, results: filepath.Join(t.TempDir(), "audit.json")}

@@ -68,6 +68,8 @@ func commands() []command {
 		{"rehearse", "", "play the 12.12 event and judge what came of it", rehearse},
 		{"audit", "", "check that nothing was lost, and with --repair put right what was", audit},
 		{"report", "--sale ID", "what has become of a sale, as a page to mail", saleReport},
+		{"import", "FILE", "bring products and stock in from CSV; - is standard input", importSheet},
+		{"export", "products | units", "write products or units as CSV", exportSheet},
 		{"key", "create --name N --scope S... | list | revoke ID", "API keys for operators and back ends", key},
 		{"token", "buyer ID...", "tokens for buyers, one a line", token},
 		{"migrate", "up | down | status", "the schema of the database", migrate},

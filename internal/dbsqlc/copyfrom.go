@@ -9,6 +9,86 @@ import (
 	"context"
 )
 
+// iteratorForProductInsertMany implements pgx.CopyFromSource.
+type iteratorForProductInsertMany struct {
+	rows                 []ProductInsertManyParams
+	skippedFirstNextCall bool
+}
+
+func (r *iteratorForProductInsertMany) Next() bool {
+	if len(r.rows) == 0 {
+		return false
+	}
+	if !r.skippedFirstNextCall {
+		r.skippedFirstNextCall = true
+		return true
+	}
+	r.rows = r.rows[1:]
+	return len(r.rows) > 0
+}
+
+func (r iteratorForProductInsertMany) Values() ([]interface{}, error) {
+	return []interface{}{
+		r.rows[0].SKU,
+		r.rows[0].Name,
+		r.rows[0].Description,
+		r.rows[0].PriceMinor,
+		r.rows[0].Currency,
+		r.rows[0].ImageURL,
+		r.rows[0].Attributes,
+		r.rows[0].Selling,
+	}, nil
+}
+
+func (r iteratorForProductInsertMany) Err() error {
+	return nil
+}
+
+// ProductInsertMany creates products.
+func (q *Queries) ProductInsertMany(ctx context.Context, db DBTX, arg []ProductInsertManyParams) (int64, error) {
+	return db.CopyFrom(ctx, []string{"product"}, []string{"sku", "name", "description", "price_minor", "currency", "image_url", "attributes", "selling"}, &iteratorForProductInsertMany{rows: arg})
+}
+
+// iteratorForReceiptInsertMany implements pgx.CopyFromSource.
+type iteratorForReceiptInsertMany struct {
+	rows                 []ReceiptInsertManyParams
+	skippedFirstNextCall bool
+}
+
+func (r *iteratorForReceiptInsertMany) Next() bool {
+	if len(r.rows) == 0 {
+		return false
+	}
+	if !r.skippedFirstNextCall {
+		r.skippedFirstNextCall = true
+		return true
+	}
+	r.rows = r.rows[1:]
+	return len(r.rows) > 0
+}
+
+func (r iteratorForReceiptInsertMany) Values() ([]interface{}, error) {
+	return []interface{}{
+		r.rows[0].ReceiptID,
+		r.rows[0].ProductID,
+		r.rows[0].Quantity,
+		r.rows[0].Reference,
+		r.rows[0].SerialsHash,
+		r.rows[0].APIKeyID,
+		r.rows[0].IdempotencyKey,
+		r.rows[0].CreatedAt,
+	}, nil
+}
+
+func (r iteratorForReceiptInsertMany) Err() error {
+	return nil
+}
+
+// ReceiptInsertMany records receipts.
+func (q *Queries) ReceiptInsertMany(ctx context.Context, db DBTX, arg []ReceiptInsertManyParams) (int64, error) {
+	return db.CopyFrom(ctx, []string{"receipt"}, []string{"receipt_id", "product_id", "quantity", "reference", "serials_hash", "api_key_id", "idempotency_key", "created_at"}, &iteratorForReceiptInsertMany{rows: arg})
+}
+
 // iteratorForStockTokenInsertMany implements pgx.CopyFromSource.
 type iteratorForStockTokenInsertMany struct {
 	rows                 []StockTokenInsertManyParams

@@ -76,6 +76,51 @@ func (q *Queries) ProductBySkuForUpdate(ctx context.Context, db DBTX, sku string
 	return i, err
 }
 
+const productBySkus = `-- name: ProductBySkus :many
+SELECT product.product_id, product.sku, product.name, product.description, product.price_minor, product.currency, product.image_url, product.attributes, product.selling, product.rehearsal, product.created_at, product.updated_at
+FROM product
+WHERE product.sku = ANY($1::text[])
+ORDER BY product.sku
+`
+
+type ProductBySkusRow struct {
+	Product Product
+}
+
+// ProductBySkus reads products by their public keys, in the order of these. Those that there are not are left out.
+func (q *Queries) ProductBySkus(ctx context.Context, db DBTX, skus []string) ([]ProductBySkusRow, error) {
+	rows, err := db.Query(ctx, productBySkus, skus)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ProductBySkusRow
+	for rows.Next() {
+		var i ProductBySkusRow
+		if err := rows.Scan(
+			&i.Product.ProductID,
+			&i.Product.SKU,
+			&i.Product.Name,
+			&i.Product.Description,
+			&i.Product.PriceMinor,
+			&i.Product.Currency,
+			&i.Product.ImageURL,
+			&i.Product.Attributes,
+			&i.Product.Selling,
+			&i.Product.Rehearsal,
+			&i.Product.CreatedAt,
+			&i.Product.UpdatedAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const productBySkusForUpdate = `-- name: ProductBySkusForUpdate :many
 SELECT
     product.product_id,
@@ -112,6 +157,71 @@ func (q *Queries) ProductBySkusForUpdate(ctx context.Context, db DBTX, skus []st
 		return nil, err
 	}
 	return items, nil
+}
+
+const productChangeMany = `-- name: ProductChangeMany :execrows
+WITH given AS (
+    SELECT
+        unnest($6::bigint[]) AS product_id,
+        unnest($7::text[]) AS name,
+        unnest($8::text[]) AS description,
+        unnest($9::bigint[]) AS price_minor,
+        unnest($10::text[]) AS currency,
+        unnest($11::text[]) AS image_url,
+        unnest($12::text[]) AS attributes,
+        unnest($13::boolean[]) AS selling
+)
+UPDATE product
+SET
+    name = CASE WHEN $1::boolean THEN nullif(given.name, '') ELSE product.name END,
+    description = CASE WHEN $2::boolean THEN nullif(given.description, '') ELSE product.description END,
+    price_minor = CASE WHEN $3::boolean THEN nullif(given.price_minor, -1) ELSE product.price_minor END,
+    currency = CASE WHEN $3::boolean THEN nullif(given.currency, '') ELSE product.currency END,
+    image_url = CASE WHEN $4::boolean THEN nullif(given.image_url, '') ELSE product.image_url END,
+    attributes = CASE WHEN $5::boolean THEN given.attributes::jsonb ELSE product.attributes END,
+    selling = given.selling,
+    updated_at = now()
+FROM given
+WHERE product.product_id = given.product_id
+`
+
+type ProductChangeManyParams struct {
+	WithName        bool
+	WithDescription bool
+	WithPrice       bool
+	WithImageUrl    bool
+	WithAttributes  bool
+	ProductIds      []int64
+	Names           []string
+	Descriptions    []string
+	PriceMinors     []int64
+	Currencies      []string
+	ImageUrls       []string
+	Attributes      []string
+	Sellings        []bool
+}
+
+// ProductChangeMany changes what an import says of products, each of them once, and leaves what it does not say. Empty texts, and prices of -1, are none.
+func (q *Queries) ProductChangeMany(ctx context.Context, db DBTX, arg ProductChangeManyParams) (int64, error) {
+	result, err := db.Exec(ctx, productChangeMany,
+		arg.WithName,
+		arg.WithDescription,
+		arg.WithPrice,
+		arg.WithImageUrl,
+		arg.WithAttributes,
+		arg.ProductIds,
+		arg.Names,
+		arg.Descriptions,
+		arg.PriceMinors,
+		arg.Currencies,
+		arg.ImageUrls,
+		arg.Attributes,
+		arg.Sellings,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
 }
 
 const productDeleteRehearsal = `-- name: ProductDeleteRehearsal :execrows
@@ -210,6 +320,27 @@ func (q *Queries) ProductForClaim(ctx context.Context, db DBTX, skus []string) (
 	return items, nil
 }
 
+const productImportLock = `-- name: ProductImportLock :exec
+SELECT pg_advisory_xact_lock(hashtextextended('lastunit import', 0))
+`
+
+// ProductImportLock lets one import after another, until the transaction ends.
+func (q *Queries) ProductImportLock(ctx context.Context, db DBTX) error {
+	_, err := db.Exec(ctx, productImportLock)
+	return err
+}
+
+type ProductInsertManyParams struct {
+	SKU         string
+	Name        *string
+	Description *string
+	PriceMinor  *int64
+	Currency    *string
+	ImageURL    *string
+	Attributes  json.RawMessage
+	Selling     bool
+}
+
 const productList = `-- name: ProductList :many
 SELECT product.sku
 FROM product
@@ -272,6 +403,58 @@ func (q *Queries) ProductOfRehearsal(ctx context.Context, db DBTX, prefix string
 			return nil, err
 		}
 		items = append(items, sku)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const productPage = `-- name: ProductPage :many
+SELECT product.product_id, product.sku, product.name, product.description, product.price_minor, product.currency, product.image_url, product.attributes, product.selling, product.rehearsal, product.created_at, product.updated_at
+FROM product
+WHERE product.sku > $1
+    AND NOT product.rehearsal
+ORDER BY product.sku
+LIMIT $2
+`
+
+type ProductPageParams struct {
+	AfterSku string
+	RowLimit int32
+}
+
+type ProductPageRow struct {
+	Product Product
+}
+
+// ProductPage pages through the catalogue by SKU, with what is known of each product. Rehearsal products are left out.
+func (q *Queries) ProductPage(ctx context.Context, db DBTX, arg ProductPageParams) ([]ProductPageRow, error) {
+	rows, err := db.Query(ctx, productPage, arg.AfterSku, arg.RowLimit)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ProductPageRow
+	for rows.Next() {
+		var i ProductPageRow
+		if err := rows.Scan(
+			&i.Product.ProductID,
+			&i.Product.SKU,
+			&i.Product.Name,
+			&i.Product.Description,
+			&i.Product.PriceMinor,
+			&i.Product.Currency,
+			&i.Product.ImageURL,
+			&i.Product.Attributes,
+			&i.Product.Selling,
+			&i.Product.Rehearsal,
+			&i.Product.CreatedAt,
+			&i.Product.UpdatedAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, err

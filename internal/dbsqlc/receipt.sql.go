@@ -59,6 +59,60 @@ func (q *Queries) ReceiptDeleteByProduct(ctx context.Context, db DBTX, productID
 	return err
 }
 
+const receiptHere = `-- name: ReceiptHere :many
+WITH asked AS (
+    SELECT unnest($1::bigint[]) AS product_id
+),
+received AS (
+    SELECT
+        receipt.product_id,
+        sum(receipt.quantity) AS units
+    FROM receipt
+    WHERE receipt.product_id = ANY($1::bigint[])
+    GROUP BY receipt.product_id
+),
+taken_out AS (
+    SELECT
+        withdrawal.product_id,
+        sum(withdrawal.quantity) AS units
+    FROM withdrawal
+    WHERE withdrawal.product_id = ANY($1::bigint[])
+    GROUP BY withdrawal.product_id
+)
+SELECT
+    asked.product_id::bigint AS product_id,
+    (coalesce(received.units, 0) - coalesce(taken_out.units, 0))::bigint AS units
+FROM asked
+LEFT JOIN received ON received.product_id = asked.product_id
+LEFT JOIN taken_out ON taken_out.product_id = asked.product_id
+`
+
+type ReceiptHereRow struct {
+	ProductID int64
+	Units     int64
+}
+
+// ReceiptHere counts the units of products that have come in and were not taken out for good, wherever they are.
+func (q *Queries) ReceiptHere(ctx context.Context, db DBTX, productIds []int64) ([]ReceiptHereRow, error) {
+	rows, err := db.Query(ctx, receiptHere, productIds)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ReceiptHereRow
+	for rows.Next() {
+		var i ReceiptHereRow
+		if err := rows.Scan(&i.ProductID, &i.Units); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const receiptInsert = `-- name: ReceiptInsert :one
 INSERT INTO receipt (
     receipt_id,
@@ -109,4 +163,67 @@ func (q *Queries) ReceiptInsert(ctx context.Context, db DBTX, arg ReceiptInsertP
 	var created_at time.Time
 	err := row.Scan(&created_at)
 	return created_at, err
+}
+
+type ReceiptInsertManyParams struct {
+	ReceiptID      pgdb.ID
+	ProductID      int64
+	Quantity       int32
+	Reference      string
+	SerialsHash    []byte
+	APIKeyID       pgdb.ID
+	IdempotencyKey *string
+	CreatedAt      time.Time
+}
+
+const receiptWithReference = `-- name: ReceiptWithReference :many
+WITH asked AS (
+    SELECT
+        unnest($1::bigint[]) AS product_id,
+        unnest($2::text[]) AS reference
+)
+SELECT
+    receipt.product_id,
+    receipt.reference,
+    sum(receipt.quantity)::bigint AS units
+FROM asked
+JOIN receipt
+    ON receipt.product_id = asked.product_id
+    AND receipt.reference = asked.reference
+WHERE receipt.serials_hash IS NULL
+GROUP BY
+    receipt.product_id,
+    receipt.reference
+`
+
+type ReceiptWithReferenceParams struct {
+	ProductIds []int64
+	Wanted     []string
+}
+
+type ReceiptWithReferenceRow struct {
+	ProductID int64
+	Reference string
+	Units     int64
+}
+
+// ReceiptWithReference counts the units without serials that have come in of products with references, and leaves those out with which none have.
+func (q *Queries) ReceiptWithReference(ctx context.Context, db DBTX, arg ReceiptWithReferenceParams) ([]ReceiptWithReferenceRow, error) {
+	rows, err := db.Query(ctx, receiptWithReference, arg.ProductIds, arg.Wanted)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ReceiptWithReferenceRow
+	for rows.Next() {
+		var i ReceiptWithReferenceRow
+		if err := rows.Scan(&i.ProductID, &i.Reference, &i.Units); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }

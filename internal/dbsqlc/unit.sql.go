@@ -12,6 +12,144 @@ import (
 	"github.com/lastunit/lastunit/internal/pgdb"
 )
 
+const unitAvailableByReference = `-- name: UnitAvailableByReference :many
+WITH here AS (
+    SELECT stock_token.unit_id
+    FROM stock_token
+    WHERE stock_token.product_id = ANY($1::bigint[])
+    UNION ALL
+    SELECT claim_unit.unit_id
+    FROM claim
+    JOIN claim_unit ON claim_unit.claim_id = claim.claim_id
+    WHERE claim.product_id = ANY($1::bigint[])
+        AND claim_unit.released_at IS NULL
+        AND (
+            (claim.status = 'held' AND claim.expires_at <= coalesce($2::timestamptz, now()))
+            OR (claim.unpaid AND claim.pay_by <= coalesce($2::timestamptz, now()))
+        )
+)
+SELECT
+    unit.product_id,
+    receipt.reference,
+    (count(*) FILTER (WHERE unit.serial IS NULL))::bigint AS without_serial,
+    count(unit.serial)::bigint AS with_serial
+FROM here
+JOIN unit ON unit.unit_id = here.unit_id
+JOIN receipt ON receipt.receipt_id = unit.receipt_id
+GROUP BY
+    unit.product_id,
+    receipt.reference
+ORDER BY
+    unit.product_id,
+    receipt.reference
+`
+
+type UnitAvailableByReferenceParams struct {
+	ProductIds []int64
+	Now        *time.Time
+}
+
+type UnitAvailableByReferenceRow struct {
+	ProductID     int64
+	Reference     string
+	WithoutSerial int64
+	WithSerial    int64
+}
+
+// UnitAvailableByReference counts the units of products that can be claimed, whichever pool they lie in, by what they came with. Those in lapsed holds and overdue orders can.
+func (q *Queries) UnitAvailableByReference(ctx context.Context, db DBTX, arg UnitAvailableByReferenceParams) ([]UnitAvailableByReferenceRow, error) {
+	rows, err := db.Query(ctx, unitAvailableByReference, arg.ProductIds, arg.Now)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []UnitAvailableByReferenceRow
+	for rows.Next() {
+		var i UnitAvailableByReferenceRow
+		if err := rows.Scan(
+			&i.ProductID,
+			&i.Reference,
+			&i.WithoutSerial,
+			&i.WithSerial,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const unitAvailableBySerial = `-- name: UnitAvailableBySerial :many
+SELECT
+    (unit.serial)::text AS serial,
+    receipt.reference
+FROM unit
+JOIN receipt ON receipt.receipt_id = unit.receipt_id
+WHERE unit.product_id = $1
+    AND unit.serial > $2::text
+    AND (
+        EXISTS (
+            SELECT 1
+            FROM stock_token
+            WHERE stock_token.unit_id = unit.unit_id
+        )
+        OR EXISTS (
+            SELECT 1
+            FROM claim_unit
+            JOIN claim ON claim.claim_id = claim_unit.claim_id
+            WHERE claim_unit.unit_id = unit.unit_id
+                AND claim_unit.released_at IS NULL
+                AND (
+                    (claim.status = 'held' AND claim.expires_at <= coalesce($3::timestamptz, now()))
+                    OR (claim.unpaid AND claim.pay_by <= coalesce($3::timestamptz, now()))
+                )
+        )
+    )
+ORDER BY unit.serial
+LIMIT $4
+`
+
+type UnitAvailableBySerialParams struct {
+	ProductID   int64
+	AfterSerial string
+	Now         *time.Time
+	RowLimit    int32
+}
+
+type UnitAvailableBySerialRow struct {
+	Serial    string
+	Reference string
+}
+
+// UnitAvailableBySerial pages through the units of a product that have serials and can be claimed, by their serials.
+func (q *Queries) UnitAvailableBySerial(ctx context.Context, db DBTX, arg UnitAvailableBySerialParams) ([]UnitAvailableBySerialRow, error) {
+	rows, err := db.Query(ctx, unitAvailableBySerial,
+		arg.ProductID,
+		arg.AfterSerial,
+		arg.Now,
+		arg.RowLimit,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []UnitAvailableBySerialRow
+	for rows.Next() {
+		var i UnitAvailableBySerialRow
+		if err := rows.Scan(&i.Serial, &i.Reference); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const unitDeleteByProduct = `-- name: UnitDeleteByProduct :exec
 WITH gone AS (
     DELETE FROM unit
@@ -258,6 +396,52 @@ func (q *Queries) UnitLifeRepairs(ctx context.Context, db DBTX, unitID *pgdb.ID)
 	for rows.Next() {
 		var i UnitLifeRepairsRow
 		if err := rows.Scan(&i.RepairID, &i.Done, &i.CreatedAt); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const unitWithSerial = `-- name: UnitWithSerial :many
+WITH asked AS (
+    SELECT
+        unnest($1::bigint[]) AS product_id,
+        unnest($2::text[]) AS serial
+)
+SELECT
+    unit.product_id,
+    (unit.serial)::text AS serial
+FROM asked
+JOIN unit
+    ON unit.product_id = asked.product_id
+    AND unit.serial = asked.serial
+`
+
+type UnitWithSerialParams struct {
+	ProductIds []int64
+	Serials    []string
+}
+
+type UnitWithSerialRow struct {
+	ProductID int64
+	Serial    string
+}
+
+// UnitWithSerial names the units of products that have serials: those of which there is one, wherever it is.
+func (q *Queries) UnitWithSerial(ctx context.Context, db DBTX, arg UnitWithSerialParams) ([]UnitWithSerialRow, error) {
+	rows, err := db.Query(ctx, unitWithSerial, arg.ProductIds, arg.Serials)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []UnitWithSerialRow
+	for rows.Next() {
+		var i UnitWithSerialRow
+		if err := rows.Scan(&i.ProductID, &i.Serial); err != nil {
 			return nil, err
 		}
 		items = append(items, i)

@@ -29,6 +29,7 @@ type sample struct {
 	shown   bool       // anybody, but credentials must be good; scope is shown more
 	another bool       // with claim: what another buyer asks for is theirs, and not found is nothing
 	query   string     // of the address
+	media   string     // of the body, if it is not JSON
 	endless bool       // what is answered does not end, and is not read
 }
 
@@ -44,6 +45,7 @@ var samples = map[string]sample{
 	"exportOrders":      {scope: "order", status: 200},
 	"extend":            {scope: "claim", keys: true, body: `{"seconds": 1}`, status: 200},
 	"getAudit":          {scope: "audit", status: 200},
+	"importSheet":       {scope: "catalog", body: "sku,name\ncup,Cup\n", media: "text/csv", status: 200},
 	"getCart":           {scope: "claim", status: 200, another: true},
 	"getOrder":          {scope: "claim", all: "order", status: 200, on: "unpaid order"},
 	"getProduct":        {status: 200},
@@ -224,6 +226,9 @@ func (w *world) tries(t *testing.T, method, template, id string, c who) {
 		before = w.fingerprint(t)
 	}
 	r := c.set(request{method: method, path: path, body: body, endless: s.endless})
+	if s.media != "" {
+		r = r.with("Content-Type", s.media)
+	}
 	got := w.send(t, r)
 	if got.status != want {
 		t.Errorf("%s by %s: got %d %s, want %d", id, c.name, got.status, got.body, want)

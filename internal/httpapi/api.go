@@ -179,6 +179,9 @@ func (a *api) operatorsOperations() {
 	register(a, operation{id: "deleteProduct", method: "DELETE", path: "/api/v1/products/{sku}", tag: "catalogue", who: keysWith(shop.ScopeCatalog), status: 204,
 		summary: "Delete a rehearsal's product", about: deleteProductText, refuses: []shop.Code{shop.NotFound, shop.Conflict, shop.OutcomeUnknown}}, a.deleteProduct)
 
+	register(a, operation{id: "importSheet", method: "POST", path: "/api/v1/imports", tag: "catalogue", who: keysWith(shop.ScopeCatalog), body: sheetBytesAtMost, media: "text/csv",
+		example: importExample, arrives: sheetArrivesIn, summary: "Import products and stock", about: importText, refuses: []shop.Code{shop.KeyReused, shop.OutcomeUnknown}}, a.importSheet)
+
 	register(a, operation{id: "receive", method: "POST", path: "/api/v1/products/{sku}/receipts", tag: "stock", who: keysWith(shop.ScopeStock), status: 201, body: serialsBytesAtMost,
 		summary: "Receive units", about: receiveText, refuses: changes}, a.receive)
 	register(a, operation{id: "withdraw", method: "POST", path: "/api/v1/products/{sku}/withdrawals", tag: "stock", who: keysWith(shop.ScopeStock), status: 201,

@@ -53,15 +53,23 @@ func (b timedBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// acceptable is the middleware that refuses a body that is not JSON, and an Idempotency-Key that huma would take for none.
-func (a *api) acceptable(hc huma.Context, next func(huma.Context)) {
+// acceptable makes the middleware that refuses a body of another type than an operation takes, and an Idempotency-Key that huma would take for none.
+func (a *api) acceptable(takes string) func(huma.Context, func(huma.Context)) {
+	return func(hc huma.Context, next func(huma.Context)) { a.accept(takes, hc, next) }
+}
+
+func (a *api) accept(takes string, hc huma.Context, next func(huma.Context)) {
 	r, _ := humachi.Unwrap(hc)
 	if kind := r.Header.Get("Content-Type"); kind != "" {
-		if media, _, err := mime.ParseMediaType(kind); err != nil || media != "application/json" {
-			a.write(hc, newProblem(unsupportedMediaType, ""))
+		if media, _, err := mime.ParseMediaType(kind); err != nil || media != takes {
+			detail := ""
+			if takes != "application/json" {
+				detail = "This operation takes another type of body. Send it with Content-Type: " + takes + "."
+			}
+			a.write(hc, newProblem(unsupportedMediaType, detail))
 			return
 		}
-		r.Header.Set("Content-Type", "application/json") // huma would not know it with capitals or spaces
+		r.Header.Set("Content-Type", takes) // huma would not know it with capitals or spaces
 	}
 	keys := r.Header.Values("Idempotency-Key")
 	if len(keys) > 1 || len(keys) == 1 && (keys[0] == "" || !utf8.ValidString(keys[0])) {

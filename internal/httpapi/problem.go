@@ -101,7 +101,7 @@ var kinds = map[shop.Code]kind{
 	payloadTooLarge: {413, "Too large", "The body of the request is larger than this operation takes. Nothing happened.",
 		"Send less at once."},
 	unsupportedMediaType: {415, "Unsupported media type", "The body of the request is not of a type that this operation takes.",
-		"Send JSON, with Content-Type: application/json."},
+		"Send JSON, with Content-Type: application/json; a sheet to import as text/csv."},
 	internal: {500, "Something broke", "A fault of ours. It was logged with the request's id, which is in the header X-Request-Id.",
 		"Send it again with the same Idempotency-Key; if it stays, tell the operator the request's id."},
 }
@@ -248,7 +248,7 @@ func humaProblem(status int, message string, errs []error) *Problem {
 		p.Errors = append(p.Errors, ProblemError{Location: "body", Message: "is not JSON of the form that this operation takes"})
 	}
 	if len(p.Errors) == 0 {
-		p.Errors = []ProblemError{{Location: "body", Message: "is missing or is not JSON"}}
+		p.Errors = []ProblemError{{Location: "body", Message: "is missing, or can't be read"}}
 	}
 	return p
 }

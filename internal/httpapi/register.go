@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"reflect"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -83,6 +85,9 @@ type operation struct {
 	describe         func(*huma.Operation)                  // completes the document
 	guard            func(huma.Context, func(huma.Context)) // lets some through; nil: all
 	body             int64                                  // bytes at most, if more than bodyBytesAtMost
+	media            string                                 // of the body, if it is not JSON
+	example          string                                 // of such a body
+	arrives          time.Duration                          // how long the body may take, if longer than bodyArrivesIn
 	refuses          []shop.Code
 }
 
@@ -104,9 +109,11 @@ func register[I, O any](a *api, op operation, handler func(context.Context, *I) 
 		Description:   op.about,
 		DefaultStatus: op.status,
 		MaxBodyBytes:  max(op.body, bodyBytesAtMost),
-		Metadata:      map[string]any{"access": op.who},
-		Responses:     map[string]*huma.Response{},
-		Security:      []map[string][]string{},
+
+		BodyReadTimeout: op.arrives,
+		Metadata:        map[string]any{"access": op.who},
+		Responses:       map[string]*huma.Response{},
+		Security:        []map[string][]string{},
 	}
 	refuses := append([]shop.Code{shop.Validation, shop.Busy, internal}, op.refuses...)
 	if slices.Contains([]string{http.MethodPost, http.MethodPut, http.MethodPatch}, op.method) {
@@ -123,8 +130,10 @@ func register[I, O any](a *api, op operation, handler func(context.Context, *I) 
 	if op.guard != nil {
 		o.Middlewares = append(o.Middlewares, op.guard)
 	}
-	o.Middlewares = append(o.Middlewares, a.acceptable)
-	if _, takes := reflect.TypeFor[I]().FieldByName("Body"); !takes && op.method == http.MethodPost {
+	o.Middlewares = append(o.Middlewares, a.acceptable(cmp.Or(op.media, "application/json")))
+	if op.media != "" {
+		o.RequestBody = &huma.RequestBody{Content: map[string]*huma.MediaType{}}
+	} else if _, takes := reflect.TypeFor[I]().FieldByName("Body"); !takes && op.method == http.MethodPost {
 		o.Middlewares = append(o.Middlewares, a.bodyless)
 	}
 	if op.who.forBuyer {
@@ -146,6 +155,9 @@ func register[I, O any](a *api, op operation, handler func(context.Context, *I) 
 		}
 		return out, nil
 	})
+	if op.media != "" {
+		o.RequestBody.Content[op.media] = &huma.MediaType{Schema: &huma.Schema{Type: huma.TypeString}, Example: op.example}
+	}
 	if op.also != 0 {
 		other := *o.Responses[strconv.Itoa(max(op.status, http.StatusOK))]
 		other.Description, other.Headers = http.StatusText(op.also), maps.Clone(other.Headers)

@@ -22,14 +22,21 @@ type Call struct {
 // replayed is true, with what the first call made; for another request KeyReused. made is the id of what do makes, which it returns with
 // the transaction; the zero id when it makes nothing that lasts.
 func (s *Shop) once(ctx context.Context, c Call, operation string, request any, made ID, do func(tx pgx.Tx) error) (id ID, replayed bool, err error) {
+	return s.onceIn(ctx, s.inShortTx, c, operation, request, made, do)
+}
+
+// onceIn is once in a transaction of another sort.
+func (s *Shop) onceIn(
+	ctx context.Context, inTx func(context.Context, func(pgx.Tx) error) error, c Call, operation string, request any, made ID, do func(tx pgx.Tx) error,
+) (id ID, replayed bool, err error) {
 	if c.Key == "" {
-		return made, false, s.inShortTx(ctx, do)
+		return made, false, inTx(ctx, do)
 	}
 	hash, err := requestHash(request)
 	if err != nil {
 		return ID{}, false, err
 	}
-	err = s.inShortTx(ctx, func(tx pgx.Tx) error {
+	err = inTx(ctx, func(tx pgx.Tx) error {
 		arg := dbsqlc.CallKeyInsertParams{Caller: c.Caller, Operation: operation, IdempotencyKey: c.Key, RequestHash: hash}
 		if made != (ID{}) {
 			arg.ResultID = &made

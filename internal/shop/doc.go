@@ -14,6 +14,7 @@
 //	order        holds that were ordered: its lines are the claims that name it (shop_order; order is a word of SQL)
 //	payment      what a payment provider was asked to take for an order      refund   what it is asked to give back
 //	rehearsal    a planned sale that a server plays against itself, on copies of its products (internal/rehearsal does; here is who asked, and what came of it)
+//	import       products and receipts from a sheet (internal/sheet reads it), all of it or nothing
 //	event        what happened to an order, a sale or a product's stock, written in the transaction that did it
 //	repair       something that the audit found broken and an operator had put right (lastunit audit --repair); docs/repair.md says what it does
 //
@@ -100,6 +101,7 @@
 //
 // Everybody else: the key of the call, then the order, then its claims in the order of their ids, then the counts of its one buyer in the order of
 // the sales, then tokens (skipping locked ones), then what has run out (skipping locked ones). A sale: its row, then its products in the order of their ids, then tokens.
+// An import: the lock of all imports, then its products in the order of their ids.
 //
 // A repair locks as everybody else does, one repair at a time; of a queue it waits for the tail, then the head, then what is queued.
 //

@@ -74,7 +74,7 @@ func (s *Shop) Receive(ctx context.Context, r ReceiptRequest) (Receipt, bool, er
 		if err != nil {
 			return err
 		}
-		if err := s.makeUnits(ctx, tx, product.ProductID, receipt, r.Serials); err != nil {
+		if err := s.makeUnits(ctx, tx, func(int) {}, lot{product.ProductID, receipt.ID, receipt.Quantity, r.Serials}); err != nil {
 			return err
 		}
 		return s.cameBack(ctx, tx, poolKey{product.ProductID, commonPool})
@@ -110,11 +110,13 @@ func (r ReceiptRequest) check() error {
 	return nil
 }
 
-func (r ReceiptRequest) serialsHash() []byte {
-	if len(r.Serials) == 0 {
+func (r ReceiptRequest) serialsHash() []byte { return serialsHash(r.Serials) }
+
+func serialsHash(serials []string) []byte {
+	if len(serials) == 0 {
 		return nil
 	}
-	hash := sha256.Sum256([]byte(strings.Join(r.Serials, "\x00")))
+	hash := sha256.Sum256([]byte(strings.Join(serials, "\x00")))
 	return hash[:]
 }
 
@@ -146,33 +148,50 @@ func (s *Shop) replayReceipt(ctx context.Context, tx pgx.Tx, r ReceiptRequest, a
 // unitsAtOnce is how many units are made, or audited, before buyers are looked after.
 const unitsAtOnce = 10_000
 
-// makeUnits copies units and a token for each in the common pool, piece by piece.
-func (s *Shop) makeUnits(ctx context.Context, tx pgx.Tx, productID int64, receipt Receipt, serials []string) error {
+// lot is the units of a receipt. The first of them have the serials.
+type lot struct {
+	productID int64
+	receiptID ID
+	quantity  int
+	serials   []string
+}
+
+// makeUnits copies the units of lots, and a token for each in the common pool, piece by piece; made is told of each piece.
+func (s *Shop) makeUnits(ctx context.Context, tx pgx.Tx, made func(units int), lots ...lot) error {
 	way, err := s.giveWay(ctx, tx)
 	if err != nil {
 		return err
 	}
-	units := make([]dbsqlc.UnitInsertManyParams, 0, min(receipt.Quantity, unitsAtOnce))
+	left := 0
+	for _, l := range lots {
+		left += l.quantity
+	}
+	units := make([]dbsqlc.UnitInsertManyParams, 0, min(left, unitsAtOnce))
 	tokens := make([]dbsqlc.StockTokenInsertManyParams, 0, cap(units))
-	for made := 0; made < receipt.Quantity; made += len(units) {
-		units, tokens = units[:0], tokens[:0]
-		for i := made; i < min(made+unitsAtOnce, receipt.Quantity); i++ {
-			unit := dbsqlc.UnitInsertManyParams{UnitID: pgdb.NewID(), ProductID: productID, ReceiptID: receipt.ID}
-			if len(serials) > 0 {
-				unit.Serial = &serials[i]
+	for _, l := range lots {
+		for i := range l.quantity {
+			unit := dbsqlc.UnitInsertManyParams{UnitID: pgdb.NewID(), ProductID: l.productID, ReceiptID: l.receiptID}
+			if i < len(l.serials) {
+				unit.Serial = &l.serials[i]
 			}
 			units = append(units, unit)
-			tokens = append(tokens, dbsqlc.StockTokenInsertManyParams{ProductID: productID, PoolID: commonPool, UnitID: unit.UnitID})
-		}
-		if _, err := s.q.UnitInsertMany(ctx, tx, units); err != nil {
-			return err
-		}
-		if _, err := s.q.StockTokenInsertMany(ctx, tx, tokens); err != nil {
-			return err
-		}
-		if made+len(units) < receipt.Quantity {
-			if err := way.give(ctx, tx); err != nil {
+			tokens = append(tokens, dbsqlc.StockTokenInsertManyParams{ProductID: l.productID, PoolID: commonPool, UnitID: unit.UnitID})
+			if len(units) < min(left, unitsAtOnce) {
+				continue
+			}
+			if _, err := s.q.UnitInsertMany(ctx, tx, units); err != nil {
 				return err
+			}
+			if _, err := s.q.StockTokenInsertMany(ctx, tx, tokens); err != nil {
+				return err
+			}
+			made(len(units))
+			left -= len(units)
+			units, tokens = units[:0], tokens[:0]
+			if left > 0 {
+				if err := way.give(ctx, tx); err != nil {
+					return err
+				}
 			}
 		}
 	}

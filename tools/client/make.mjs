@@ -124,13 +124,17 @@ function problems(schemas, operations) {
 
 const upper = (name) => name[0].toUpperCase() + name.slice(1);
 
-// bodyOf is the JSON that an operation takes, or nothing.
+// bodyOf is the body that an operation takes: its schema if it is JSON, or else its media type; or nothing.
 function bodyOf(operation) {
   const content = operation.requestBody?.content;
-  if (content && !content['application/json']) {
-    throw new Error(`${operation.operationId} takes no JSON`);
+  if (!content) {
+    return undefined;
   }
-  return content?.['application/json'].schema;
+  const [media, ...more] = Object.keys(content);
+  if (more.length > 0) {
+    throw new Error(`${operation.operationId} takes several types of body`);
+  }
+  return media === 'application/json' ? { schema: content[media].schema } : { media };
 }
 
 // answerOf is the type of what an operation succeeds with: void without content, and a Response to read where it is not JSON, or not always.
@@ -156,22 +160,20 @@ function operation({ method, path, operation: o }, used) {
   }
   const body = bodyOf(o);
   const query = of('query');
-  if (body && query.length > 0) {
-    throw new Error(`${o.operationId} takes a body and a query`);
-  }
   const name = o.operationId;
   const takes = of('path').map((p) => `${p.name}: string`);
   const request = [];
   let before = '';
+  if (body) {
+    const optional = o.requestBody.required || body.media ? '' : ' = {}';
+    takes.push(`body: ${body.media ? 'Blob | string' : typeOf(body.schema, used)}${optional}`);
+    request.push('body', ...(body.media ? [`media: ${JSON.stringify(body.media)}`] : []));
+  }
   if (query.length > 0) {
     const properties = Object.fromEntries(query.map((p) => [p.name, { ...p.schema, description: p.description }]));
     before += `export interface ${upper(name)}Query {\n${members({ properties, required: query.filter((p) => p.required).map((p) => p.name) }, used, '  ')}}\n\n`;
     takes.push(`query: ${upper(name)}Query = {}`);
     request.push('query');
-  }
-  if (body) {
-    takes.push(`body: ${typeOf(body, used)}${o.requestBody.required ? '' : ' = {}'}`);
-    request.push('body');
   }
   if (headers.includes('Idempotency-Key')) {
     request.push('keyed: true');

@@ -116,6 +116,7 @@ function finish(item, document, operations) {
     return p ? chosen(h, p) : h;
   });
   const body = operation.requestBody?.content['application/json'];
+  const sheet = operation.requestBody?.content['text/csv'];
   const expected = Object.keys(operation.responses).filter((code) => /^2|402|404|409/.test(code)).map(Number);
   return {
     name: item.name,
@@ -132,6 +133,7 @@ function finish(item, document, operations) {
       },
       header,
       ...(body && { body: { mode: 'raw', raw: JSON.stringify(sample(body.schema, document, operation), null, 2), options: { raw: { language: 'json' } } } }),
+      ...(sheet && { body: { mode: 'raw', raw: sheet.example, options: { raw: { language: 'text' } } } }),
       // Without a word of its own a request has the collection's, the buyer's token.
       ...(operation.forOperators && { auth: bearer('{{operator_key}}') }),
       ...(operation.security?.length === 0 && { auth: { type: 'noauth' } }),

@@ -70,7 +70,9 @@ export const part = encodeURIComponent;
 /** @internal */
 export interface CallRequest {
   query?: object;
-  body?: object;
+  body?: object | string;
+  /** What the body is, if it is not to be sent as JSON. */
+  media?: string;
   /** The operation takes an Idempotency-Key. */
   keyed?: boolean;
   /** It asks for no token. */
@@ -149,12 +151,14 @@ function toHTTP(client: Client, method: string, path: string, request: CallReque
   const set = (name: string, value: string | null | undefined) => value && headers.set(name, value);
   set("Authorization", token && `Bearer ${token}`);
   set("Buyer-Id", request.open ? null : (options.buyer ?? client.options.buyer));
-  set("Content-Type", request.body && "application/json");
+  set("Content-Type", request.media ?? (request.body && "application/json"));
   set("Idempotency-Key", key);
   set("Prefer", options.wait ? `wait=${options.wait}` : null);
   const url = (client.options.baseUrl ?? "").replace(/\/$/, "") + path + (query.size > 0 ? `?${query}` : "");
   const init: RequestInit = { method, headers, cache: "no-store" };
-  if (request.body) {
+  if (request.media) {
+    init.body = request.body as Blob | string;
+  } else if (request.body) {
     init.body = JSON.stringify(request.body);
   }
   return { url, init };

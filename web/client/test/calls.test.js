@@ -4,7 +4,7 @@ import test from "node:test";
 import * as lastunit from "lastunit";
 import {
   cancel, changeSale, checkout, claim, claimQueued, closeSale, confirm, createClient, deleteProduct, each, exportOrders, extend, getAudit, getCart, getOrder, getProduct,
-  getSale, getSelling, getStock, getTransaction, getUnit, isProblem, listEvents, listOrders, listProducts, listSales, live, openSale, outcome, pauseSale, pauseSelling, pay,
+  getSale, getSelling, getStock, getTransaction, getUnit, importSheet, isProblem, listEvents, listOrders, listProducts, listSales, live, openSale, outcome, pauseSale, pauseSelling, pay,
   planSale, putProduct, ready, receive, refund, release, releaseQuarantine, remaining, resumeSale, resumeSelling, runAudit, saleChanges, scheduleSale, serverNow, watchTransaction, withdraw,
 } from "lastunit";
 import { between } from "./between.js";
@@ -92,6 +92,14 @@ test("operators keep the stock", async () => {
     events += event.id ? 1 : 0;
   }
   assert.ok(events > 2);
+});
+
+test("operators import a sheet", async () => {
+  const text = "sku,name,quantity\nimported,Imported,3\n";
+  assert.deepEqual([(await importSheet(operator, text, { dry_run: true })).created, (await importSheet(operator, new Blob([text]))).units], [1, 3]);
+  assert.equal((await getProduct(operator, "imported")).name, "Imported");
+  const { errors } = await importSheet(operator, "sku,name,quantity\nimported,Imported,many\n").catch((e) => e);
+  assert.equal(errors[0].location, "body.lines[2].quantity");
 });
 
 async function soldTo(buyer) {

@@ -1,5 +1,6 @@
 import { listProducts } from "lastunit";
 import { useState } from "preact/hooks";
+import { ImportForm } from "./import";
 import { ProductTable } from "./overview";
 import { ProductForm } from "./product-form";
 import { useReading } from "./reading";
@@ -13,6 +14,7 @@ export function Products() {
   const cursor = query.get("cursor");
   const products = useReading((signal) => listProducts(client.value, { limit: 100, ...(cursor ? { cursor } : {}) }, { signal, retry: false }), [client.value, cursor], 3000);
   const [making, setMaking] = useState(false);
+  const [importing, setImporting] = useState(false);
   const [sku, setSku] = useState("");
   return (
     <>
@@ -23,12 +25,18 @@ export function Products() {
             <Field label="Go to a SKU">{(f) => <input {...f} type="search" value={sku} onInput={(e) => setSku(e.currentTarget.value)} />}</Field>
             <Button type="submit">Go</Button>
           </form>
+          <Button aria-expanded={importing} onClick={() => setImporting(!importing)}>Import</Button>
           <Button tone="main" aria-expanded={making} onClick={() => setMaking(!making)}>New product</Button>
         </div>
       </div>
       {making && (
         <Panel title="New product">
           <Needs scope="catalog" what="Making products"><ProductForm product={null} done={(p) => go(to(["products", p.sku]))} leave={() => setMaking(false)} /></Needs>
+        </Panel>
+      )}
+      {importing && (
+        <Panel title="Import">
+          <Needs scope="catalog" what="Importing"><ImportForm done={() => void products.reload()} leave={() => setImporting(false)} /></Needs>
         </Panel>
       )}
       <Panel title="Products" class="flush">

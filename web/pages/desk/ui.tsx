@@ -77,13 +77,13 @@ export function Problem({ error, again }: { error: unknown; again?: (() => void)
   return (
     <div class="problem" role="alert">
       <p><strong>{headline(error)}</strong> {detail(error)}</p>
-      {errors.length > 0 && <ul>{errors.map((e) => <li key={e.location}><code>{fieldName(e.location)}</code> {e.message}</li>)}</ul>}
+      {errors.length > 0 && <ul>{errors.map((e) => <li key={`${e.location} ${e.message}`}><code>{fieldName(e.location)}</code> {e.message}</li>)}</ul>}
       {again && <Button onClick={again}>Try again</Button>}
     </div>
   );
 }
 
-const fieldName = (location: string) => location.replace(/^(body|path|query|header)\./, "");
+const fieldName = (location: string) => location.replace(/^(body|path|query|header)\./, "").replace(/^lines\[(\d+)\]\.?/, "line $1 ").trim();
 
 function headline(error: unknown): string {
   if (isProblem(error)) {

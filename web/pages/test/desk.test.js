@@ -269,3 +269,36 @@ test("the report on a sale opens in a tab of its own, in its colours, and asks n
   await done(page, "is in a tab of its own");
   assert.deepEqual(faults.filter((fault) => !fault.startsWith("asks blob:")), []); // which is the report itself
 });
+
+test("a sheet is looked at, and imported after one question", async () => {
+  const world = await newWorld();
+  await product(world, "clock", 5);
+  const { page, faults } = await desk(world, "products");
+  const choose = (name, text) => page.getByLabel("File").setInputFiles({ name, mimeType: "text/csv", buffer: Buffer.from(text) });
+  await button(page, "Import").click();
+  await choose("bad.csv", "sku,name,price,currency,quantity\nclock,Clock,12,EUR,1.5\n");
+  await button(page, "See what would change").click();
+  await page.getByRole("alert").getByText("line 2 quantity").waitFor();
+  assert.equal(await page.getByRole("button", { name: "Import …" }).count(), 0);
+
+  await choose("goods.csv", "sku;name;price;currency;quantity\nclock;Wall clock;30;EUR;\nlamp;Lamp;12.50;EUR;7\n");
+  await button(page, "See what would change").click();
+  const row = (sku) => page.getByRole("region", { name: "Import" }).getByRole("row", { name: sku });
+  await row("clock").getByText("price: 20.00 EUR → 30.00 EUR").waitFor();
+  await row("lamp").getByText("+7").waitFor();
+  await done(page, "Looked at goods.csv: nothing is changed yet.");
+  assert.equal(await world.count("SELECT count(*) FROM product WHERE sku = 'lamp'"), 0);
+  await button(page, "Import …").click();
+  await answer(page, "Leave it");
+  await button(page, "Import …").click();
+  await answer(page, "Import it");
+  await done(page, "Imported goods.csv: 1 product created, 1 product changed, 7 units received.");
+  assert.equal((await getStock(world.operator, "lamp")).available, 7);
+  await page.getByRole("link", { name: "Wall clock" }).waitFor();
+
+  await choose("goods.csv", "sku;name;price;currency;quantity\nclock;Wall clock;30;EUR;\nlamp;Lamp;12.50;EUR;7\n");
+  await button(page, "See what would change").click();
+  await done(page, "Looked at goods.csv: nothing would change.");
+  assert.equal(await page.getByRole("button", { name: "Import …" }).count(), 0);
+  assert.deepEqual(faults, []);
+});

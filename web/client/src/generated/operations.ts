@@ -3,7 +3,7 @@
 import { call, part } from "../call.js";
 import type { CallOptions, Client, WaitOptions } from "../call.js";
 import type { Call } from "../problem.js";
-import type { Audit, AuditBody, Cart, CheckoutBody, ClaimBody, ConfirmBody, EventPage, ExtendBody, Health, Order, OrderPage, PayBody, Product, ProductPage, ProductPut, QuarantineRelease, QuarantineReleaseBody, Receipt, ReceiptBody, RefundBody, Rehearsal, RehearsalBody, Sale, SaleBody, SaleChangePage, SaleFigures, SalePage, SalePatch, Selling, Session, Stock, Transaction, Unit, Withdrawal, WithdrawalBody } from "./types.js";
+import type { Audit, AuditBody, Cart, CheckoutBody, ClaimBody, ConfirmBody, EventPage, ExtendBody, Health, Import, Order, OrderPage, PayBody, Product, ProductPage, ProductPut, QuarantineRelease, QuarantineReleaseBody, Receipt, ReceiptBody, RefundBody, Rehearsal, RehearsalBody, Sale, SaleBody, SaleChangePage, SaleFigures, SalePage, SalePatch, Selling, Session, Stock, Transaction, Unit, Withdrawal, WithdrawalBody } from "./types.js";
 
 /** What {@link getAudit} may be refused for. */
 export type GetAuditCode =
@@ -117,6 +117,41 @@ export type ListEventsCode =
  */
 export function listEvents(client: Client, query: ListEventsQuery = {}, options?: CallOptions): Call<EventPage, ListEventsCode> {
   return call(client, "GET", "/api/v1/events", { query }, options);
+}
+
+export interface ImportSheetQuery {
+  /** Change nothing, and answer what would be changed. */
+  dry_run?: boolean;
+  /** What the prices are in, where the columns do not say. Of a sheet that names several: those that may be. */
+  currency?: string[] | null;
+}
+
+/** What {@link importSheet} may be refused for. */
+export type ImportSheetCode =
+  | "busy"
+  | "forbidden"
+  | "idempotency-key-reused"
+  | "internal"
+  | "outcome-unknown"
+  | "payload-too-large"
+  | "request-timeout"
+  | "unauthenticated"
+  | "unsupported-media-type"
+  | "validation";
+
+/**
+ * Import products and stock
+ *
+ * Products and stock from a CSV file of up to 16 MiB: in our own columns, or as Shopify exports products and inventory, which the header tells. All of it, or nothing when anything is wrong with it: then `errors` names up to 100 lines (`body.lines[12].price`), and `detail` says how many things are wrong. With `dry_run` nothing is changed, and the answer lists what would be. The same file twice changes nothing: units come in once for each product and reference, once for each serial, and up to a level.
+ *
+ * A sheet that brings units in needs a key that may `stock` as well.
+ *
+ * A replay (the same `Idempotency-Key`) shows that nothing was changed by it: all counts but `lines` are 0, with `Idempotency-Replayed: true`. A dry run binds no key.
+ *
+ * Needs an API key with the scope `catalog`.
+ */
+export function importSheet(client: Client, body: Blob | string, query: ImportSheetQuery = {}, options?: CallOptions): Call<Import, ImportSheetCode> {
+  return call(client, "POST", "/api/v1/imports", { body, media: "text/csv", query, keyed: true }, options);
 }
 
 /** What {@link claimQueued} may be refused for. */

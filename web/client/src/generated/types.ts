@@ -96,8 +96,48 @@ export interface ExtendBody {
   seconds: number;
 }
 
+export interface FieldChange {
+  field: "name" | "description" | "price" | "image_url" | "selling" | "attributes";
+  /** As a sheet says it; null: none. */
+  from: string | null;
+  /** As a sheet says it; null: none. */
+  to: string | null;
+}
+
 export interface Health {
   status: "ok";
+}
+
+export interface Import {
+  /** Products. */
+  changed: number;
+  /** Products. */
+  created: number;
+  dry_run: boolean;
+  /** How many products something happens to. */
+  item_count: number;
+  /** What happens to which product: the first 1000. */
+  items: ImportItem[];
+  /** Whose columns the sheet has. */
+  kind: "own" | "shopify_products" | "shopify_inventory";
+  /** Lines of stock, of which all units have come in before. */
+  known: number;
+  /** Of the sheet, below its header. */
+  lines: number;
+  /** Products that are as the sheet says. */
+  unchanged: number;
+  /** That came in. */
+  units: number;
+}
+
+export interface ImportItem {
+  changes: FieldChange[];
+  created: boolean;
+  /** Of the file, from 1 on. */
+  line: number;
+  sku: string;
+  /** That came in. */
+  units: number;
 }
 
 export interface Money {
