@@ -89,6 +89,7 @@ type operation struct {
 const (
 	bodyBytesAtMost    = 16 << 10
 	idsBytesAtMost     = 64 << 10
+	eventBytesAtMost   = 512 << 10
 	serialsBytesAtMost = 2 << 20
 )
 
@@ -124,7 +125,9 @@ func register[I, O any](a *api, op operation, handler func(context.Context, *I) 
 		o.Middlewares = append(o.Middlewares, op.guard)
 	}
 	o.Middlewares = append(o.Middlewares, a.acceptable)
-	if _, takes := reflect.TypeFor[I]().FieldByName("Body"); !takes && op.method == http.MethodPost {
+	_, takes := reflect.TypeFor[I]().FieldByName("Body")
+	_, takesRaw := reflect.TypeFor[I]().FieldByName("RawBody")
+	if !takes && !takesRaw && op.method == http.MethodPost {
 		o.Middlewares = append(o.Middlewares, a.bodyless)
 	}
 	if op.who.forBuyer {
