@@ -130,6 +130,7 @@ func register[I, O any](a *api, op operation, handler func(context.Context, *I) 
 	if !takes && !takesRaw && op.method == http.MethodPost {
 		o.Middlewares = append(o.Middlewares, a.bodyless)
 	}
+	o.SkipValidateBody = takesRaw // what it is, is for the handler to say
 	if op.who.forBuyer {
 		o.Parameters = append(o.Parameters, &huma.Param{
 			Name: "Buyer-Id", In: "header", Required: !op.who.buyer,
@@ -149,6 +150,9 @@ func register[I, O any](a *api, op operation, handler func(context.Context, *I) 
 		}
 		return out, nil
 	})
+	if takesRaw {
+		a.huma.OpenAPI().Paths[op.path].Post.RequestBody.Content["application/json"].Schema = &huma.Schema{Type: huma.TypeObject, AdditionalProperties: true}
+	}
 	if op.also != 0 {
 		other := *o.Responses[strconv.Itoa(max(op.status, http.StatusOK))]
 		other.Description, other.Headers = http.StatusText(op.also), maps.Clone(other.Headers)
