@@ -136,6 +136,7 @@ func TestWebhooksOfStripe(t *testing.T) {
 	intent := fake.Intents()[0]
 	good := hook("payment_intent.succeeded", intent, nil, stripetest.Secret, time.Now())
 	old := hook("payment_intent.succeeded", intent, nil, stripetest.Secret, time.Now().Add(-6*time.Minute))
+	key := w.key(t, shop.ScopeAll)
 	before := w.fingerprint(t)
 	for name, r := range map[string]request{
 		"another secret": hook("payment_intent.succeeded", intent, nil, "whsec_of_somebody_else", time.Now()),
@@ -143,7 +144,7 @@ func TestWebhooksOfStripe(t *testing.T) {
 		"no signature":   good.with("Stripe-Signature", absent),
 		"rubbish":        good.with("Stripe-Signature", canary),
 		"another body":   {method: "POST", path: webhookPath, body: `{"` + canary + `": 1}`, header: good.header},
-		"a token":        {method: "POST", path: webhookPath, body: `{}`, token: w.key(t, shop.ScopeAll)},
+		"a token":        {method: "POST", path: webhookPath, body: `{}`, token: key},
 	} {
 		if p := w.send(t, r).refused(t, 403, "forbidden"); !strings.Contains(p.Detail, "signature") {
 			t.Errorf("%s: %s", name, p.Detail)
