@@ -161,7 +161,7 @@ func (s *Shop) charge(ctx context.Context, buyer string, c payment.Charge, again
 		state = payment.Failed
 	case err != nil:
 		state = payment.Pending // whatever became of it is found out by asking
-		s.notice(later, c.ID, err)
+		_ = s.notice(later, c.ID, err)
 	}
 	if state != payment.Pending {
 		if err := s.recordPayment(later, c.ID, state); err != nil {
@@ -384,8 +384,7 @@ func (s *Shop) refundAtProvider(ctx context.Context, r pendingRefund) error {
 		return errors.New("there is no payment provider to give money back")
 	}
 	if err := s.o.Provider.Refund(ctx, r.id, r.paymentID, r.amount); err != nil {
-		s.notice(context.WithoutCancel(ctx), r.paymentID, err)
-		return fmt.Errorf("give back %d of payment %s: %w", r.amount, r.paymentID, err)
+		return fmt.Errorf("give back %d of payment %s: %w", r.amount, r.paymentID, s.notice(ctx, r.paymentID, err))
 	}
 	return s.refundMade(ctx, r.id, r.paymentID)
 }
@@ -410,8 +409,7 @@ func (s *Shop) ask(ctx context.Context, how func(context.Context, ID) (payment.S
 	asking, cancel := context.WithTimeout(ctx, s.o.PayTimeout)
 	defer cancel()
 	state, err := how(asking, p.PaymentID)
-	s.notice(context.WithoutCancel(ctx), p.PaymentID, err)
-	return state, err
+	return state, s.notice(ctx, p.PaymentID, err)
 }
 
 func (s *Shop) askAndRecord(ctx context.Context, p dbsqlc.Payment, how func(context.Context, ID) (payment.State, error)) error {
@@ -521,7 +519,7 @@ func (w *work) do(fn func() error) {
 	w.slots <- struct{}{}
 	w.all.Go(func() {
 		defer func() { <-w.slots }()
-		if err := fn(); err != nil {
+		if err := worthALog(fn()); err != nil {
 			w.mu.Lock()
 			defer w.mu.Unlock()
 			w.errs = append(w.errs, err)

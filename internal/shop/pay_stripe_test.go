@@ -447,11 +447,16 @@ func TestAnotherAmountThanWasToBeTakenPaysNothing(t *testing.T) {
 	}
 	w.order(o.ID, shop.AwaitingPayment, shop.PaymentPending)
 	w.attention(o.ID, 1, payment.AmountDiffers)
-	w.exec(`UPDATE payment SET ask_at = now() - interval '1 second'`)
-	if err := w.TendPayments(background); !errors.Is(err, payment.ErrDiffers) {
-		t.Errorf("got %v, want ErrDiffers for the log", err)
+	for i, want := range []error{nil, payment.ErrDiffers, nil} { // the log hears of it once
+		if i == 1 {
+			w.exec(`UPDATE payment SET attention = '{}'`)
+		}
+		w.exec(`UPDATE payment SET ask_at = now() - interval '1 second'`)
+		if err := w.TendPayments(background); !errors.Is(err, want) || (err == nil) != (want == nil) {
+			t.Errorf("got %v, want %v", err, want)
+		}
 	}
-	w.attention(o.ID, 1, payment.AmountDiffers)
+	w.attention(o.ID, 2, payment.AmountDiffers)
 }
 
 func TestDisputesAndRefundsElsewhereAreShown(t *testing.T) {
@@ -489,9 +494,7 @@ func TestARefundThatStripeTakesItsTimeForIsAskedForUntilItIsKnown(t *testing.T) 
 	}
 	pending(1)
 	w.exec(`UPDATE refund SET ask_at = now() - interval '1 second'`)
-	if err := w.TendPayments(background); !errors.Is(err, payment.ErrRefundPending) {
-		t.Errorf("got %v", err)
-	}
+	w.tendPayments() // which is no trouble
 	pending(1)
 	refund := fake.Refunds()[0]
 	fake.Change(refund.Text("id"), stripetest.Object{"status": "succeeded"})
@@ -521,8 +524,11 @@ func TestARefundThatFailsLaterIsMadeAgain(t *testing.T) {
 		w.exec(`UPDATE refund SET ask_at = now() - interval '1 second'`)
 		return w.TendPayments(background)
 	}
-	if err := tend(); !errors.Is(err, payment.ErrRefundFailed) {
-		t.Errorf("got %v", err)
+	if err := tend(); err != nil {
+		t.Errorf("what is shown already is told again: %v", err)
+	}
+	if n := w.count(`SELECT count(*) FROM refund WHERE status = 'pending'`); n != 1 || len(fake.Refunds()) != 1 {
+		t.Errorf("%d refunds are pending, %d at Stripe", n, len(fake.Refunds()))
 	}
 	w.exec(`UPDATE stripe_refund SET attempted_at = now() - interval '2 hours'`)
 	if err := tend(); err != nil {

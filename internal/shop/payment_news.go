@@ -81,11 +81,12 @@ func (s *Shop) chargeNews(ctx context.Context, teller payment.Teller, id ID, loo
 	if err != nil {
 		return fromProvider(err)
 	}
-	return s.attend(ctx, id, map[payment.Attention]bool{
+	_, err = s.attend(ctx, id, map[payment.Attention]bool{
 		payment.Disputed:          slices.Contains(found, payment.Disputed),
 		payment.DisputeLost:       slices.Contains(found, payment.DisputeLost),
 		payment.RefundedElsewhere: slices.Contains(found, payment.RefundedElsewhere),
 	})
+	return err
 }
 
 func (s *Shop) paymentByID(ctx context.Context, id ID) (dbsqlc.Payment, error) {
@@ -122,7 +123,8 @@ func (s *Shop) refundNews(ctx context.Context, teller payment.Teller, id ID) err
 	if _, err := s.q.RefundReopen(ctx, s.pool, id); err != nil {
 		return fmt.Errorf("reopen refund: %w", err)
 	}
-	return s.attend(ctx, row.PaymentID, map[payment.Attention]bool{payment.RefundFailed: true})
+	_, err = s.attend(ctx, row.PaymentID, map[payment.Attention]bool{payment.RefundFailed: true})
+	return err
 }
 
 // refundMade writes down that money was given back.
@@ -131,22 +133,46 @@ func (s *Shop) refundMade(ctx context.Context, id, paymentID ID) error {
 	if _, tells := s.o.Provider.(payment.Teller); err != nil || n == 0 || !tells {
 		return err
 	}
-	return s.attend(ctx, paymentID, map[payment.Attention]bool{payment.RefundFailed: false})
+	_, err = s.attend(ctx, paymentID, map[payment.Attention]bool{payment.RefundFailed: false})
+	return err
 }
 
-// notice writes down what an error of the provider's says that the shop's people should look at. What fails here is noticed the next time.
-func (s *Shop) notice(ctx context.Context, id ID, err error) {
+// noted marks an error of the provider's that was written down before, and is shown until it is gone: it needs no log any more.
+type noted struct{ error }
+
+func (n *noted) Unwrap() error { return n.error }
+
+// notice writes down what an error of the provider's says that the shop's people should look at, and returns it, marked if it is no news. What can't be written
+// down now is noticed the next time.
+func (s *Shop) notice(ctx context.Context, id ID, err error) error {
+	var word payment.Attention
 	switch {
 	case errors.Is(err, payment.ErrDiffers):
-		_ = s.attend(ctx, id, map[payment.Attention]bool{payment.AmountDiffers: true})
+		word = payment.AmountDiffers
 	case errors.Is(err, payment.ErrRefundFailed):
-		_ = s.attend(ctx, id, map[payment.Attention]bool{payment.RefundFailed: true})
+		word = payment.RefundFailed
+	default:
+		return err
 	}
+	if news, failed := s.attend(context.WithoutCancel(ctx), id, map[payment.Attention]bool{word: true}); news || failed != nil {
+		return err
+	}
+	return &noted{err}
 }
 
-// attend writes down, and tells, what the shop's people should look at of a payment, and what no longer.
-func (s *Shop) attend(ctx context.Context, id ID, changes map[payment.Attention]bool) error {
-	err := s.inShortTx(ctx, func(tx pgx.Tx) error {
+// worthALog drops errors of the provider's that are no trouble of its, or were written down before.
+func worthALog(err error) error {
+	var was *noted
+	if errors.As(err, &was) || errors.Is(err, payment.ErrRefundPending) {
+		return nil
+	}
+	return err
+}
+
+// attend writes down, and tells, what the shop's people should look at of a payment, and what no longer; news is whether that has changed anything.
+func (s *Shop) attend(ctx context.Context, id ID, changes map[payment.Attention]bool) (news bool, err error) {
+	err = s.inShortTx(ctx, func(tx pgx.Tx) error {
+		news = false
 		row, err := s.q.PaymentLock(ctx, tx, id)
 		if err != nil {
 			return err
@@ -162,6 +188,7 @@ func (s *Shop) attend(ctx context.Context, id ID, changes map[payment.Attention]
 		if slices.Equal(words, row.Payment.Attention) {
 			return nil
 		}
+		news = true
 		if err := s.q.PaymentAttend(ctx, tx, dbsqlc.PaymentAttendParams{PaymentID: id, Attention: words}); err != nil {
 			return err
 		}
@@ -171,9 +198,9 @@ func (s *Shop) attend(ctx context.Context, id ID, changes map[payment.Attention]
 		}))
 	})
 	if err != nil {
-		return fmt.Errorf("write down what needs attention: %w", err)
+		return false, fmt.Errorf("write down what needs attention: %w", err)
 	}
-	return nil
+	return news, nil
 }
 
 func attentionOf(words []string) []payment.Attention {
