@@ -66,9 +66,11 @@ var (
 	aRefund  = row{"refund", map[string]string{
 		"refund_id": anID, "order_id": oneID, "status": `'pending'`, "reason": `'returned'`, "amount_minor": `5`, "created_at": `now()`, "ask_at": `now()`,
 	}}
-	aUnitGone = row{"claim_unit", map[string]string{"claim_id": anID, "unit_id": anID, "released_at": `now()`, "outcome": `'returned'`}}
-	aSuspect  = row{"quarantine_unit", map[string]string{"unit_id": anID, "product_id": `1`, "order_id": anID, "entered_at": `now()`}}
-	aRepair   = row{"repair", map[string]string{
+	aStripeCharge = row{"stripe_charge", map[string]string{"charge_id": anID, "amount_minor": `5`, "currency": `'EUR'`, "created_at": `now()`}}
+	aStripeRefund = row{"stripe_refund", map[string]string{"refund_id": anID, "charge_id": oneID, "amount_minor": `5`, "attempt": `1`, "attempted_at": `now()`}}
+	aUnitGone     = row{"claim_unit", map[string]string{"claim_id": anID, "unit_id": anID, "released_at": `now()`, "outcome": `'returned'`}}
+	aSuspect      = row{"quarantine_unit", map[string]string{"unit_id": anID, "product_id": `1`, "order_id": anID, "entered_at": `now()`}}
+	aRepair       = row{"repair", map[string]string{
 		"repair_id": anID, "check_name": `'pools'`, "sku": `'A'`, "broken": `'b'`, "found": `'[]'`, "done": `'d'`, "repaired_by": `'ada'`, "created_at": `now()`,
 	}}
 	anEvent  = row{"event", map[string]string{"event_id": anID, "type": `'t'`, "data": `'{}'`, "created_at": `now()`, "position": `1`}}
@@ -197,6 +199,15 @@ var orderBites = map[string][][]string{
 
 	"repair_by_length":  {{aRepair.insert("repaired_by", `''`)}, {aRepair.insert("repaired_by", `repeat('a', 101)`)}},
 	"repair_only_grows": {{aRepair.insert(), `UPDATE repair SET done = ''`}, {aRepair.insert(), `DELETE FROM repair`}},
+
+	"payment_attention_known": {
+		{theOrder, aSuccess.insert("attention", `'{payment-disputed,refund-failed}'`), `UPDATE payment SET attention = attention || ARRAY['odd']`},
+	},
+	"stripe_charge_amount_not_negative": {{aStripeCharge.insert("amount_minor", `-1`)}},
+	"stripe_charge_void_or_intent":      {{aStripeCharge.insert("voided_at", `now()`), aStripeCharge.insert("intent_id", `'pi_1'`), `UPDATE stripe_charge SET voided_at = now(), intent_id = 'pi_2'`}},
+	"stripe_charge_intent_once":         {{aStripeCharge.insert(), aStripeCharge.insert(), aStripeCharge.insert("intent_id", `'pi_1'`), aStripeCharge.insert("intent_id", `'pi_1'`)}},
+	"stripe_refund_amount_not_negative": {{aStripeRefund.insert("amount_minor", `-1`)}},
+	"stripe_refund_made_once":           {{aStripeRefund.insert(), aStripeRefund.insert(), aStripeRefund.insert("stripe_refund_id", `'re_1'`), aStripeRefund.insert("stripe_refund_id", `'re_1'`)}},
 
 	"event_position_once": {{anEvent.insert("position", `NULL`), anEvent.insert("position", `NULL`), anEvent.insert(), anEvent.insert()}},
 	"event_tail_only_row": {{`INSERT INTO event_tail VALUES (false)`}},

@@ -1,3 +1,9 @@
+-- PaymentAttend writes down what the shop's people should look at of a payment, of which the caller has the lock.
+-- name: PaymentAttend :exec
+UPDATE payment
+SET attention = @attention::text[]
+WHERE payment.payment_id = @payment_id;
+
 -- PaymentByID reads a payment. No row: there is none.
 -- name: PaymentByID :one
 SELECT sqlc.embed(payment)
@@ -78,6 +84,18 @@ SELECT payment.order_id
 FROM payment
 WHERE payment.order_id = ANY(@order_ids::uuid[])
     AND payment.status <> 'failed';
+
+-- PaymentLock locks a payment, and reads whose order it is for. No row: there is none.
+-- name: PaymentLock :one
+SELECT
+    sqlc.embed(payment),
+    shop_order.buyer,
+    shop_order.status AS order_status,
+    shop_order.reference
+FROM payment
+JOIN shop_order ON shop_order.order_id = payment.order_id
+WHERE payment.payment_id = @payment_id
+FOR NO KEY UPDATE OF payment;
 
 -- PaymentMove makes a payment that came too late one of the order that replaces its own.
 -- name: PaymentMove :exec

@@ -1,3 +1,14 @@
+-- RefundByID reads a refund that a provider makes. No row: there is none.
+-- name: RefundByID :one
+SELECT
+    refund.refund_id,
+    refund.payment_id::uuid AS payment_id,
+    refund.status,
+    refund.amount_minor
+FROM refund
+WHERE refund.refund_id = @refund_id
+    AND refund.payment_id IS NOT NULL;
+
 -- RefundInsert records that money is to be given back. Without a payment somebody else gives it back.
 -- name: RefundInsert :exec
 INSERT INTO refund (
@@ -25,6 +36,16 @@ INSERT INTO refund (
     CASE WHEN sqlc.narg('payment_id')::uuid IS NOT NULL THEN clock_timestamp() + interval '2 seconds' END,
     CASE WHEN sqlc.narg('payment_id')::uuid IS NULL THEN clock_timestamp() END
 );
+
+-- RefundReopen has the provider asked again for a refund that had been made and has failed since.
+-- name: RefundReopen :execrows
+UPDATE refund
+SET
+    status = 'pending',
+    ask_at = clock_timestamp(),
+    settled_at = NULL
+WHERE refund.refund_id = @refund_id
+    AND refund.status = 'succeeded';
 
 -- RefundSettle writes down that the money was given back.
 -- name: RefundSettle :execrows

@@ -5,13 +5,15 @@ SELECT
     (shop_order.status = 'awaiting_payment' AND shop_order.pay_by <= coalesce(sqlc.narg('now')::timestamptz, now()))::boolean AS overdue,
     coalesce(latest.status, '')::text AS payment_status,
     coalesce(latest.refunded_minor = latest.amount_minor AND latest.amount_minor > 0, false)::boolean AS payment_refunded,
+    coalesce(latest.attention, '{}')::text[] AS attention,
     coalesce(replacing.order_id, '00000000-0000-0000-0000-000000000000')::uuid AS replaced_by_order_id
 FROM shop_order
 LEFT JOIN LATERAL (
     SELECT
         payment.status,
         payment.amount_minor,
-        payment.refunded_minor
+        payment.refunded_minor,
+        payment.attention
     FROM payment
     WHERE payment.order_id = shop_order.order_id
     ORDER BY payment.payment_id DESC
@@ -188,13 +190,15 @@ SELECT
     (shop_order.status = 'awaiting_payment' AND shop_order.pay_by <= coalesce(sqlc.narg('now')::timestamptz, now()))::boolean AS overdue,
     coalesce(latest.status, '')::text AS payment_status,
     coalesce(latest.refunded_minor = latest.amount_minor AND latest.amount_minor > 0, false)::boolean AS payment_refunded,
+    coalesce(latest.attention, '{}')::text[] AS attention,
     coalesce(replacing.order_id, '00000000-0000-0000-0000-000000000000')::uuid AS replaced_by_order_id
 FROM shop_order
 LEFT JOIN LATERAL (
     SELECT
         payment.status,
         payment.amount_minor,
-        payment.refunded_minor
+        payment.refunded_minor,
+        payment.attention
     FROM payment
     WHERE payment.order_id = shop_order.order_id
     ORDER BY payment.payment_id DESC

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/url"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -24,7 +25,10 @@ type Config struct {
 	Migrate           bool
 	Hold              time.Duration
 	HoldMax           time.Duration
-	Payment           string // test or none
+	Payment           string // test, stripe or none
+	StripeKey         Secret
+	StripeSecrets     []Secret // with which Stripe signs what it sends
+	StripeURL         string   // empty: Stripe's own
 	MaxQuantity       int
 	ShowStock         int
 	BuyerSecret       Secret // empty: none was configured
@@ -105,8 +109,15 @@ func table(dataDir string) []setting {
 			accepts: duration(func(c *Config) *time.Duration { return &c.Hold }, time.Second, 24*time.Hour)},
 		{name: "hold-max", initial: "1h", about: "How long a hold can be made to last in all, by the shop that extends it.",
 			accepts: duration(func(c *Config) *time.Duration { return &c.HoldMax }, time.Second, 30*24*time.Hour)},
-		{name: "payment", initial: "test", about: "Who takes the money for orders: test moves none and takes pretended cards; none leaves payment to the shop beside us, which confirms.",
-			accepts: oneOf(func(c *Config) *string { return &c.Payment }, choice[string]{"test", "test"}, choice[string]{"none", "none"})},
+		{name: "payment", initial: "test", about: "Who takes the money for orders: test moves none and takes pretended cards; stripe is Stripe (docs/stripe.md); none leaves payment to the shop beside us, which confirms.",
+			accepts: oneOf(func(c *Config) *string { return &c.Payment }, choice[string]{"test", "test"}, choice[string]{"stripe", "stripe"}, choice[string]{"none", "none"})},
+		{name: "stripe-key", example: "sk_test_...", secret: true, about: "The secret key of the account at Stripe that takes the money; one with _live_ in it moves some.",
+			accepts: text(func(c *Config) *string { return (*string)(&c.StripeKey) }, "a secret or restricted key of Stripe's, which begins with sk_ or rk_", isStripeKey)},
+		{name: "stripe-webhook-secret", example: "whsec_...", secret: true,
+			about:   "The signing secret of the webhook at Stripe that sends to /api/v1/payments/stripe/webhook; may be given twice while it is rolled. Without one Stripe is only asked.",
+			accepts: secrets(func(c *Config) *[]Secret { return &c.StripeSecrets }, "a signing secret of Stripe's, which begins with whsec_", isStripeSecret)},
+		{name: "stripe-url", example: "http://127.0.0.1:12111", about: "Where Stripe's API is, for tests against something that plays it; Stripe's own unless set.",
+			accepts: text(func(c *Config) *string { return &c.StripeURL }, "an http or https URL", isWebURL)},
 		{name: "max-quantity", initial: "10", about: "The most units that one claim may ask for outside a sale.",
 			accepts: number(func(c *Config) *int { return &c.MaxQuantity }, 1, 1000)},
 		{name: "show-stock", initial: "1000", about: "The largest number of available units shown to buyers; more than that is shown as this number.",
@@ -148,6 +159,17 @@ func text(at func(*Config) *string, allowed string, ok func(string) bool) accept
 func texts(at func(*Config) *[]string, allowed string, ok func(string) bool) accepts {
 	return accepts{kind: "text", allowed: allowed, list: true, set: func(c *Config, values []string) bool {
 		*at(c) = values
+		return !slices.ContainsFunc(values, func(v string) bool { return !ok(v) })
+	}}
+}
+
+// secrets is texts for what is never shown.
+func secrets(at func(*Config) *[]Secret, allowed string, ok func(string) bool) accepts {
+	return accepts{kind: "text", allowed: allowed, list: true, set: func(c *Config, values []string) bool {
+		*at(c) = nil
+		for _, v := range values {
+			*at(c) = append(*at(c), Secret(v))
+		}
 		return !slices.ContainsFunc(values, func(v string) bool { return !ok(v) })
 	}}
 }
@@ -208,6 +230,16 @@ func brief(d time.Duration) string {
 }
 
 func isGiven(v string) bool { return strings.TrimSpace(v) != "" }
+
+var (
+	stripeKey    = regexp.MustCompile(`^(sk|rk)_[A-Za-z0-9_]{8,}$`)
+	stripeSecret = regexp.MustCompile(`^whsec_[A-Za-z0-9_+/=-]{8,}$`)
+)
+
+// isStripeKey refuses publishable keys (pk_...), with which nothing could be charged.
+func isStripeKey(v string) bool { return stripeKey.MatchString(v) }
+
+func isStripeSecret(v string) bool { return stripeSecret.MatchString(v) }
 
 func isAddress(v string) bool {
 	_, port, err := net.SplitHostPort(v)

@@ -103,6 +103,9 @@ func (s *settings) load(fs *pflag.FlagSet, args []string) (Config, error) {
 	if s.cfg.Guests && s.cfg.JWKSURL != "" && s.cfg.BuyerSecret == "" {
 		s.problem("guests needs buyer-secret beside jwks-url, to sign the tokens of guests with; or take no guests (--guests=false)")
 	}
+	if s.cfg.Payment == "stripe" && s.cfg.StripeKey == "" {
+		s.problem("payment stripe needs stripe-key, the secret key of the account at Stripe")
+	}
 	if len(s.problems) > 0 {
 		return Config{}, settingsError(s.problems)
 	}

@@ -199,6 +199,9 @@ func TestSettingsLimits(t *testing.T) {
 		"audience":             {[]string{"a"}, []string{""}},
 		"cors-origin":          {[]string{"*", "http://localhost:3000"}, []string{"", "shop", "https://h/", "https://u@h", "https://h?q"}},
 		"image-origin":         {[]string{"https://images.example", "http://localhost:3000"}, []string{"", "*", "images", "https://h/", "https://h;script-src", "https://*.h", "data:"}},
+		"payment":              {[]string{"test", "none"}, []string{"", "Stripe", "paypal"}},
+		"stripe-key":           {[]string{"sk_test_" + strings.Repeat("x", 24), "rk_live_" + strings.Repeat("x", 24)}, []string{"", "pk_test_" + strings.Repeat("x", 24), "sk_test_..."}},
+		"stripe-url":           {[]string{"http://127.0.0.1:12111"}, []string{"", "stripe"}},
 		"hold":                 {[]string{"1s", "24h"}, []string{"", "999ms", "24h1s", "10"}},
 		"max-quantity":         {[]string{"1", "1000"}, []string{"", "0", "1001", "1.5", "-1"}},
 		"show-stock":           {[]string{"0", "100000"}, []string{"-1", "100001", "many"}},
@@ -242,6 +245,24 @@ func TestSettingsOfGuests(t *testing.T) {
 	}
 	found := problems(t, []string{"LASTUNIT_GUESTS=true"}, "--jwks-url=https://id.example.com/keys", "--guest-rate=0")
 	if len(found) != 2 || !strings.Contains(found[0], "guest-rate") || !strings.Contains(found[1], "buyer-secret") {
+		t.Errorf("problems are %q", found)
+	}
+}
+
+// Stripe needs a key; secrets of webhooks may be two.
+func TestSettingsOfStripe(t *testing.T) {
+	t.Parallel()
+	key, secret := "sk_test_"+strings.Repeat("x", 24), "whsec_"+strings.Repeat("y", 24)
+	cfg, err := load(t, []string{"LASTUNIT_STRIPE_WEBHOOK_SECRET=" + secret + "," + secret + "2"}, "--payment=stripe", "--stripe-key="+key)
+	if err != nil || string(cfg.StripeKey) != key || len(cfg.StripeSecrets) != 2 || string(cfg.StripeSecrets[1]) != secret+"2" {
+		t.Errorf("%+v, %v", cfg, err)
+	}
+	encoded, _ := json.Marshal(cfg)
+	if all := fmt.Sprintf("%v %+v %#v %s", cfg, cfg, cfg, encoded); strings.Contains(all, key) || strings.Contains(all, secret) {
+		t.Errorf("printed a secret: %s", all)
+	}
+	found := problems(t, []string{"LASTUNIT_PAYMENT=stripe"}, "--stripe-webhook-secret="+secret, "--stripe-webhook-secret=hunter2hunter2")
+	if len(found) != 2 || !strings.HasPrefix(found[0], "--stripe-webhook-secret must be ") || !strings.Contains(found[1], "stripe-key") || strings.Contains(strings.Join(found, ""), "hunter2") {
 		t.Errorf("problems are %q", found)
 	}
 }
@@ -370,21 +391,24 @@ func TestExampleFile(t *testing.T) {
 	}
 
 	// With every line in force it is still allowed, and the defaults that it shows are the defaults.
-	// But not the buyer secret: one that everybody can read here must not be taken.
+	// But not the secrets: those that everybody can read here must not be taken.
 	full := file(t, regexp.MustCompile(`(?m)^#([a-z])`).ReplaceAllString(string(got), "$1"))
-	if got := problems(t, nil, "--config", full); len(got) != 1 || !strings.Contains(got[0], "buyer-secret must be") {
+	if got := problems(t, nil, "--config", full); len(got) != 3 || !strings.Contains(got[0], "buyer-secret must be") || !strings.Contains(got[1], "stripe-key must be") ||
+		!strings.Contains(got[2], "stripe-webhook-secret must be") {
 		t.Errorf("got %q", got)
 	}
-	withSecret := strings.ReplaceAll(string(got), "openssl rand -hex 32", strings.Repeat("x", 32))
+	withSecret := strings.NewReplacer("openssl rand -hex 32", strings.Repeat("x", 32), "sk_test_...", "sk_test_xxxxxxxxxxxx", "whsec_...", "whsec_xxxxxxxxxxxx").Replace(string(got))
 	full = file(t, regexp.MustCompile(`(?m)^#([a-z])`).ReplaceAllString(withSecret, "$1"))
 	cfg, err = load(t, nil, "--config", full)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if cfg.DatabaseURL == "" || cfg.BuyerSecret == "" || cfg.JWKSURL == "" || cfg.Audience == "" || len(cfg.CORSOrigins) == 0 || len(cfg.ImageOrigins) == 0 {
+	if cfg.DatabaseURL == "" || cfg.BuyerSecret == "" || cfg.JWKSURL == "" || cfg.Audience == "" || len(cfg.CORSOrigins) == 0 || len(cfg.ImageOrigins) == 0 ||
+		cfg.StripeKey == "" || len(cfg.StripeSecrets) == 0 || cfg.StripeURL == "" {
 		t.Errorf("a setting without a default has no example: %+v", cfg)
 	}
 	cfg.DatabaseURL, cfg.BuyerSecret, cfg.JWKSURL, cfg.Audience, cfg.CORSOrigins, cfg.ImageOrigins = "", "", "", "", nil, nil
+	cfg.StripeKey, cfg.StripeSecrets, cfg.StripeURL = "", nil, ""
 	if !reflect.DeepEqual(cfg, defaults) {
 		t.Errorf("got  %+v\nwant %+v", cfg, defaults)
 	}

@@ -22,6 +22,7 @@ import (
 	"github.com/lastunit/lastunit/internal/background"
 	"github.com/lastunit/lastunit/internal/httpapi"
 	"github.com/lastunit/lastunit/internal/payment"
+	"github.com/lastunit/lastunit/internal/payment/stripe"
 	"github.com/lastunit/lastunit/internal/pgdb"
 	"github.com/lastunit/lastunit/internal/pgserver"
 	"github.com/lastunit/lastunit/internal/shop"
@@ -49,7 +50,7 @@ type service struct {
 	listener net.Listener
 	postgres *pgserver.Server // nil when the database is somebody else's
 	pool     *pgxpool.Pool
-	provider *payment.Test // nil when payments are somebody else's
+	provider closer // nil when payments are somebody else's
 	server   *http.Server
 	loops    chan struct{} // closed when the background loops have ended
 	stop     context.CancelFunc
@@ -76,11 +77,7 @@ func startService(ctx context.Context, cfg Config, log *slog.Logger) (s *service
 	if s.secret, err = buyerSecret(cfg); err != nil {
 		return s, err
 	}
-	var provider payment.Provider
-	if cfg.Payment == "test" {
-		s.provider = payment.NewTest(s.pool, payment.TestOptions{Notify: s.paymentChanged})
-		provider = s.provider
-	}
+	provider := s.payments()
 	s.Shop = shop.New(s.pool, shop.Options{
 		Provider:      provider,
 		Hold:          cfg.Hold,
@@ -96,8 +93,11 @@ func startService(ctx context.Context, cfg Config, log *slog.Logger) (s *service
 	if err := s.SyncClock(ctx); err != nil {
 		return s, err
 	}
-	if s.provider != nil {
+	switch {
+	case cfg.Payment == "test":
 		log.Warn("orders are paid with the test provider: no money moves, whatever card is given; --payment none leaves payment to your shop")
+	case cfg.Payment == "stripe" && len(cfg.StripeSecrets) == 0:
+		log.Warn("no stripe-webhook-secret is set: what becomes of a payment is known only when Stripe is asked, up to a minute later")
 	}
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
 	s.stop = stop
@@ -142,6 +142,29 @@ func startService(ctx context.Context, cfg Config, log *slog.Logger) (s *service
 		)
 	}()
 	return s, nil
+}
+
+// closer is a payment provider that is to be closed before the pool.
+type closer interface {
+	payment.Provider
+	Close()
+}
+
+// payments makes the payment provider; nil: payments are somebody else's.
+func (s *service) payments() payment.Provider {
+	switch s.cfg.Payment {
+	case "test":
+		s.provider = payment.NewTest(s.pool, payment.TestOptions{Notify: s.paymentChanged})
+	case "stripe":
+		o := stripe.Options{Key: string(s.cfg.StripeKey), URL: s.cfg.StripeURL, Log: s.log}
+		for _, secret := range s.cfg.StripeSecrets {
+			o.WebhookSecrets = append(o.WebhookSecrets, string(secret))
+		}
+		s.provider = stripe.New(s.pool, o)
+	default:
+		return nil // and not an interface that holds nil
+	}
+	return s.provider
 }
 
 // paymentChanged is told by the payment provider, which may do so before the shop is there or after it has gone: then the shop asks by itself.

@@ -67,6 +67,8 @@ type Payment struct {
 	// when the provider is asked next what became of it
 	AskAt     *time.Time
 	SettledAt *time.Time
+	// what the shop's people should look at, in the order of the alphabet
+	Attention []string
 }
 
 type Product struct {
@@ -181,6 +183,28 @@ type ShopOrder struct {
 	CreatedAt       time.Time
 	PaidAt          *time.Time
 	EndedAt         *time.Time
+}
+
+type StripeCharge struct {
+	ChargeID    pgdb.ID
+	OrderID     *pgdb.ID
+	AmountMinor int64
+	Currency    string
+	// the PaymentIntent; nobody is given its secret, and it is not confirmed, before it stands here
+	IntentID *string
+	// when the charge was called off before it had a PaymentIntent: it is not to get one
+	VoidedAt  *time.Time
+	CreatedAt time.Time
+}
+
+type StripeRefund struct {
+	RefundID    pgdb.ID
+	ChargeID    pgdb.ID
+	AmountMinor int64
+	// how often it was begun anew; Stripe is asked with another key for each
+	Attempt        int32
+	AttemptedAt    time.Time
+	StripeRefundID *string
 }
 
 type Withdrawal struct {

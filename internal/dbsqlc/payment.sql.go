@@ -12,8 +12,25 @@ import (
 	"github.com/lastunit/lastunit/internal/pgdb"
 )
 
+const paymentAttend = `-- name: PaymentAttend :exec
+UPDATE payment
+SET attention = $1::text[]
+WHERE payment.payment_id = $2
+`
+
+type PaymentAttendParams struct {
+	Attention []string
+	PaymentID pgdb.ID
+}
+
+// PaymentAttend writes down what the shop's people should look at of a payment, of which the caller has the lock.
+func (q *Queries) PaymentAttend(ctx context.Context, db DBTX, arg PaymentAttendParams) error {
+	_, err := db.Exec(ctx, paymentAttend, arg.Attention, arg.PaymentID)
+	return err
+}
+
 const paymentByID = `-- name: PaymentByID :one
-SELECT payment.payment_id, payment.order_id, payment.provider, payment.status, payment.amount_minor, payment.currency, payment.refunded_minor, payment.created_at, payment.ask_at, payment.settled_at
+SELECT payment.payment_id, payment.order_id, payment.provider, payment.status, payment.amount_minor, payment.currency, payment.refunded_minor, payment.created_at, payment.ask_at, payment.settled_at, payment.attention
 FROM payment
 WHERE payment.payment_id = $1
 `
@@ -37,6 +54,7 @@ func (q *Queries) PaymentByID(ctx context.Context, db DBTX, paymentID pgdb.ID) (
 		&i.Payment.CreatedAt,
 		&i.Payment.AskAt,
 		&i.Payment.SettledAt,
+		&i.Payment.Attention,
 	)
 	return i, err
 }
@@ -147,7 +165,7 @@ func (q *Queries) PaymentInsertMany(ctx context.Context, db DBTX, arg PaymentIns
 }
 
 const paymentLive = `-- name: PaymentLive :one
-SELECT payment.payment_id, payment.order_id, payment.provider, payment.status, payment.amount_minor, payment.currency, payment.refunded_minor, payment.created_at, payment.ask_at, payment.settled_at
+SELECT payment.payment_id, payment.order_id, payment.provider, payment.status, payment.amount_minor, payment.currency, payment.refunded_minor, payment.created_at, payment.ask_at, payment.settled_at, payment.attention
 FROM payment
 WHERE payment.order_id = $1
     AND payment.status <> 'failed'
@@ -172,6 +190,7 @@ func (q *Queries) PaymentLive(ctx context.Context, db DBTX, orderID pgdb.ID) (Pa
 		&i.Payment.CreatedAt,
 		&i.Payment.AskAt,
 		&i.Payment.SettledAt,
+		&i.Payment.Attention,
 	)
 	return i, err
 }
@@ -202,6 +221,48 @@ func (q *Queries) PaymentLiveMany(ctx context.Context, db DBTX, orderIds []pgdb.
 		return nil, err
 	}
 	return items, nil
+}
+
+const paymentLock = `-- name: PaymentLock :one
+SELECT
+    payment.payment_id, payment.order_id, payment.provider, payment.status, payment.amount_minor, payment.currency, payment.refunded_minor, payment.created_at, payment.ask_at, payment.settled_at, payment.attention,
+    shop_order.buyer,
+    shop_order.status AS order_status,
+    shop_order.reference
+FROM payment
+JOIN shop_order ON shop_order.order_id = payment.order_id
+WHERE payment.payment_id = $1
+FOR NO KEY UPDATE OF payment
+`
+
+type PaymentLockRow struct {
+	Payment     Payment
+	Buyer       string
+	OrderStatus string
+	Reference   *string
+}
+
+// PaymentLock locks a payment, and reads whose order it is for. No row: there is none.
+func (q *Queries) PaymentLock(ctx context.Context, db DBTX, paymentID pgdb.ID) (PaymentLockRow, error) {
+	row := db.QueryRow(ctx, paymentLock, paymentID)
+	var i PaymentLockRow
+	err := row.Scan(
+		&i.Payment.PaymentID,
+		&i.Payment.OrderID,
+		&i.Payment.Provider,
+		&i.Payment.Status,
+		&i.Payment.AmountMinor,
+		&i.Payment.Currency,
+		&i.Payment.RefundedMinor,
+		&i.Payment.CreatedAt,
+		&i.Payment.AskAt,
+		&i.Payment.SettledAt,
+		&i.Payment.Attention,
+		&i.Buyer,
+		&i.OrderStatus,
+		&i.Reference,
+	)
+	return i, err
 }
 
 const paymentMove = `-- name: PaymentMove :exec

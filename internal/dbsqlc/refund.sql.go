@@ -11,6 +11,37 @@ import (
 	"github.com/lastunit/lastunit/internal/pgdb"
 )
 
+const refundByID = `-- name: RefundByID :one
+SELECT
+    refund.refund_id,
+    refund.payment_id::uuid AS payment_id,
+    refund.status,
+    refund.amount_minor
+FROM refund
+WHERE refund.refund_id = $1
+    AND refund.payment_id IS NOT NULL
+`
+
+type RefundByIDRow struct {
+	RefundID    pgdb.ID
+	PaymentID   pgdb.ID
+	Status      string
+	AmountMinor int64
+}
+
+// RefundByID reads a refund that a provider makes. No row: there is none.
+func (q *Queries) RefundByID(ctx context.Context, db DBTX, refundID pgdb.ID) (RefundByIDRow, error) {
+	row := db.QueryRow(ctx, refundByID, refundID)
+	var i RefundByIDRow
+	err := row.Scan(
+		&i.RefundID,
+		&i.PaymentID,
+		&i.Status,
+		&i.AmountMinor,
+	)
+	return i, err
+}
+
 const refundInsert = `-- name: RefundInsert :exec
 INSERT INTO refund (
     refund_id,
@@ -61,6 +92,25 @@ func (q *Queries) RefundInsert(ctx context.Context, db DBTX, arg RefundInsertPar
 		arg.APIKeyID,
 	)
 	return err
+}
+
+const refundReopen = `-- name: RefundReopen :execrows
+UPDATE refund
+SET
+    status = 'pending',
+    ask_at = clock_timestamp(),
+    settled_at = NULL
+WHERE refund.refund_id = $1
+    AND refund.status = 'succeeded'
+`
+
+// RefundReopen has the provider asked again for a refund that had been made and has failed since.
+func (q *Queries) RefundReopen(ctx context.Context, db DBTX, refundID pgdb.ID) (int64, error) {
+	result, err := db.Exec(ctx, refundReopen, refundID)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
 }
 
 const refundSettle = `-- name: RefundSettle :execrows

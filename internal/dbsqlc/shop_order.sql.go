@@ -18,13 +18,15 @@ SELECT
     (shop_order.status = 'awaiting_payment' AND shop_order.pay_by <= coalesce($1::timestamptz, now()))::boolean AS overdue,
     coalesce(latest.status, '')::text AS payment_status,
     coalesce(latest.refunded_minor = latest.amount_minor AND latest.amount_minor > 0, false)::boolean AS payment_refunded,
+    coalesce(latest.attention, '{}')::text[] AS attention,
     coalesce(replacing.order_id, '00000000-0000-0000-0000-000000000000')::uuid AS replaced_by_order_id
 FROM shop_order
 LEFT JOIN LATERAL (
     SELECT
         payment.status,
         payment.amount_minor,
-        payment.refunded_minor
+        payment.refunded_minor,
+        payment.attention
     FROM payment
     WHERE payment.order_id = shop_order.order_id
     ORDER BY payment.payment_id DESC
@@ -44,6 +46,7 @@ type ShopOrderByIDsRow struct {
 	Overdue           bool
 	PaymentStatus     string
 	PaymentRefunded   bool
+	Attention         []string
 	ReplacedByOrderID pgdb.ID
 }
 
@@ -76,6 +79,7 @@ func (q *Queries) ShopOrderByIDs(ctx context.Context, db DBTX, arg ShopOrderByID
 			&i.Overdue,
 			&i.PaymentStatus,
 			&i.PaymentRefunded,
+			&i.Attention,
 			&i.ReplacedByOrderID,
 		); err != nil {
 			return nil, err
@@ -370,13 +374,15 @@ SELECT
     (shop_order.status = 'awaiting_payment' AND shop_order.pay_by <= coalesce($1::timestamptz, now()))::boolean AS overdue,
     coalesce(latest.status, '')::text AS payment_status,
     coalesce(latest.refunded_minor = latest.amount_minor AND latest.amount_minor > 0, false)::boolean AS payment_refunded,
+    coalesce(latest.attention, '{}')::text[] AS attention,
     coalesce(replacing.order_id, '00000000-0000-0000-0000-000000000000')::uuid AS replaced_by_order_id
 FROM shop_order
 LEFT JOIN LATERAL (
     SELECT
         payment.status,
         payment.amount_minor,
-        payment.refunded_minor
+        payment.refunded_minor,
+        payment.attention
     FROM payment
     WHERE payment.order_id = shop_order.order_id
     ORDER BY payment.payment_id DESC
@@ -419,6 +425,7 @@ type ShopOrderListRow struct {
 	Overdue           bool
 	PaymentStatus     string
 	PaymentRefunded   bool
+	Attention         []string
 	ReplacedByOrderID pgdb.ID
 }
 
@@ -461,6 +468,7 @@ func (q *Queries) ShopOrderList(ctx context.Context, db DBTX, arg ShopOrderListP
 			&i.Overdue,
 			&i.PaymentStatus,
 			&i.PaymentRefunded,
+			&i.Attention,
 			&i.ReplacedByOrderID,
 		); err != nil {
 			return nil, err

@@ -80,6 +80,7 @@ var samples = map[string]sample{
 	"scheduleSale":      {scope: "sale", status: 200, on: "draft"},
 	"startRehearsal":    {scope: "sale", body: `{"buyers": 5}`, status: 202, on: "draft"},
 	"startSession":      {status: 201},
+	"stripeWebhook":     {body: `{}`, status: 404}, // with the provider test
 	"watchProduct":      {status: 200, query: "?sku=cup", endless: true},
 	"watchTransaction":  {scope: "claim", status: 200},
 	"withdraw":          {scope: "stock", body: `{"quantity": 1, "reason": "r"}`, status: 201},

@@ -152,6 +152,8 @@ func (a *api) buyersOperations() {
 		summary: "Order what is in the cart", about: checkoutText, refuses: append([]shop.Code{shop.CartEmpty}, onHolds...)}, a.checkout)
 	register(a, operation{id: "pay", method: "POST", path: "/api/v1/orders/{id}/pay", tag: "order", who: buyers,
 		summary: "Pay for an order", about: payText, refuses: append([]shop.Code{shop.PaymentFailed}, changes...)}, a.pay)
+	register(a, operation{id: "stripeWebhook", method: "POST", path: "/api/v1/payments/stripe/webhook", tag: "order", who: anyone, body: eventBytesAtMost,
+		summary: "Hear from Stripe", about: stripeWebhookText, refuses: []shop.Code{shop.NotFound, shop.Forbidden}}, a.stripeWebhook)
 	register(a, operation{id: "cancel", method: "POST", path: "/api/v1/orders/{id}/cancel", tag: "order", who: buyers,
 		summary: "Cancel an unpaid order", about: cancelText, refuses: changes}, a.cancel)
 	register(a, operation{id: "listOrders", method: "GET", path: "/api/v1/orders", tag: "order", who: buyersOr(shop.ScopeOrder),

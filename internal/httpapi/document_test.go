@@ -242,7 +242,7 @@ func TestDocumentOfKeys(t *testing.T) {
 					takes = true
 				}
 			}
-			if want := (method == "post" || method == "patch") && o.OperationID != "startSession"; takes != want {
+			if want := (method == "post" || method == "patch") && o.OperationID != "startSession" && o.OperationID != "stripeWebhook"; takes != want {
 				t.Errorf("%s %s takes an Idempotency-Key: %t, want %t", method, path, takes, want)
 			}
 			for status, r := range o.Responses {

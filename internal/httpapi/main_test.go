@@ -72,7 +72,9 @@ func newServer(t testing.TB, db *pgxpool.Pool, s shop.Options, o httpapi.Options
 	w := &world{db: db, log: &logbook{}}
 	s.Now, s.ShowStock = w.now, -1
 	w.provider = payment.NewTest(db, payment.TestOptions{Notify: w.notified})
-	s.Provider = w.provider
+	if s.Provider == nil {
+		s.Provider = w.provider
+	}
 	w.Shop = shop.New(w.db, s)
 	t.Cleanup(w.Close)
 	t.Cleanup(w.provider.Close)

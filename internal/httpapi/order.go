@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -15,7 +16,13 @@ const (
 		"Lapsed holds are named by `hold-expired` and are gone from the cart then; the others stay in it. Products without a price are ordered by the shop beside, with `confirm`."
 	payText = "Takes the money with the store's payment provider and answers when that is decided. The answer is the order: `paid`, or with the payment `pending` when the provider " +
 		"takes its time; ask for the order later then. While a payment is under way, another call waits for it and shows what became of it.\n\n" +
-		"The built-in provider `test` takes no money. Its cards: `succeed`, `decline`, `hang`, `late` (after 2 seconds), `late:20s`, `twice`."
+		"The built-in provider `test` takes no money. Its cards: `succeed`, `decline`, `hang`, `late` (after 2 seconds), `late:20s`, `twice`.\n\n" +
+		"With `stripe`, send nothing, and confirm the payment in the browser with Stripe.js and `payment.client_secret` of the answer; the order is `paid` a moment after that. Asked again while the payment is " +
+		"`pending`, it answers the same secret. Or send a `payment_method`, which is confirmed at once; when its bank wants to hear from the buyer, the payment is `pending`, and " +
+		"`client_secret` is for Stripe.js to go on with."
+	stripeWebhookText = "Where Stripe tells of payments. Its signature (`Stripe-Signature`, over the body as it was sent, at most five minutes old) is all that it needs; of what it says nothing is believed: " +
+		"Stripe is asked. So an event may come twice, late or in any order. 200 also for events that are of no interest here, of another account, or about payments that are not this store's. " +
+		"404 where payments are not with Stripe."
 	cancelText  = "An order that is not paid: its units can be claimed by others at once, and count no more against a limit. One that is cancelled stays so, and that is no error."
 	confirmText = "The shop beside was paid: holds of one buyer become one paid order, all or none, with the provider `external`. A hold that has lapsed gets equal units if there are any; " +
 		"else `hold-expired` names it, and nothing is sold. A reference confirms once: a second call shows what the first made (`Idempotency-Replayed`), with or without an Idempotency-Key."
@@ -109,13 +116,14 @@ func orderHasChanged(o shop.Order, replayed bool, err error) (*orderChanged, err
 
 // PayBody is what a buyer pays with.
 type PayBody struct {
-	Card string `json:"card" required:"true" minLength:"1" maxLength:"200" doc:"What the payment provider calls a card. It is kept nowhere." example:"succeed"`
+	Card          string `json:"card,omitempty" minLength:"1" maxLength:"200" doc:"With the provider test: what it calls a card. It is kept nowhere." example:"succeed"`
+	PaymentMethod string `json:"payment_method,omitempty" minLength:"1" maxLength:"200" doc:"With the provider stripe: a PaymentMethod of Stripe's, which is confirmed at once; left out when the buyer's browser confirms. It is kept nowhere."`
 }
 
 type payInput struct {
 	OrderPath
 	Keyed
-	Body PayBody
+	Body *PayBody `required:"false"`
 }
 
 func (a *api) pay(ctx context.Context, in *payInput) (*orderChanged, error) {
@@ -123,7 +131,37 @@ func (a *api) pay(ctx context.Context, in *payInput) (*orderChanged, error) {
 	if err != nil {
 		return nil, err
 	}
-	return orderHasChanged(a.shop.Pay(ctx, callerOf(ctx).buyer, id, in.Body.Card, in.IdempotencyKey))
+	var card string
+	if in.Body != nil {
+		card = cmp.Or(in.Body.Card, in.Body.PaymentMethod)
+		if in.Body.Card != "" && in.Body.PaymentMethod != "" {
+			return nil, invalid("body.payment_method", "must be left out when card is sent")
+		}
+	}
+	return orderHasChanged(a.shop.Pay(ctx, callerOf(ctx).buyer, id, card, in.IdempotencyKey))
+}
+
+type stripeWebhookInput struct {
+	Signature string `header:"Stripe-Signature" maxLength:"4096" doc:"Stripe's signature over the body."`
+	RawBody   []byte `contentType:"application/json"`
+}
+
+// Heard says what was made of what a payment provider told. Stripe shows it beside the event.
+type Heard struct {
+	Ignored *string `json:"ignored" doc:"Why there was nothing to ask Stripe about; null also for events that are of no interest here."`
+}
+
+type stripeWebhookOutput struct{ Body Heard }
+
+func (a *api) stripeWebhook(ctx context.Context, in *stripeWebhookInput) (*stripeWebhookOutput, error) {
+	ignored, err := a.shop.PaymentNews(ctx, in.RawBody, in.Signature)
+	if err != nil {
+		return nil, err
+	}
+	if ignored != "" {
+		a.log.Info("what the payment provider told was ignored", "why", ignored, "request_id", requestID(ctx))
+	}
+	return &stripeWebhookOutput{Body: Heard{Ignored: textOut(ignored)}}, nil
 }
 
 type cancelInput struct {

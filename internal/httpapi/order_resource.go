@@ -20,6 +20,7 @@ type Order struct {
 	Refunded          *Money          `json:"refunded" doc:"What of the total was given back; null when there is no total."`
 	PayBy             *time.Time      `json:"pay_by" doc:"Until when it is to be paid; null when it was paid from the beginning."`
 	Payment           Payment         `json:"payment"`
+	Attention         []string        `json:"attention" nullable:"false" enum:"amount-differs,dispute-lost,payment-disputed,refund-failed,refunded-elsewhere" doc:"What the shop's people should look at, of its payment."`
 	Reference         *string         `json:"reference"`
 	Metadata          json.RawMessage `json:"metadata" doc:"That was sent with it; it means nothing to lastunit."`
 	CreatedAt         time.Time       `json:"created_at"`
@@ -53,6 +54,8 @@ func (OrderLine) TransformSchema(_ huma.Registry, s *huma.Schema) *huma.Schema {
 type Payment struct {
 	Provider string `json:"provider" doc:"Who takes the money; external: the shop beside." example:"test"`
 	Status   string `json:"status" enum:"none,pending,succeeded,failed,refunded"`
+	// ClientSecret is in the answers of pay alone.
+	ClientSecret *string `json:"client_secret" doc:"With the provider stripe, in the answer to pay, while the payment is pending: what Stripe.js confirms it with. It is for the buyer alone: log it and keep it nowhere."`
 }
 
 // OrderPage is a page of orders.
@@ -70,7 +73,8 @@ func orderOut(o shop.Order) Order {
 		Lines:             make([]OrderLine, len(o.Lines)),
 		Total:             moneyOut(o.Total),
 		PayBy:             utc(o.PayBy),
-		Payment:           Payment{Provider: o.Provider, Status: string(o.PaymentStatus)},
+		Payment:           Payment{Provider: o.Provider, Status: string(o.PaymentStatus), ClientSecret: textOut(o.ClientSecret)},
+		Attention:         make([]string, len(o.Attention)),
 		Reference:         textOut(o.Reference),
 		Metadata:          o.Metadata,
 		CreatedAt:         o.CreatedAt.UTC(),
@@ -79,6 +83,9 @@ func orderOut(o shop.Order) Order {
 	}
 	if o.Total != nil {
 		out.Refunded = &Money{Amount: o.Refunded, Currency: o.Total.Currency}
+	}
+	for i, word := range o.Attention {
+		out.Attention[i] = string(word)
 	}
 	for i, l := range o.Lines {
 		out.Lines[i] = OrderLine{

@@ -54,7 +54,7 @@ func TestCheckoutAndPay(t *testing.T) {
 	price := httpapi.Money{Amount: 1250, Currency: "EUR"}
 	want := httpapi.Order{
 		ID: o.ID, Buyer: "ann", Status: "awaiting_payment", Total: &httpapi.Money{Amount: 3750, Currency: "EUR"}, Refunded: &httpapi.Money{Currency: "EUR"},
-		PayBy: pointer(at.Add(11 * time.Minute)), Payment: httpapi.Payment{Provider: "test", Status: "none"}, Reference: pointer("cart 7"), Metadata: o.Metadata,
+		PayBy: pointer(at.Add(11 * time.Minute)), Payment: httpapi.Payment{Provider: "test", Status: "none"}, Attention: []string{}, Reference: pointer("cart 7"), Metadata: o.Metadata,
 		CreatedAt: at.Add(time.Minute),
 		Lines: []httpapi.OrderLine{
 			{TransactionID: mug.ID, SKU: "mug", Quantity: 2, UnitIDs: mug.UnitIDs, ReturnedUnitIDs: []string{}, Price: &price},
@@ -184,8 +184,9 @@ func TestBadPayments(t *testing.T) {
 	w.stocked(t, "mug", 10)
 	o := w.order(t, "ann", w.hold(t, "ann", "mug", 1).ID)
 	for text, where := range map[string]string{
-		`{"card": "` + canary + `"}`: "body.card", `{"card": ""}`: "body.card", `{}`: "body", `{"card": 1}`: "body.card", `{"card": "succeed", "amount": 1}`: "body.amount",
-		`{"card": "` + strings.Repeat("c", 201) + `"}`: "body.card", `{"card": "late:1y"}`: "body.card", canary: "body", "": "body",
+		`{"card": "` + canary + `"}`: "body.card", `{"card": ""}`: "body.card", `{}`: "body.card", `{"card": 1}`: "body.card", `{"card": "succeed", "amount": 1}`: "body.amount",
+		`{"card": "` + strings.Repeat("c", 201) + `"}`: "body.card", `{"card": "late:1y"}`: "body.card", canary: "body", "": "body.card",
+		`{"payment_method": "` + canary + `"}`: "body.card", `{"card": "succeed", "payment_method": "pm_1"}`: "body.payment_method",
 	} {
 		p := w.send(t, as("ann", "POST", orderPath(o.ID, "pay"), text)).refused(t, 422, "validation")
 		if len(p.Errors) == 0 || p.Errors[0].Location != where {

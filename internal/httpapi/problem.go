@@ -277,6 +277,10 @@ func example(code shop.Code, who access) *Problem {
 	case shop.Validation:
 		r.Problems = []shop.Problem{{Location: "body.quantity", Message: "expected number >= 1"}}
 	case shop.Forbidden:
+		if who == anyone {
+			r.Detail = "The signature is not that of this store's payment provider, or is more than five minutes old."
+			break
+		}
 		r.Detail = fmt.Sprintf("This needs an API key with the scope %s.", cmp.Or(who.scope, shop.ScopeClaim))
 	}
 	return problemOf(r)

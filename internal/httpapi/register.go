@@ -94,6 +94,7 @@ type operation struct {
 const (
 	bodyBytesAtMost    = 16 << 10
 	idsBytesAtMost     = 64 << 10
+	eventBytesAtMost   = 512 << 10
 	serialsBytesAtMost = 2 << 20
 )
 
@@ -131,11 +132,15 @@ func register[I, O any](a *api, op operation, handler func(context.Context, *I) 
 		o.Middlewares = append(o.Middlewares, op.guard)
 	}
 	o.Middlewares = append(o.Middlewares, a.acceptable(cmp.Or(op.media, "application/json")))
+	_, takes := reflect.TypeFor[I]().FieldByName("Body")
+	_, takesRaw := reflect.TypeFor[I]().FieldByName("RawBody")
+	takesRaw = takesRaw && op.media == ""
 	if op.media != "" {
 		o.RequestBody = &huma.RequestBody{Content: map[string]*huma.MediaType{}}
-	} else if _, takes := reflect.TypeFor[I]().FieldByName("Body"); !takes && op.method == http.MethodPost {
+	} else if !takes && !takesRaw && op.method == http.MethodPost {
 		o.Middlewares = append(o.Middlewares, a.bodyless)
 	}
+	o.SkipValidateBody = takesRaw // what it is, is for the handler to say
 	if op.who.forBuyer {
 		o.Parameters = append(o.Parameters, &huma.Param{
 			Name: "Buyer-Id", In: "header", Required: !op.who.buyer,
@@ -157,6 +162,9 @@ func register[I, O any](a *api, op operation, handler func(context.Context, *I) 
 	})
 	if op.media != "" {
 		o.RequestBody.Content[op.media] = &huma.MediaType{Schema: &huma.Schema{Type: huma.TypeString}, Example: op.example}
+	}
+	if takesRaw {
+		a.huma.OpenAPI().Paths[op.path].Post.RequestBody.Content["application/json"].Schema = &huma.Schema{Type: huma.TypeObject, AdditionalProperties: true}
 	}
 	if op.also != 0 {
 		other := *o.Responses[strconv.Itoa(max(op.status, http.StatusOK))]

@@ -1,9 +1,10 @@
 // Package payment is what the shop needs of whoever takes the buyers' money, and the provider "test", which takes none: its cards
-// do what real ones do, the unpleasant things too. It knows nothing of the shop.
+// do what real ones do, the unpleasant things too. It knows nothing of the shop. A provider that takes money has a package of its own below it.
 package payment
 
 import (
 	"context"
+	"errors"
 
 	"github.com/lastunit/lastunit/internal/pgdb"
 )
@@ -48,3 +49,62 @@ type Provider interface {
 	// outcome is unknown: repeat it.
 	Refund(ctx context.Context, refundID, chargeID pgdb.ID, amount int64) error
 }
+
+// What providers say besides, to be looked for with errors.Is.
+var (
+	// ErrMeans: what the buyer pays with is none of the provider's. This call did nothing.
+	ErrMeans = errors.New("must be a payment method of Stripe's, such as pm_card_visa")
+	// ErrDiffers: the provider has taken another amount, or in another currency, than it was to. Nothing of it counts as paid.
+	ErrDiffers = errors.New("the provider has taken another amount than it was to take")
+	// ErrRefundPending: the provider is about to give the money back. Repeat the refund to learn what became of it.
+	ErrRefundPending = errors.New("the refund is under way")
+	// ErrRefundFailed: the money did not reach the buyer and is with the shop again. Repeating the refund later begins it anew.
+	ErrRefundFailed = errors.New("the refund has failed")
+	// ErrNotSigned: what was sent in the provider's name is not the provider's, or is old.
+	ErrNotSigned = errors.New("the signature is not the provider's")
+)
+
+// Refused is an error of Charge: the provider never takes this charge, whatever it is paid with. No money was taken, and none will be.
+type Refused struct{ Why string } // a sentence for the buyer
+
+func (r *Refused) Error() string { return r.Why }
+
+// Opener is a Provider of which the buyer may confirm a charge elsewhere, such as in their browser with the provider's own script.
+type Opener interface {
+	Provider
+	// Open is Charge, and answers besides what whoever confirms a charge that is Pending needs to know: a secret of this charge, to be
+	// shown to its buyer alone and kept nowhere. Without a Card nothing is taken before the charge is confirmed. Repeating it answers the
+	// secret again, and with a Card tries that on a charge that waits for one. Errors: as of Charge, ErrMeans, *Refused.
+	Open(ctx context.Context, c Charge) (State, string, error)
+}
+
+// Teller is a Provider that tells by itself what becomes of charges and refunds. It is not believed, but asked.
+type Teller interface {
+	Provider
+	// Hear reads what was sent in the provider's name, with its signature. Errors: ErrNotSigned.
+	Hear(ctx context.Context, body []byte, signature string) (News, error)
+	// Look answers what the shop's people should know of a charge that has succeeded.
+	Look(ctx context.Context, id pgdb.ID) ([]Attention, error)
+	// AskRefund answers what became of a refund.
+	AskRefund(ctx context.Context, refundID pgdb.ID) (State, error)
+}
+
+// News names what the provider is to be asked about. The zero News is of no interest.
+type News struct {
+	Charge  *pgdb.ID
+	Look    bool // with Charge: it may need attention
+	Refund  *pgdb.ID
+	Ignored string // what there was to tell is of nothing that is ours, for the log
+}
+
+// Attention is what the shop's people should look at, of a charge.
+type Attention string
+
+// What may need attention.
+const (
+	AmountDiffers     Attention = "amount-differs"     // another amount was taken, and is not counted as paid
+	DisputeLost       Attention = "dispute-lost"       // the buyer's bank has taken the money back
+	Disputed          Attention = "payment-disputed"   // the buyer's bank asks for the money back
+	RefundFailed      Attention = "refund-failed"      // a refund did not reach the buyer, and is tried again
+	RefundedElsewhere Attention = "refunded-elsewhere" // more was given back than the shop has asked for
+)

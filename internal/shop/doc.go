@@ -71,6 +71,8 @@
 // that; so every payment is asked about until it is known (TendPayments), whoever dies in between. From the moment it is written down the order's units
 // come back only when the provider has called it off, or has been silent until 4 s after pay_by. Money that comes after that buys equal
 // units in an order that replaces the cancelled one, or goes back.
+// A provider that speaks by itself is not believed (PaymentNews), but asked. What it brings up after an order was paid, such as a dispute, is a word on
+// the payment (attention), and moves neither units nor states.
 //
 // # Invariants, and what enforces each
 //

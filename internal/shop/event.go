@@ -24,7 +24,10 @@ const (
 	OrderCancelled EventType = "order.cancelled" // reason
 	OrderRefunded  EventType = "order.refunded"  // unit_ids, amount, currency, restock; the whole order when status is refunded
 	// PaymentLate: money for a cancelled order came after all; replaced_by_order_id has equal units, or without it the money goes back.
-	PaymentLate    EventType = "payment.late"
+	PaymentLate EventType = "payment.late"
+	// PaymentAttention: what the shop's people should look at of an order's payment has changed, to what attention lists; payment_id, amount, currency.
+	PaymentAttention EventType = "payment.attention"
+
 	SaleCreated    EventType = "sale.created"
 	SaleChanged    EventType = "sale.changed"
 	SaleScheduled  EventType = "sale.scheduled"
@@ -47,7 +50,7 @@ const (
 // EventTypes lists all types of events.
 func EventTypes() []EventType {
 	return []EventType{
-		OrderCreated, OrderPaid, OrderCancelled, OrderRefunded, PaymentLate, SaleCreated, SaleChanged, SaleScheduled, SaleOpened, SalePausedNow,
+		OrderCreated, OrderPaid, OrderCancelled, OrderRefunded, PaymentLate, PaymentAttention, SaleCreated, SaleChanged, SaleScheduled, SaleOpened, SalePausedNow,
 		SaleResumed, SaleClosed, SellingPaused, SellingResumed, OutOfStock, BackInStock, UnitRepaired, TransactionRepaired, OrderRepaired, StockRepaired,
 	}
 }

@@ -181,23 +181,31 @@ type orderRead struct {
 
 // charges are the payments for which calls of this server are asking the provider.
 type charges struct {
-	mu   sync.Mutex
-	told map[ID]bool // whether the provider has said meanwhile that something became of it
+	mu sync.Mutex
+	by map[ID]chargeCalls
+}
+
+type chargeCalls struct {
+	calls int
+	told  bool // the provider has said meanwhile that something became of it
 }
 
 func (c *charges) begin(id ID) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.told[id] = false
+	of := c.by[id]
+	of.calls++
+	c.by[id] = of
 }
 
 // tell notes that something became of a payment, if a call is under way that hears it from the provider itself.
 func (c *charges) tell(id ID) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	_, is := c.told[id]
+	of, is := c.by[id]
 	if is {
-		c.told[id] = true
+		of.told = true
+		c.by[id] = of
 	}
 	return is
 }
@@ -206,7 +214,11 @@ func (c *charges) tell(id ID) bool {
 func (c *charges) end(id ID) (told bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	told = c.told[id]
-	delete(c.told, id)
-	return told
+	of := c.by[id]
+	if of.calls--; of.calls == 0 {
+		delete(c.by, id)
+	} else {
+		c.by[id] = of
+	}
+	return of.told
 }

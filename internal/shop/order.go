@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/lastunit/lastunit/internal/dbsqlc"
+	"github.com/lastunit/lastunit/internal/payment"
 	"github.com/lastunit/lastunit/internal/pgdb"
 )
 
@@ -79,6 +80,8 @@ type Order struct {
 	PayBy         *time.Time // nil: it was paid from the beginning
 	Provider      string
 	PaymentStatus PaymentStatus
+	ClientSecret  string              // with which its buyer confirms the payment that is pending, elsewhere; only Pay tells it
+	Attention     []payment.Attention // what the shop's people should look at, of its payment
 	Reference     string
 	Metadata      json.RawMessage
 	CreatedAt     time.Time
@@ -457,6 +460,7 @@ func orderOf(row dbsqlc.ShopOrderListRow) Order {
 		PayBy:             was.PayBy,
 		Provider:          was.Provider,
 		PaymentStatus:     PaymentStatus(cmp.Or(row.PaymentStatus, string(PaymentNone))),
+		Attention:         attentionOf(row.Attention),
 		Reference:         text(was.Reference),
 		Metadata:          was.Metadata,
 		CreatedAt:         was.CreatedAt,

@@ -26,14 +26,20 @@ func (s *Shop) providerName() string {
 // the provider is asked. While a payment is under way, another call waits for it and shows what became of it. A call with a key that was used before shows the order as it
 // now is, and true.
 //
+// A provider whose charges buyers confirm elsewhere (payment.Opener) takes an empty card as well. The order is answered with the secret that they need for that
+// (ClientSecret), and so by every further call while the payment is pending, which does not wait then: that goes on with the same payment.
+//
 // Refusals: Validation for a card that the provider does not take, NotFound, KeyReused, PaymentFailed (the order stays as it is until it is overdue), Conflict for an order that
-// does not await payment.
+// does not await payment, Busy when there is no secret to answer because the provider can't be reached.
 func (s *Shop) Pay(ctx context.Context, buyer string, id ID, card, key string) (Order, bool, error) {
 	if s.o.Provider == nil {
 		if _, err := s.Order(ctx, &buyer, id); err != nil {
 			return Order{}, false, err
 		}
 		return Order{}, false, conflict("no payment provider", "This store takes no payments itself. Pay where the shop tells you to.")
+	}
+	if _, opens := s.o.Provider.(payment.Opener); !opens && card == "" {
+		return Order{}, false, invalid("body.card", "is missing")
 	}
 	begun := pgdb.NewID()
 	request := map[string]any{"order_id": id, "card": card}
@@ -48,27 +54,45 @@ func (s *Shop) Pay(ctx context.Context, buyer string, id ID, card, key string) (
 	}
 	if done {
 		charge.Card = card
-		return s.charge(ctx, buyer, charge)
+		return s.charge(ctx, buyer, charge, false)
 	}
 	if _, err := s.Order(ctx, &buyer, id); err != nil {
 		return Order{}, false, err
 	}
-	_, replayed, err := s.once(ctx, Call{buyer, key}, "order.pay", request, begun, func(tx pgx.Tx) (err error) {
+	made, replayed, err := s.once(ctx, Call{buyer, key}, "order.pay", request, begun, func(tx pgx.Tx) (err error) {
 		charge, err = s.beginPayment(ctx, tx, id, begun)
 		return err
 	})
 	var under *paymentUnderWay
 	switch {
 	case errors.As(err, &under):
-		return s.awaitPayment(ctx, buyer, id)
+		return s.goOn(ctx, buyer, id, card, nil)
 	case err != nil:
 		return Order{}, false, explain("begin payment", err)
 	case replayed:
-		o, _, err := s.awaitPayment(ctx, buyer, id)
-		return o, true, err
+		return s.goOn(ctx, buyer, id, card, &made)
 	}
 	charge.Card = card
-	return s.charge(ctx, buyer, charge)
+	return s.charge(ctx, buyer, charge, false)
+}
+
+// goOn goes on with the payment that is under way for an order: it opens it once more where buyers confirm payments elsewhere, with the card unless that was meant
+// for another payment, and waits for it otherwise.
+func (s *Shop) goOn(ctx context.Context, buyer string, orderID ID, card string, meant *ID) (Order, bool, error) {
+	if _, opens := s.o.Provider.(payment.Opener); !opens {
+		return s.awaitPayment(ctx, buyer, orderID)
+	}
+	live, err := s.livePayment(ctx, s.pool, orderID)
+	switch {
+	case err != nil:
+		return Order{}, false, explain("read payment", err)
+	case live == nil || live.Status != string(payment.Pending) || live.Provider != s.providerName():
+		return s.awaitPayment(ctx, buyer, orderID)
+	case meant != nil && *meant != live.PaymentID:
+		card = ""
+	}
+	o, _, err := s.charge(ctx, buyer, payment.Charge{ID: live.PaymentID, OrderID: orderID, Amount: live.AmountMinor, Currency: live.Currency, Card: card}, true)
+	return o, true, err
 }
 
 // paymentUnderWay says that an order has a payment that has not failed, which is not this call's.
@@ -142,20 +166,25 @@ func (s *Shop) livePayment(ctx context.Context, db dbsqlc.DBTX, orderID ID) (*db
 	return &row.Payment, err
 }
 
-// charge asks the provider for the money. A caller that goes away does not stop it.
-func (s *Shop) charge(ctx context.Context, buyer string, c payment.Charge) (Order, bool, error) {
+// charge asks the provider for the money, again if it has been asked before. A caller that goes away does not stop it.
+func (s *Shop) charge(ctx context.Context, buyer string, c payment.Charge, again bool) (Order, bool, error) {
 	asking, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.o.PayTimeout)
 	defer cancel()
+	later := context.WithoutCancel(ctx)
 	s.charges.begin(c.ID)
-	state, err := s.o.Provider.Charge(asking, c)
-	badCard := errors.Is(err, payment.ErrCard)
+	state, secret, err := s.open(asking, c)
+	no := cannotBePaid(err)
+	if no != nil && again && no.Code == Validation {
+		s.charges.end(c.ID)
+		return Order{}, false, no // the payment goes on without this card
+	}
 	switch {
-	case badCard:
+	case no != nil:
 		state = payment.Failed
 	case err != nil:
 		state = payment.Pending // whatever became of it is found out by asking
+		_ = s.notice(later, c.ID, err)
 	}
-	later := context.WithoutCancel(ctx)
 	recorded := error(nil)
 	if state != payment.Pending {
 		recorded = s.recordCharge(later, c, state)
@@ -170,12 +199,47 @@ func (s *Shop) charge(ctx context.Context, buyer string, c payment.Charge) (Orde
 	switch {
 	case readErr != nil:
 		return Order{}, false, readErr
-	case badCard:
-		return Order{}, false, invalid("body.card", err.Error())
+	case no != nil:
+		return Order{}, false, no
 	case state == payment.Failed:
 		return Order{}, false, paymentFailed()
 	}
+	if o.PaymentStatus == PaymentPending {
+		if _, opens := s.o.Provider.(payment.Opener); opens && err != nil && c.Card == "" {
+			return Order{}, false, providerAway()
+		}
+		o.ClientSecret = secret
+	}
 	return o, false, o.paymentFailed() // also when somebody else has heard of it while the provider kept this call waiting
+}
+
+func (s *Shop) open(ctx context.Context, c payment.Charge) (payment.State, string, error) {
+	if opener, opens := s.o.Provider.(payment.Opener); opens {
+		return opener.Open(ctx, c)
+	}
+	state, err := s.o.Provider.Charge(ctx, c)
+	return state, "", err
+}
+
+// cannotBePaid is the refusal for a charge that the provider never takes, or not with these means; nil for any other error.
+func cannotBePaid(err error) *Refusal {
+	var refused *payment.Refused
+	switch {
+	case errors.Is(err, payment.ErrCard):
+		return invalid("body.card", payment.ErrCard.Error())
+	case errors.Is(err, payment.ErrMeans):
+		return invalid("body.payment_method", payment.ErrMeans.Error())
+	case errors.As(err, &refused):
+		return &Refusal{Code: PaymentFailed, Detail: refused.Why}
+	}
+	return nil
+}
+
+func providerAway() *Refusal {
+	r := busy()
+	r.Detail = "The payment provider can't be reached at the moment, and nothing was charged. The order keeps its units until pay_by: ask again in a moment, with the same Idempotency-Key."
+	r.RetryAfter = 2 * time.Second
+	return r
 }
 
 // paymentFailed is the refusal for an order that awaits payment and whose payment has failed, nil for any other.
@@ -357,10 +421,9 @@ func (s *Shop) refundAtProvider(ctx context.Context, r pendingRefund) error {
 		return errors.New("there is no payment provider to give money back")
 	}
 	if err := s.o.Provider.Refund(ctx, r.id, r.paymentID, r.amount); err != nil {
-		return fmt.Errorf("give back %d of payment %s: %w", r.amount, r.paymentID, err)
+		return fmt.Errorf("give back %d of payment %s: %w", r.amount, r.paymentID, s.notice(ctx, r.paymentID, err))
 	}
-	_, err := s.q.RefundSettle(ctx, s.pool, r.id)
-	return err
+	return s.refundMade(ctx, r.id, r.paymentID)
 }
 
 // PaymentChanged is told when a provider says that something became of a payment. It is not believed, but asked.
@@ -385,7 +448,8 @@ func (s *Shop) ask(ctx context.Context, how func(context.Context, ID) (payment.S
 	}
 	asking, cancel := context.WithTimeout(ctx, s.o.PayTimeout)
 	defer cancel()
-	return how(asking, p.PaymentID)
+	state, err := how(asking, p.PaymentID)
+	return state, s.notice(ctx, p.PaymentID, err)
 }
 
 func (s *Shop) askAndRecord(ctx context.Context, p dbsqlc.Payment, how func(context.Context, ID) (payment.State, error)) error {
@@ -495,7 +559,7 @@ func (w *work) do(fn func() error) {
 	w.slots <- struct{}{}
 	w.all.Go(func() {
 		defer func() { <-w.slots }()
-		if err := fn(); err != nil {
+		if err := worthALog(fn()); err != nil {
 			w.mu.Lock()
 			defer w.mu.Unlock()
 			w.errs = append(w.errs, err)

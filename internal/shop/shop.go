@@ -145,7 +145,7 @@ func New(pool *pgxpool.Pool, o Options) *Shop {
 	s.reads = lane.New(lane.Config{Workers: readLanes, BatchCalls: 256, BatchKeys: 1, Waiting: 5 * s.o.Waiting}, s.read)
 	s.orders = lane.New(lane.Config{Workers: readLanes, BatchCalls: 256, BatchKeys: 1, Waiting: 5 * s.o.Waiting}, s.readOrders)
 	s.checkouts, s.pays, s.paids = gather(s, s.checkoutMany), gather(s, s.payMany), gather(s, s.paidMany)
-	s.charges.told = map[ID]bool{}
+	s.charges.by = map[ID]chargeCalls{}
 	s.drains = newDrains(s.lanes)
 	s.waiters = newWaiters(s)
 	s.products = newProductWatches(s)

@@ -210,10 +210,12 @@ const document = yaml.load(readFileSync(join(root, 'openapi.yaml'), 'utf8'));
 const all = Object.entries(document.paths).flatMap(([path, item]) => Object.entries(item).map(([method, o]) => ({ method, path, operation: o })));
 // Streams are read by what is written by hand: src/transaction.ts, src/product.ts.
 const isStream = ({ operation: o }) => Object.values(o.responses).some((r) => r.content?.['text/event-stream']);
+// What a payment provider sends, signed by it, is nobody else's to call.
+const isHook = ({ operation: o }) => (o.parameters ?? []).some((p) => p.name === 'Stripe-Signature');
 const { schemas } = document.components;
 const target = process.argv[2] ?? join(root, 'web/client/src/generated');
 rmSync(target, { recursive: true, force: true });
 mkdirSync(target, { recursive: true });
 writeFileSync(join(target, 'types.ts'), header + types(schemas));
 writeFileSync(join(target, 'problems.ts'), header + problems(schemas, all.map((one) => one.operation)));
-writeFileSync(join(target, 'operations.ts'), header + operations(all.filter((one) => !isStream(one))));
+writeFileSync(join(target, 'operations.ts'), header + operations(all.filter((one) => !isStream(one) && !isHook(one))));

@@ -31,12 +31,13 @@ const environment = {
   _postman_variable_scope: 'environment',
 };
 
-// operationsOf is the document's operations by method and path as Postman writes it. Event streams are taken out of the document.
+// operationsOf is the document's operations by method and path as Postman writes it. Event streams are taken out of the document, and what a payment provider
+// signs.
 function operationsOf(document) {
   const found = new Map();
   for (const [path, item] of Object.entries(document.paths)) {
     for (const method of methods.filter((m) => item[m])) {
-      if (Object.values(item[method].responses).some((r) => r.content?.['text/event-stream'])) {
+      if (Object.values(item[method].responses).some((r) => r.content?.['text/event-stream']) || item[method].parameters?.some((p) => p.name === 'Stripe-Signature')) {
         delete item[method];
         continue;
       }

@@ -13,9 +13,9 @@ import { newWorld } from "./world.js";
 const world = await newWorld();
 const { operator } = world;
 
-test("every operation of openapi.yaml is a function", () => {
+test("every operation of openapi.yaml is a function, but what Stripe alone calls", () => {
   const document = readFileSync(new URL("../../../openapi.yaml", import.meta.url), "utf8");
-  const ids = [...document.matchAll(/^ +operationId: (\w+)$/gm)].map((m) => m[1]);
+  const ids = [...document.matchAll(/^ +operationId: (\w+)$/gm)].map((m) => m[1]).filter((id) => id !== "stripeWebhook");
   assert.ok(ids.length > 40);
   assert.deepEqual(ids.filter((id) => typeof lastunit[id] !== "function"), []);
 });

@@ -41,6 +41,13 @@ function Loaded({ id }: { id: string }) {
 }
 
 const paymentWords: Record<string, string> = { none: "nothing paid", pending: "under way", succeeded: "paid", failed: "failed", refunded: "given back" };
+const attention: Record<string, string> = {
+  "amount-differs": "the provider took another amount, which is not counted as paid",
+  "dispute-lost": "a dispute was lost: the buyer's bank took the money back",
+  "payment-disputed": "the buyer's bank asks for the money back: answer it at the provider",
+  "refund-failed": "a refund did not reach the buyer, and is tried again",
+  "refunded-elsewhere": "more was given back at the provider than was asked for here",
+};
 const reasons: Record<string, string> = { "payment-overdue": "not paid in time", "cancelled-by-buyer": "by the buyer", repaired: "by a repair: a unit of it was another's" };
 
 function About({ o }: { o: Shown }) {
@@ -52,6 +59,7 @@ function About({ o }: { o: Shown }) {
         ["Total", <span class="number">{money(o.total)}</span>],
         ...(o.refunded && o.refunded.amount > 0 ? [["Given back", <span class="number">{money(o.refunded)}</span>] as [string, preact.ComponentChildren]] : []),
         ["Payment", `${paymentWords[o.payment.status] ?? o.payment.status}, ${o.payment.provider === "external" ? "by the shop beside" : `with ${o.payment.provider}`}`],
+        ...o.attention.map((word) => ["Look at this", attention[word] ?? word] as [string, string]),
         ...(o.status === "awaiting_payment" && o.pay_by ? [["To be paid by", <Time at={o.pay_by} />] as [string, preact.ComponentChildren]] : []),
         ...(o.reason ? [["Cancelled", reasons[o.reason] ?? o.reason] as [string, string]] : []),
         ["Reference", o.reference ?? "–"],

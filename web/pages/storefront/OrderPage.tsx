@@ -149,11 +149,12 @@ function Pay({ order, look }: { order: Signal<Order>; look: () => Promise<void> 
         <Timer until={o.pay_by} label="Time to pay:" />
         <span class="small">Until {at(o.pay_by ?? o.created_at, now.value)} everything in it stays yours.</span>
       </div>
-      {pending && busy.value === "" && (
+      {pending && busy.value === "" && o.payment.provider !== "stripe" && (
         <div class="notice wait"><span class="spinner" aria-hidden="true" /><div><p class="title">The payment is on its way</p><p>The bank has not decided yet. This page goes on by itself; you may also close it and come back.</p></div></div>
       )}
       {problem.value !== null && <Notice tone="bad" advice={advice(problem.value)} />}
       {o.payment.provider === "none" && <p class="lead">This store takes no payments itself. Pay where the shop tells you to.</p>}
+      {o.payment.provider === "stripe" && <p class="lead">This order is paid with Stripe, on the shop's own page. Go back there to pay: this page shows when it is done.</p>}
       {o.payment.provider === "test" && !pending && <Cards chosen={card} />}
       <div class="actions">
         {o.payment.provider === "test" && !pending && (

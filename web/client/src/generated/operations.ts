@@ -97,7 +97,7 @@ export interface ListEventsQuery {
   /** next_cursor of the page before. */
   cursor?: string;
   /** Only these; repeat it for several. */
-  type?: ("order.created" | "order.paid" | "order.cancelled" | "order.refunded" | "payment.late" | "sale.created" | "sale.changed" | "sale.scheduled" | "sale.opened" | "sale.paused" | "sale.resumed" | "sale.closed" | "selling.paused" | "selling.resumed" | "product.out_of_stock" | "product.back_in_stock" | "unit.repaired" | "transaction.repaired" | "order.repaired" | "stock.repaired")[] | null;
+  type?: ("order.created" | "order.paid" | "order.cancelled" | "order.refunded" | "payment.late" | "payment.attention" | "sale.created" | "sale.changed" | "sale.scheduled" | "sale.opened" | "sale.paused" | "sale.resumed" | "sale.closed" | "selling.paused" | "selling.resumed" | "product.out_of_stock" | "product.back_in_stock" | "unit.repaired" | "transaction.repaired" | "order.repaired" | "stock.repaired")[] | null;
 }
 
 /** What {@link listEvents} may be refused for. */
@@ -393,9 +393,11 @@ export type PayCode =
  *
  * The built-in provider `test` takes no money. Its cards: `succeed`, `decline`, `hang`, `late` (after 2 seconds), `late:20s`, `twice`.
  *
+ * With `stripe`, send nothing, and confirm the payment in the browser with Stripe.js and `payment.client_secret` of the answer; the order is `paid` a moment after that. Asked again while the payment is `pending`, it answers the same secret. Or send a `payment_method`, which is confirmed at once; when its bank wants to hear from the buyer, the payment is `pending`, and `client_secret` is for Stripe.js to go on with.
+ *
  * Needs a buyer's token, or an API key with the scope `claim` and the header `Buyer-Id`.
  */
-export function pay(client: Client, id: string, body: PayBody, options?: CallOptions): Call<Order, PayCode> {
+export function pay(client: Client, id: string, body: PayBody = {}, options?: CallOptions): Call<Order, PayCode> {
   return call(client, "POST", `/api/v1/orders/${part(id)}/pay`, { body, keyed: true }, options);
 }
 

@@ -82,7 +82,7 @@ export interface Event {
   /** Names what it happened to: order_id, sale_id or sku, and more that depends on the type. */
   data: { [name: string]: unknown };
   id: string;
-  type: "order.created" | "order.paid" | "order.cancelled" | "order.refunded" | "payment.late" | "sale.created" | "sale.changed" | "sale.scheduled" | "sale.opened" | "sale.paused" | "sale.resumed" | "sale.closed" | "selling.paused" | "selling.resumed" | "product.out_of_stock" | "product.back_in_stock" | "unit.repaired" | "transaction.repaired" | "order.repaired" | "stock.repaired";
+  type: "order.created" | "order.paid" | "order.cancelled" | "order.refunded" | "payment.late" | "payment.attention" | "sale.created" | "sale.changed" | "sale.scheduled" | "sale.opened" | "sale.paused" | "sale.resumed" | "sale.closed" | "selling.paused" | "selling.resumed" | "product.out_of_stock" | "product.back_in_stock" | "unit.repaired" | "transaction.repaired" | "order.repaired" | "stock.repaired";
 }
 
 export interface EventPage {
@@ -106,6 +106,11 @@ export interface FieldChange {
 
 export interface Health {
   status: "ok";
+}
+
+export interface Heard {
+  /** Why there was nothing to ask Stripe about; null also for events that are of no interest here. */
+  ignored: string | null;
 }
 
 export interface Import {
@@ -148,6 +153,8 @@ export interface Money {
 }
 
 export interface Order {
+  /** What the shop's people should look at, of its payment. */
+  attention: ("amount-differs" | "dispute-lost" | "payment-disputed" | "refund-failed" | "refunded-elsewhere")[];
   buyer: string;
   /** RFC 3339. */
   created_at: string;
@@ -196,11 +203,15 @@ export interface OrderPage {
 }
 
 export interface PayBody {
-  /** What the payment provider calls a card. It is kept nowhere. */
-  card: string;
+  /** With the provider test: what it calls a card. It is kept nowhere. */
+  card?: string;
+  /** With the provider stripe: a PaymentMethod of Stripe's, which is confirmed at once; left out when the buyer's browser confirms. It is kept nowhere. */
+  payment_method?: string;
 }
 
 export interface Payment {
+  /** With the provider stripe, in the answer to pay, while the payment is pending: what Stripe.js confirms it with. It is for the buyer alone: log it and keep it nowhere. */
+  client_secret: string | null;
   /** Who takes the money; external: the shop beside. */
   provider: string;
   status: "none" | "pending" | "succeeded" | "failed" | "refunded";
