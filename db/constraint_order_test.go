@@ -68,8 +68,11 @@ var (
 	}}
 	aUnitGone = row{"claim_unit", map[string]string{"claim_id": anID, "unit_id": anID, "released_at": `now()`, "outcome": `'returned'`}}
 	aSuspect  = row{"quarantine_unit", map[string]string{"unit_id": anID, "product_id": `1`, "order_id": anID, "entered_at": `now()`}}
-	anEvent   = row{"event", map[string]string{"event_id": anID, "type": `'t'`, "data": `'{}'`, "created_at": `now()`, "position": `1`}}
-	aCallKey  = row{"call_key", map[string]string{
+	aRepair   = row{"repair", map[string]string{
+		"repair_id": anID, "check_name": `'pools'`, "sku": `'A'`, "broken": `'b'`, "found": `'[]'`, "done": `'d'`, "repaired_by": `'ada'`, "created_at": `now()`,
+	}}
+	anEvent  = row{"event", map[string]string{"event_id": anID, "type": `'t'`, "data": `'{}'`, "created_at": `now()`, "position": `1`}}
+	aCallKey = row{"call_key", map[string]string{
 		"caller": `'c'`, "operation": `'o'`, "idempotency_key": `'k'`, "request_hash": hash, "created_at": `now()`,
 	}}
 )
@@ -158,6 +161,7 @@ var orderBites = map[string][][]string{
 		aSuspect.insert("unit_id", oneID, "entered_at", `clock_timestamp()`),
 		aSuspect.insert("unit_id", oneID, "entered_at", `clock_timestamp()`),
 	}},
+	"quarantine_unit_put_there_by":      {{aSuspect.insert("order_id", `NULL`, "repair_id", anID), aSuspect.insert("order_id", `NULL`)}},
 	"quarantine_unit_outcome_known":     {{aSuspect.insert("left_at", `now()`, "outcome", `'lost'`)}},
 	"quarantine_unit_outcome_when_left": {{aSuspect.insert("left_at", `now()`)}, {aSuspect.insert("outcome", `'released'`)}},
 	"withdrawal_place_known": {
@@ -190,6 +194,9 @@ var orderBites = map[string][][]string{
 	"refund_settled_when":        {{theOrder, aRefund.insert("settled_at", `now()`)}, {theOrder, aRefund.insert("status", `'succeeded'`, "ask_at", `NULL`)}},
 	"refund_asked_while_pending": {{theOrder, aRefund.insert("ask_at", `NULL`)}, {theOrder, aRefund.insert("status", `'succeeded'`, "settled_at", `now()`)}},
 	"test_charge_status_known":   {{`INSERT INTO test_charge VALUES (` + anID + `, 5, 'EUR', 'lost', NULL, NULL)`}},
+
+	"repair_by_length":  {{aRepair.insert("repaired_by", `''`)}, {aRepair.insert("repaired_by", `repeat('a', 101)`)}},
+	"repair_only_grows": {{aRepair.insert(), `UPDATE repair SET done = ''`}, {aRepair.insert(), `DELETE FROM repair`}},
 
 	"event_position_once": {{anEvent.insert("position", `NULL`), anEvent.insert("position", `NULL`), anEvent.insert(), anEvent.insert()}},
 	"event_tail_only_row": {{`INSERT INTO event_tail VALUES (false)`}},

@@ -355,6 +355,7 @@ LIMIT @row_limit;
 -- name: AuditQueueOrder :many
 SELECT
     placed.claim_id,
+    placed.pool_id,
     placed.status,
     placed.queue_place::bigint AS queue_place,
     placed.head_place,
@@ -362,6 +363,7 @@ SELECT
 FROM (
     SELECT
         claim.claim_id,
+        claim.pool_id,
         claim.status,
         claim.quantity,
         claim.queue_place,

@@ -100,3 +100,14 @@ WHERE quarantine_unit.unit_id = @unit_id
     AND quarantine_unit.outcome = 'released'
 ORDER BY quarantine_unit.left_at DESC
 LIMIT 1000;
+
+-- UnitLifeRepairs reads what was repaired of a unit, the latest first.
+-- name: UnitLifeRepairs :many
+SELECT
+    repair.repair_id,
+    repair.done,
+    repair.created_at
+FROM repair
+WHERE repair.unit_id = @unit_id
+ORDER BY repair.created_at DESC
+LIMIT 1000;

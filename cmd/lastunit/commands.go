@@ -36,7 +36,13 @@ func serve(ctx context.Context, e *environment) error {
 func audit(ctx context.Context, e *environment) error {
 	sku := e.flags.String("sku", "", "audit this product only")
 	asJSON := e.flags.Bool("json", false, "write what was found as JSON")
+	check := e.flags.String("repair", "", "say what this `check` finds broken, in which rows, and what repairing it would do and mean for buyers")
+	yes := e.flags.Bool("yes", false, "with --repair: do it, and check again")
+	by := e.flags.String("by", "", "with --repair: who does it, which is kept; the user of this machine unless given")
 	cfg, _, err := e.load(0, 0, database...)
+	if err == nil {
+		err = checkRepair(*check, *yes)
+	}
 	if err != nil {
 		return err
 	}
@@ -45,6 +51,9 @@ func audit(ctx context.Context, e *environment) error {
 		return err
 	}
 	defer pool.Close()
+	if *check != "" {
+		return repair(ctx, e, s, shop.RepairRequest{Check: *check, SKU: *sku, By: *by, Yes: *yes}, *asJSON)
+	}
 	found, _, err := s.Audit(ctx, shop.AuditRequest{SKU: *sku})
 	if err != nil {
 		return err

@@ -66,7 +66,7 @@ func commands() []command {
 		{"serve", "", "run the service", serve},
 		{"demo", "", "run the service with a small catalogue in stock, and say how to buy", demo},
 		{"rehearse", "", "play the 12.12 event and judge what came of it", rehearse},
-		{"audit", "", "check that nothing was lost", audit},
+		{"audit", "", "check that nothing was lost, and with --repair put right what was", audit},
 		{"key", "create --name N --scope S... | list | revoke ID", "API keys for operators and back ends", key},
 		{"token", "buyer ID...", "tokens for buyers, one a line", token},
 		{"migrate", "up | down | status", "the schema of the database", migrate},

@@ -688,6 +688,7 @@ func (q *Queries) AuditPurchaseLimit(ctx context.Context, db DBTX, arg AuditPurc
 const auditQueueOrder = `-- name: AuditQueueOrder :many
 SELECT
     placed.claim_id,
+    placed.pool_id,
     placed.status,
     placed.queue_place::bigint AS queue_place,
     placed.head_place,
@@ -695,6 +696,7 @@ SELECT
 FROM (
     SELECT
         claim.claim_id,
+        claim.pool_id,
         claim.status,
         claim.quantity,
         claim.queue_place,
@@ -723,6 +725,7 @@ type AuditQueueOrderParams struct {
 
 type AuditQueueOrderRow struct {
 	ClaimID    pgdb.ID
+	PoolID     int64
 	Status     string
 	QueuePlace int64
 	HeadPlace  int64
@@ -742,6 +745,7 @@ func (q *Queries) AuditQueueOrder(ctx context.Context, db DBTX, arg AuditQueueOr
 		var i AuditQueueOrderRow
 		if err := rows.Scan(
 			&i.ClaimID,
+			&i.PoolID,
 			&i.Status,
 			&i.QueuePlace,
 			&i.HeadPlace,

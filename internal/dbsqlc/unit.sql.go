@@ -205,7 +205,7 @@ LIMIT 1000
 `
 
 type UnitLifeQuarantineRow struct {
-	OrderID pgdb.ID
+	OrderID *pgdb.ID
 	LeftAt  *time.Time
 }
 
@@ -220,6 +220,44 @@ func (q *Queries) UnitLifeQuarantine(ctx context.Context, db DBTX, unitID pgdb.I
 	for rows.Next() {
 		var i UnitLifeQuarantineRow
 		if err := rows.Scan(&i.OrderID, &i.LeftAt); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const unitLifeRepairs = `-- name: UnitLifeRepairs :many
+SELECT
+    repair.repair_id,
+    repair.done,
+    repair.created_at
+FROM repair
+WHERE repair.unit_id = $1
+ORDER BY repair.created_at DESC
+LIMIT 1000
+`
+
+type UnitLifeRepairsRow struct {
+	RepairID  pgdb.ID
+	Done      string
+	CreatedAt time.Time
+}
+
+// UnitLifeRepairs reads what was repaired of a unit, the latest first.
+func (q *Queries) UnitLifeRepairs(ctx context.Context, db DBTX, unitID *pgdb.ID) ([]UnitLifeRepairsRow, error) {
+	rows, err := db.Query(ctx, unitLifeRepairs, unitID)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []UnitLifeRepairsRow
+	for rows.Next() {
+		var i UnitLifeRepairsRow
+		if err := rows.Scan(&i.RepairID, &i.Done, &i.CreatedAt); err != nil {
 			return nil, err
 		}
 		items = append(items, i)

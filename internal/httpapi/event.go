@@ -11,7 +11,8 @@ import (
 )
 
 const listEventsText = "What happened to orders, sales and the stock of products, in one order that never changes: whoever goes on from `next_cursor` misses nothing, also not what was " +
-	"committed late. `next_cursor` is always there, on the last page as well: it is where to go on when more has happened. Without `cursor` it begins with the first event."
+	"committed late. Those that end in `.repaired` tell what an operator had repaired that an audit had found broken: `check`, what it was about, and `done` in words. " +
+	"`next_cursor` is always there, on the last page as well: it is where to go on when more has happened. Without `cursor` it begins with the first event."
 
 // Event is something that happened to an order, a sale or a product.
 type Event struct {

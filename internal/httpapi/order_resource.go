@@ -14,7 +14,7 @@ type Order struct {
 	ID                string          `json:"id" format:"uuid"`
 	Buyer             string          `json:"buyer"`
 	Status            string          `json:"status" enum:"awaiting_payment,paid,cancelled,refunded" doc:"awaiting_payment → paid or cancelled; paid → refunded. Partly refunded stays paid."`
-	Reason            *string         `json:"reason" doc:"Why it is cancelled: payment-overdue or cancelled-by-buyer."`
+	Reason            *string         `json:"reason" doc:"Why it is cancelled: payment-overdue, cancelled-by-buyer or repaired (a repair took from it what was another's, and there was no equal unit)."`
 	Lines             []OrderLine     `json:"lines" nullable:"false"`
 	Total             *Money          `json:"total" doc:"What it costs; null when only the shop beside knows."`
 	Refunded          *Money          `json:"refunded" doc:"What of the total was given back; null when there is no total."`

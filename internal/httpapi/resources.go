@@ -147,13 +147,13 @@ type Unit struct {
 // UnitEvent is something that happened to a unit.
 type UnitEvent struct {
 	At            time.Time `json:"at"`
-	Event         string    `json:"event" enum:"received,held,ordered,paid,released,expired,cancelled,returned,quarantined,written_off,unquarantined,withdrawn"`
+	Event         string    `json:"event" enum:"received,held,ordered,paid,released,expired,cancelled,returned,quarantined,written_off,unquarantined,withdrawn,repaired"`
 	ReceiptID     *string   `json:"receipt_id" format:"uuid"`
 	TransactionID *string   `json:"transaction_id" format:"uuid"`
 	OrderID       *string   `json:"order_id" format:"uuid" doc:"The order that it was in."`
 	WithdrawalID  *string   `json:"withdrawal_id" format:"uuid"`
 	Buyer         *string   `json:"buyer"`
-	Reference     *string   `json:"reference" doc:"Of the receipt, or the reason of the withdrawal."`
+	Reference     *string   `json:"reference" doc:"Of the receipt, the reason of the withdrawal, or what a repair has done."`
 }
 
 // Audit is what a finished audit found.
@@ -288,7 +288,7 @@ func unitOut(u shop.Unit) Unit {
 			event.ReceiptID = idOut(&e.ID)
 		case "withdrawn":
 			event.WithdrawalID = idOut(&e.ID)
-		case "unquarantined": // the id is the order's
+		case "unquarantined", "repaired": // the id is the order's, or of what nobody can look up
 		default:
 			event.TransactionID = idOut(&e.ID)
 		}

@@ -58,31 +58,10 @@ func (s *Shop) Audit(ctx context.Context, r AuditRequest) (Audit, bool, error) {
 			return was, found, err
 		}
 	}
-	a := Audit{ID: pgdb.NewID(), SKU: optional(r.SKU), OK: true, StartedAt: s.Clock().UTC()}
-	for _, c := range auditChecks {
-		a.Checks = append(a.Checks, Check{Name: c.name, OK: true, Violations: []Violation{}})
-	}
-	way, err := s.giveWay(ctx, s.pool)
+	a := newAudit(r.SKU, s.Clock().UTC())
+	products, err := s.auditProducts(ctx, &a, "")
 	if err != nil {
-		return Audit{}, false, explain("audit", err)
-	}
-	products := 0
-	for after := int64(0); ; {
-		page, err := s.q.AuditProducts(ctx, s.pool, dbsqlc.AuditProductsParams{AfterProductID: after, SKU: a.SKU})
-		if err != nil {
-			return Audit{}, false, explain("audit", err)
-		}
-		for _, p := range page {
-			x := productAudit{s: s, p: p, way: way, a: &a, counted: map[ID]int64{}}
-			if err := x.run(ctx); err != nil {
-				return Audit{}, false, explain("audit "+p.SKU, err)
-			}
-			after = p.ProductID
-		}
-		products += len(page)
-		if len(page) == 0 {
-			break
-		}
+		return Audit{}, false, err
 	}
 	if products == 0 && r.SKU != "" {
 		return Audit{}, false, notFound("product")
@@ -94,6 +73,39 @@ func (s *Shop) Audit(ctx context.Context, r AuditRequest) (Audit, bool, error) {
 		return was, true, err
 	}
 	return a, false, explain("record audit", err)
+}
+
+func newAudit(sku string, at time.Time) Audit {
+	a := Audit{ID: pgdb.NewID(), SKU: optional(sku), OK: true, StartedAt: at}
+	for _, c := range auditChecks {
+		a.Checks = append(a.Checks, Check{Name: c.name, OK: true, Violations: []Violation{}})
+	}
+	return a
+}
+
+// auditProducts makes all checks, or only one, and tells of how many products.
+func (s *Shop) auditProducts(ctx context.Context, a *Audit, only string) (products int, err error) {
+	way, err := s.giveWay(ctx, s.pool)
+	if err != nil {
+		return 0, explain("audit", err)
+	}
+	for after := int64(0); ; {
+		page, err := s.q.AuditProducts(ctx, s.pool, dbsqlc.AuditProductsParams{AfterProductID: after, SKU: a.SKU})
+		if err != nil {
+			return 0, explain("audit", err)
+		}
+		for _, p := range page {
+			x := productAudit{s: s, p: p, way: way, a: a, only: only, counted: map[ID]int64{}}
+			if err := x.run(ctx); err != nil {
+				return 0, explain("audit "+p.SKU, err)
+			}
+			after = p.ProductID
+		}
+		products += len(page)
+		if len(page) == 0 {
+			return products, nil
+		}
+	}
 }
 
 // LatestAudit reads the audit that finished last. Refusals: NotFound when there was none.

@@ -44,6 +44,7 @@ type productAudit struct {
 	p        dbsqlc.AuditProductsRow
 	way      *way
 	a        *Audit
+	only     string       // the check that is made; empty: all
 	received map[ID]int64 // units by receipt, of the receipts that there were before any unit was counted
 	counted  map[ID]int64 // units that are there, by receipt
 }
@@ -78,14 +79,7 @@ func (x *productAudit) run(ctx context.Context) (err error) {
 
 // throughUnits goes through the product's units in the order of their ids. Those that come in meanwhile have higher ones.
 func (x *productAudit) throughUnits(ctx context.Context) error {
-	for after := (ID{}); ; {
-		piece, err := x.s.q.AuditUnitPiece(ctx, x.s.pool, dbsqlc.AuditUnitPieceParams{ProductID: x.p.ProductID, AfterUnitID: after, RowLimit: unitsAtOnce})
-		if errors.Is(err, pgx.ErrNoRows) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
+	return x.s.eachUnitPiece(ctx, x.p.ProductID, x.way, func(piece unitPiece) error {
 		counts, err := x.s.q.AuditReceived(ctx, x.s.pool, dbsqlc.AuditReceivedParams{ProductID: x.p.ProductID, FirstUnitID: piece.FirstUnitID, LastUnitID: piece.LastUnitID})
 		if err != nil {
 			return fmt.Errorf("count units: %w", err)
@@ -100,61 +94,83 @@ func (x *productAudit) throughUnits(ctx context.Context) error {
 				}
 			}
 		}
-		if err := x.way.give(ctx, x.s.pool); err != nil {
+		return nil
+	})
+}
+
+// throughTokens goes through the product's tokens by pool and position. One that changes its pool meanwhile may be passed by, and is seen by the next audit.
+func (x *productAudit) throughTokens(ctx context.Context) error {
+	return x.s.eachTokenPiece(ctx, x.p.ProductID, x.way, func(piece tokenPiece) error {
+		for i, c := range auditChecks {
+			if c.ofTokens == nil {
+				continue
+			}
+			if err := x.check(i, func(limit int32) ([]Violation, error) { return c.ofTokens(x, ctx, piece, limit) }); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// eachUnitPiece does something with each piece of a product's units, and gives way after each.
+func (s *Shop) eachUnitPiece(ctx context.Context, productID int64, way *way, do func(unitPiece) error) error {
+	for after := (ID{}); ; {
+		piece, err := s.q.AuditUnitPiece(ctx, s.pool, dbsqlc.AuditUnitPieceParams{ProductID: productID, AfterUnitID: after, RowLimit: unitsAtOnce})
+		if errors.Is(err, pgx.ErrNoRows) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if err := do(piece); err != nil {
+			return err
+		}
+		if err := way.give(ctx, s.pool); err != nil {
 			return err
 		}
 		after = piece.LastUnitID
 	}
 }
 
-// throughTokens goes through the product's tokens by pool and position. One that changes its pool meanwhile may be passed by, and is seen by the next audit.
-func (x *productAudit) throughTokens(ctx context.Context) error {
+// eachTokenPiece does something with each piece of a product's tokens, and gives way after each.
+func (s *Shop) eachTokenPiece(ctx context.Context, productID int64, way *way, do func(tokenPiece) error) error {
 	for from := int64(0); ; {
-		poolID, err := x.s.q.AuditTokenPool(ctx, x.s.pool, dbsqlc.AuditTokenPoolParams{ProductID: x.p.ProductID, FromPoolID: from})
+		poolID, err := s.q.AuditTokenPool(ctx, s.pool, dbsqlc.AuditTokenPoolParams{ProductID: productID, FromPoolID: from})
 		if errors.Is(err, pgx.ErrNoRows) {
 			return nil
 		}
 		if err != nil {
 			return err
 		}
-		if err := x.throughPool(ctx, poolID); err != nil {
-			return err
-		}
-		from = poolID + 1
-	}
-}
-
-func (x *productAudit) throughPool(ctx context.Context, poolID int64) error {
-	for after := int64(-1); ; {
-		last, err := x.s.q.AuditTokenPiece(ctx, x.s.pool, dbsqlc.AuditTokenPieceParams{
-			ProductID: x.p.ProductID, PoolID: poolID, AfterPosition: after, RowLimit: unitsAtOnce,
-		})
-		if errors.Is(err, pgx.ErrNoRows) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		for i, c := range auditChecks {
-			if c.ofTokens == nil {
-				continue
+		for after := int64(-1); ; {
+			last, err := s.q.AuditTokenPiece(ctx, s.pool, dbsqlc.AuditTokenPieceParams{
+				ProductID: productID, PoolID: poolID, AfterPosition: after, RowLimit: unitsAtOnce,
+			})
+			if errors.Is(err, pgx.ErrNoRows) {
+				break
 			}
-			if err := x.check(i, func(limit int32) ([]Violation, error) {
-				return c.ofTokens(x, ctx, tokenPiece{poolID, after, last}, limit)
-			}); err != nil {
+			if err != nil {
 				return err
 			}
+			if err := do(tokenPiece{poolID, after, last}); err != nil {
+				return err
+			}
+			if err := way.give(ctx, s.pool); err != nil {
+				return err
+			}
+			after = last
 		}
-		if err := x.way.give(ctx, x.s.pool); err != nil {
-			return err
-		}
-		after = last
+		from = poolID + 1
 	}
 }
 
 // check runs a check, if there is room for what it finds, and notes what was not found in another piece before.
 func (x *productAudit) check(i int, run func(limit int32) ([]Violation, error)) error {
 	check := &x.a.Checks[i]
+	if x.only != "" && x.only != check.Name {
+		return nil
+	}
 	room := violationsAtMost - len(check.Violations)
 	if room <= 0 {
 		return nil

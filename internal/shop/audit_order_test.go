@@ -99,9 +99,8 @@ func (w *world) givenBack(o shop.Order, amount int) {
 	w.exec(`UPDATE refund SET amount_minor = amount_minor + $2 WHERE order_id = $1`, o.ID, amount)
 }
 
-// As in TestTheAuditNamesWhatIsBroken, no other check may complain.
-func TestTheAuditNamesWhatIsBrokenInOrders(t *testing.T) {
-	t.Parallel()
+// brokenTrades has every way in which what TestTheAuditNamesWhatIsBrokenInOrders looks at is broken.
+func brokenTrades() map[string]broken[*trade] {
 	const onePlace, purchaseLimit, orderState, money, pools = "one_place", "purchase_limit", "order_state", "money", "pools"
 	ofA := func(check string) func(*trade) []offender {
 		return func(*trade) []offender { return []offender{{check: check, sku: "A"}} }
@@ -115,10 +114,7 @@ func TestTheAuditNamesWhatIsBrokenInOrders(t *testing.T) {
 		return func(h *trade) []offender { return []offender{{orderState, sku, shop.ID{}, line(of(h))}} }
 	}
 	unpaid, paid := func(h *trade) shop.Order { return h.unpaid }, func(h *trade) shop.Order { return h.paid }
-	for name, c := range map[string]struct {
-		breakIt func(h *trade)
-		want    func(h *trade) []offender
-	}{
+	return map[string]broken[*trade]{
 		"a unit in quarantine and available": {func(h *trade) { h.token("X", h.suspect) }, suspect},
 		"a unit in quarantine and in its order": {
 			func(h *trade) {
@@ -328,7 +324,13 @@ func TestTheAuditNamesWhatIsBrokenInOrders(t *testing.T) {
 			},
 			stray,
 		},
-	} {
+	}
+}
+
+// As in TestTheAuditNamesWhatIsBroken, no other check may complain.
+func TestTheAuditNamesWhatIsBrokenInOrders(t *testing.T) {
+	t.Parallel()
+	for name, c := range brokenTrades() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			h := newTrade(t)

@@ -15,6 +15,7 @@
 //	payment      what a payment provider was asked to take for an order      refund   what it is asked to give back
 //	rehearsal    a planned sale that a server plays against itself, on copies of its products (internal/rehearsal does; here is who asked, and what came of it)
 //	event        what happened to an order, a sale or a product's stock, written in the transaction that did it
+//	repair       something that the audit found broken and an operator had put right (lastunit audit --repair); docs/repair.md says what it does
 //
 // A claim deletes stock tokens and writes a claim and, from the DELETE's RETURNING, a claim_unit per unit. A hold that ends marks its
 // claim_units as released and writes new tokens at new, higher positions. An order leaves the claims and their claim_units where they are: its units
@@ -98,6 +99,8 @@
 //
 // Everybody else: the key of the call, then the order, then its claims in the order of their ids, then the counts of its one buyer in the order of
 // the sales, then tokens (skipping locked ones), then what has run out (skipping locked ones). A sale: its row, then its products in the order of their ids, then tokens.
+//
+// A repair locks as everybody else does, one repair at a time; of a queue it waits for the tail, then the head, then what is queued.
 //
 // So nobody waits for a token or for a count while they hold one, and nobody who holds a key of a claim waits for anything but keys and what has run out.
 package shop

@@ -37,13 +37,18 @@ const (
 	// OutOfStock: the last unit that could be claimed of a product (with sale_id: of its allotment) was taken. BackInStock: there is one again.
 	OutOfStock  EventType = "product.out_of_stock"
 	BackInStock EventType = "product.back_in_stock"
+	// What lastunit audit --repair has done: repair_id, check, sku, unit_id, transaction_id, order_id, sale_id, buyer, done.
+	UnitRepaired        EventType = "unit.repaired"        // where a unit is, and who lost it
+	TransactionRepaired EventType = "transaction.repaired" // a hold, or a line of an order
+	OrderRepaired       EventType = "order.repaired"       // the sums of an order
+	StockRepaired       EventType = "stock.repaired"       // counts of a product's receipts, withdrawals and queue, and of its buyers
 )
 
 // EventTypes lists all types of events.
 func EventTypes() []EventType {
 	return []EventType{
 		OrderCreated, OrderPaid, OrderCancelled, OrderRefunded, PaymentLate, SaleCreated, SaleChanged, SaleScheduled, SaleOpened, SalePausedNow,
-		SaleResumed, SaleClosed, SellingPaused, SellingResumed, OutOfStock, BackInStock,
+		SaleResumed, SaleClosed, SellingPaused, SellingResumed, OutOfStock, BackInStock, UnitRepaired, TransactionRepaired, OrderRepaired, StockRepaired,
 	}
 }
 

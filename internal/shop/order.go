@@ -48,6 +48,7 @@ const (
 const (
 	reasonOverdue = "payment-overdue"
 	reasonBuyer   = "cancelled-by-buyer"
+	reasonRepair  = "repaired" // a repair took units from it, and there were no equal ones
 )
 
 // External is the provider of orders that the shop beside us has been paid for.
@@ -71,7 +72,7 @@ type Order struct {
 	ID            ID
 	Buyer         string
 	Status        OrderStatus
-	Reason        string // of a cancelled one: payment-overdue, cancelled-by-buyer
+	Reason        string // of a cancelled one: payment-overdue, cancelled-by-buyer, repaired
 	Lines         []OrderLine
 	Total         *Money     // nil: a line has no price
 	Refunded      int64      // of Total, in minor units

@@ -185,7 +185,7 @@ func (s *Shop) recordRefund(ctx context.Context, tx pgx.Tx, r RefundRequest, o d
 		amount = 0 // what it cost is known to the shop beside us alone
 	}
 	var pending *pendingRefund
-	arg := dbsqlc.RefundInsertParams{RefundID: pgdb.NewID(), OrderID: o.OrderID, Reason: "returned", AmountMinor: amount, Currency: o.Currency, APIKeyID: &r.KeyID}
+	arg := dbsqlc.RefundInsertParams{RefundID: pgdb.NewID(), OrderID: o.OrderID, Reason: "returned", AmountMinor: amount, Currency: o.Currency, APIKeyID: orNil(r.KeyID)}
 	if o.Provider != External && amount > 0 {
 		live, err := s.livePayment(ctx, tx, o.OrderID)
 		if err == nil && live == nil {

@@ -28,8 +28,8 @@ const (
 type UnitEvent struct {
 	At        time.Time
 	Event     string // see UnitEvents
-	Reference string // of the receipt or the order, or the reason of the withdrawal
-	ID        ID     // of the receipt, transaction or withdrawal; of the order when it left quarantine
+	Reference string // of the receipt or the order, the reason of the withdrawal, or what a repair has done
+	ID        ID     // of the receipt, transaction or withdrawal; of the order when it left quarantine, unless a repair had put it there
 	OrderID   *ID    // that it was in
 	Buyer     string
 }
@@ -42,6 +42,7 @@ const (
 	unitPaid          = "paid"
 	unitUnquarantined = "unquarantined"
 	unitWithdrawn     = "withdrawn"
+	unitRepaired      = "repaired" // it was not in one place, or with whom it could not be: the reference says what was done
 )
 
 // UnitEvents lists what can happen to a unit. From held it is released, expires or is ordered; from an order it is cancelled or paid; then it may be
@@ -49,7 +50,7 @@ const (
 func UnitEvents() []string {
 	return []string{
 		unitReceived, unitHeld, string(Released), string(Expired), unitOrdered, unitPaid, "cancelled", "returned", "quarantined", "written_off",
-		unitUnquarantined, unitWithdrawn,
+		unitUnquarantined, unitWithdrawn, unitRepaired,
 	}
 }
 
@@ -67,6 +68,7 @@ func (s *Shop) Unit(ctx context.Context, id ID) (Unit, error) {
 	var row dbsqlc.UnitLifeRow
 	var claims []dbsqlc.UnitLifeClaimsRow
 	var quarantines []dbsqlc.UnitLifeQuarantineRow
+	var repairs []dbsqlc.UnitLifeRepairsRow
 	// One snapshot, so that the place and the claims agree.
 	err := pgx.BeginTxFunc(ctx, s.pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) (err error) {
 		if row, err = s.q.UnitLife(ctx, tx, id); err != nil {
@@ -75,7 +77,10 @@ func (s *Shop) Unit(ctx context.Context, id ID) (Unit, error) {
 		if claims, err = s.q.UnitLifeClaims(ctx, tx, dbsqlc.UnitLifeClaimsParams{UnitID: id, Now: s.o.Now()}); err != nil {
 			return err
 		}
-		quarantines, err = s.q.UnitLifeQuarantine(ctx, tx, id)
+		if quarantines, err = s.q.UnitLifeQuarantine(ctx, tx, id); err != nil {
+			return err
+		}
+		repairs, err = s.q.UnitLifeRepairs(ctx, tx, &id)
 		return err
 	})
 	if errors.Is(err, pgx.ErrNoRows) {
@@ -90,7 +95,10 @@ func (s *Shop) Unit(ctx context.Context, id ID) (Unit, error) {
 		u.addClaim(c)
 	}
 	for _, q := range quarantines {
-		u.Life = append(u.Life, UnitEvent{At: *q.LeftAt, Event: unitUnquarantined, ID: q.OrderID, OrderID: &q.OrderID})
+		u.Life = append(u.Life, UnitEvent{At: *q.LeftAt, Event: unitUnquarantined, ID: orZero(q.OrderID), OrderID: q.OrderID})
+	}
+	for _, r := range repairs {
+		u.Life = append(u.Life, UnitEvent{At: r.CreatedAt, Event: unitRepaired, Reference: r.Done, ID: r.RepairID})
 	}
 	if row.InQuarantine {
 		u.Place = InQuarantine

@@ -93,6 +93,8 @@ function inWords(e: UnitEvent) {
       return <>Let out of quarantine: on sale again.</>;
     case "withdrawn":
       return <>Taken out for good{e.reference && <>: {e.reference}</>}.</>;
+    case "repaired":
+      return <>Put right after an audit{e.reference && <>: {e.reference}</>}</>;
     default:
       return <>{e.event}</>;
   }
