@@ -97,7 +97,7 @@ export interface ListEventsQuery {
   /** next_cursor of the page before. */
   cursor?: string;
   /** Only these; repeat it for several. */
-  type?: ("order.created" | "order.paid" | "order.cancelled" | "order.refunded" | "payment.late" | "sale.created" | "sale.changed" | "sale.scheduled" | "sale.opened" | "sale.paused" | "sale.resumed" | "sale.closed" | "selling.paused" | "selling.resumed" | "product.out_of_stock" | "product.back_in_stock")[] | null;
+  type?: ("order.created" | "order.paid" | "order.cancelled" | "order.refunded" | "payment.late" | "sale.created" | "sale.changed" | "sale.scheduled" | "sale.opened" | "sale.paused" | "sale.resumed" | "sale.closed" | "selling.paused" | "selling.resumed" | "product.out_of_stock" | "product.back_in_stock" | "unit.repaired" | "transaction.repaired" | "order.repaired" | "stock.repaired")[] | null;
 }
 
 /** What {@link listEvents} may be refused for. */
@@ -111,7 +111,7 @@ export type ListEventsCode =
 /**
  * Read what happened
  *
- * What happened to orders, sales and the stock of products, in one order that never changes: whoever goes on from `next_cursor` misses nothing, also not what was committed late. `next_cursor` is always there, on the last page as well: it is where to go on when more has happened. Without `cursor` it begins with the first event.
+ * What happened to orders, sales and the stock of products, in one order that never changes: whoever goes on from `next_cursor` misses nothing, also not what was committed late. Those that end in `.repaired` tell what an operator had repaired that an audit had found broken: `check`, what it was about, and `done` in words. `next_cursor` is always there, on the last page as well: it is where to go on when more has happened. Without `cursor` it begins with the first event.
  *
  * Needs an API key with the scope `order`.
  */

@@ -82,7 +82,7 @@ export interface Event {
   /** Names what it happened to: order_id, sale_id or sku, and more that depends on the type. */
   data: { [name: string]: unknown };
   id: string;
-  type: "order.created" | "order.paid" | "order.cancelled" | "order.refunded" | "payment.late" | "sale.created" | "sale.changed" | "sale.scheduled" | "sale.opened" | "sale.paused" | "sale.resumed" | "sale.closed" | "selling.paused" | "selling.resumed" | "product.out_of_stock" | "product.back_in_stock";
+  type: "order.created" | "order.paid" | "order.cancelled" | "order.refunded" | "payment.late" | "sale.created" | "sale.changed" | "sale.scheduled" | "sale.opened" | "sale.paused" | "sale.resumed" | "sale.closed" | "selling.paused" | "selling.resumed" | "product.out_of_stock" | "product.back_in_stock" | "unit.repaired" | "transaction.repaired" | "order.repaired" | "stock.repaired";
 }
 
 export interface EventPage {
@@ -118,7 +118,7 @@ export interface Order {
   /** Until when it is to be paid; null when it was paid from the beginning. RFC 3339. */
   pay_by: string | null;
   payment: Payment;
-  /** Why it is cancelled: payment-overdue or cancelled-by-buyer. */
+  /** Why it is cancelled: payment-overdue, cancelled-by-buyer or repaired (a repair took from it what was another's, and there was no equal unit). */
   reason: string | null;
   reference: string | null;
   /** What of the total was given back; null when there is no total. */
@@ -549,11 +549,11 @@ export interface UnitEvent {
   /** RFC 3339. */
   at: string;
   buyer: string | null;
-  event: "received" | "held" | "ordered" | "paid" | "released" | "expired" | "cancelled" | "returned" | "quarantined" | "written_off" | "unquarantined" | "withdrawn";
+  event: "received" | "held" | "ordered" | "paid" | "released" | "expired" | "cancelled" | "returned" | "quarantined" | "written_off" | "unquarantined" | "withdrawn" | "repaired";
   /** The order that it was in. */
   order_id: string | null;
   receipt_id: string | null;
-  /** Of the receipt, or the reason of the withdrawal. */
+  /** Of the receipt, the reason of the withdrawal, or what a repair has done. */
   reference: string | null;
   transaction_id: string | null;
   withdrawal_id: string | null;
