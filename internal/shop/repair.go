@@ -285,6 +285,7 @@ func (x *repairer) repair(ctx context.Context, planned *fault, step *RepairStep)
 	case errors.As(err, &refused) && strings.HasPrefix(refused.Code, "23"):
 		step.Result, step.Done = RepairBusy, "The database refused it ("+refused.Message+"), and nothing was done. Repair the other checks that are broken first, and run it again."
 	case err != nil:
+		step.Result, step.Done, step.RepairID = RepairBusy, "It went wrong, and was left as it is, unless the database was lost while it wrote it down. Run it again.", nil
 		return fmt.Errorf("%s: %w", planned.Broken, err)
 	}
 	if step.Result != RepairDone {

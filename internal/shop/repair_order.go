@@ -195,10 +195,11 @@ func (x *repairer) lineLeft(c *claimAt) *fault {
 
 // lineLacks gives a line that was ordered, and perhaps paid for, equal units for those that it lacks. forget are those that it has no more.
 func (x *repairer) lineLacks(c *claimAt, broken string, lacks int, forget []ID) *fault {
-	awaiting := c.OrderStatus == string(AwaitingPayment)
+	// A cancelled line says how each of its units has left it, and so can't be one that never had any.
+	cancels := c.OrderStatus == string(AwaitingPayment) && len(c.units) > 0
 	repair := fmt.Sprintf("It gets %d equal units that are on sale. If there are too few, nothing is done: bring some on sale (a receipt, or out of quarantine) and run it again.", lacks)
-	buyers := fmt.Sprintf("%q gets what was paid for.", c.Claim.Buyer)
-	if awaiting {
+	buyers := fmt.Sprintf("%q gets what was ordered.", c.Claim.Buyer)
+	if cancels {
 		repair = fmt.Sprintf("It gets %d equal units that are on sale. If there are too few, the order is cancelled (reason: repaired).", lacks)
 		buyers = fmt.Sprintf("%q keeps the order, or it is cancelled before anything was paid: tell them.", c.Claim.Buyer)
 	}
@@ -215,9 +216,9 @@ func (x *repairer) lineLacks(c *claimAt, broken string, lacks int, forget []ID) 
 		if len(given) > 0 {
 			return fmt.Sprintf("It got the units %s.", idList(given)), x.countBuyer(ctx, tx, c.Claim)
 		}
-		if !awaiting {
+		if !cancels {
 			return "", leftToPerson(fmt.Sprintf("There are not %d units on sale to give, and nothing was done. Bring some on sale (POST /api/v1/products/{sku}/receipts, or .../quarantine/release) and run it "+
-				"again; or give %q the money back at the payment provider.", lacks, c.Claim.Buyer))
+				"again; or give %q back at the payment provider what was paid.", lacks, c.Claim.Buyer))
 		}
 		for _, id := range forget {
 			left := "cancelled"
@@ -228,8 +229,24 @@ func (x *repairer) lineLacks(c *claimAt, broken string, lacks int, forget []ID) 
 		if err := x.cancelOrder(ctx, tx, orZero(c.Claim.OrderID), c.Claim.Buyer); err != nil {
 			return "", err
 		}
+		if err := x.shrink(ctx, tx, c, len(c.units)); err != nil {
+			return "", err
+		}
 		return "There were too few units on sale: the order was cancelled.", x.countBuyer(ctx, tx, c.Claim)
 	})
+}
+
+// shrink makes a line of an order for which nothing was paid one of fewer units, and the order cost as much less.
+func (x *repairer) shrink(ctx context.Context, tx pgx.Tx, c *claimAt, quantity int) error {
+	if quantity == int(c.Claim.Quantity) {
+		return nil
+	}
+	err := one(x.s.q.RepairClaimQuantity(ctx, tx, dbsqlc.RepairClaimQuantityParams{ClaimID: c.Claim.ClaimID, Quantity: int32(quantity)}))
+	if err != nil || c.OrderTotalMinor < 0 {
+		return err
+	}
+	total := c.OtherLinesMinor + orZeroMinor(c.Claim.PriceMinor)*int64(quantity)
+	return one(x.s.q.RepairOrderTotal(ctx, tx, dbsqlc.RepairOrderTotalParams{TotalMinor: &total, OrderID: orZero(c.Claim.OrderID)}))
 }
 
 // lineQuantity is about lines that have had more or fewer units than they say.

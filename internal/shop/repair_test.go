@@ -224,6 +224,9 @@ func TestWhatTheAuditFindsIsRepaired(t *testing.T) {
 			if err := h.SettleQueues(background); err != nil {
 				t.Fatal(err)
 			}
+			if n := h.count(`SELECT count(*) FROM claim AS a, claim AS b WHERE a.claim_id = $1 AND b.claim_id = $2 AND a.queue_place < b.queue_place`, h.queued.ID, h.last.ID); n != 1 && h.count(`SELECT count(*) FROM claim WHERE claim_id = $1 AND status = 'queued'`, h.last.ID) == 1 {
+				t.Error("they have changed their order")
+			}
 			h.settled(h.Shop, h.queued)
 			h.settled(h.Shop, h.last)
 			h.settled(h.Shop, h.enqueue("r", "Q", 1))
@@ -242,6 +245,181 @@ func TestWhatTheAuditFindsInOrdersIsRepaired(t *testing.T) {
 			repaired(t, h.world, forAPerson[name], func() {})
 		})
 	}
+}
+
+// What else can be broken, in a trade, and what has to come of it. Nil: it is for a person.
+func TestWhatElseCanBeBrokenIsRepaired(t *testing.T) {
+	t.Parallel()
+	ofHold := func(h *trade) shop.ID {
+		return h.unit(`SELECT unit_id FROM claim_unit JOIN claim USING (claim_id) WHERE status = 'held'`)
+	}
+	oneOf := func(h *trade, sku string) shop.ID {
+		return h.unit(`SELECT unit_id FROM stock_token JOIN product USING (product_id) WHERE sku = '` + sku + `' ORDER BY position LIMIT 1`)
+	}
+	quarantined := func(h *trade, unit shop.ID) {
+		h.exec(`INSERT INTO quarantine_unit (unit_id, product_id, order_id, entered_at) SELECT unit_id, product_id, gen_random_uuid(), now() FROM unit WHERE unit_id = $1`, unit)
+	}
+	counts := func(what string, want int, query string, args ...any) func(h *trade) {
+		return func(h *trade) {
+			h.t.Helper()
+			if n := h.count(query, args...); n != want {
+				h.t.Errorf("%s: %d, want %d", what, n, want)
+			}
+		}
+	}
+	for name, c := range map[string]struct {
+		breakIt func(h *trade)
+		judge   func(h *trade)
+	}{
+		"a held unit in quarantine": {
+			func(h *trade) { quarantined(h, ofHold(h)) },
+			counts("held", 1, `SELECT count(*) FROM claim_unit JOIN claim USING (claim_id) WHERE status = 'held' AND released_at IS NULL`),
+		},
+		"a withdrawn unit that a hold has": {
+			func(h *trade) {
+				h.exec(`UPDATE withdrawal SET quantity = 1, product_id = (SELECT product_id FROM product WHERE sku = 'S')`)
+				h.exec(`INSERT INTO stock_token (product_id, pool_id, unit_id) SELECT product_id, 0, unit_id FROM withdrawal_unit JOIN unit USING (unit_id)`)
+				h.exec(`UPDATE claim_unit SET outcome = 'returned' WHERE outcome = 'written_off'`)
+				h.exec(`UPDATE withdrawal_unit SET unit_id = $1`, ofHold(h))
+			},
+			counts("held with another unit", 1, `SELECT count(*) FROM claim_unit JOIN claim USING (claim_id) WHERE status = 'held' AND released_at IS NULL`),
+		},
+		"a token for a unit of a hold that has lapsed": {
+			func(h *trade) {
+				h.token("S", ofHold(h))
+				h.exec(`UPDATE claim SET expires_at = now() - interval '1 second' WHERE status = 'held'`)
+			},
+			counts("expired", 1, `SELECT count(*) FROM claim WHERE status = 'expired'`),
+		},
+		"a token for a unit of an order that is over": {
+			func(h *trade) {
+				h.exec(`UPDATE claim_unit SET released_at = NULL, outcome = NULL WHERE claim_id = $1`, line(h.cancelled))
+			},
+			counts("on sale", 1, `SELECT count(*) FROM stock_token JOIN claim_unit USING (unit_id) WHERE outcome = 'cancelled'`),
+		},
+		"another product's token for a sold unit": {
+			func(h *trade) { h.token("A", h.sold.Lines[0].UnitIDs[0]) },
+			func(h *trade) {
+				if got, err := h.Order(background, nil, h.sold.ID); err != nil || len(got.Lines[0].ReturnedUnitIDs) > 0 {
+					h.t.Errorf("the order: %+v, %v", got, err)
+				}
+			},
+		},
+		"a unit in no place of a sale that goes on": {
+			func(h *trade) { h.exec(`DELETE FROM stock_token WHERE pool_id <> 0`) },
+			counts("in the allotment", 0, `SELECT count(*) FROM stock_token WHERE pool_id <> 0`),
+		},
+		"an order that was paid in full and awaits payment": {
+			func(h *trade) {
+				h.charged(h.unpaid)
+				h.exec(`UPDATE payment SET amount_minor = 200 WHERE order_id = $1`, h.unpaid.ID)
+			},
+			func(h *trade) {
+				if got, err := h.Order(background, nil, h.unpaid.ID); err != nil || got.Status != shop.IsPaid {
+					h.t.Errorf("the order: %+v, %v", got, err)
+				}
+			},
+		},
+		"a paid order of which all has come back": {
+			func(h *trade) {
+				h.exec(`ALTER TABLE shop_order DISABLE TRIGGER shop_order_moves_forward`)
+				h.exec(`UPDATE shop_order SET status = 'paid', ended_at = NULL WHERE order_id = $1`, h.refunded.ID)
+				h.exec(`ALTER TABLE shop_order ENABLE TRIGGER shop_order_moves_forward`)
+			},
+			counts("refunded", 1, `SELECT count(*) FROM shop_order WHERE status = 'refunded' AND refunded_minor = 100`),
+		},
+		"a line that has more than was ordered": {
+			func(h *trade) {
+				unit := oneOf(h, "A")
+				h.exec(`DELETE FROM stock_token WHERE unit_id = $1`, unit)
+				h.exec(`INSERT INTO claim_unit (claim_id, unit_id) VALUES ($1, $2)`, line(h.unpaid), unit)
+			},
+			counts("in the order", 2, `SELECT count(*) FROM claim_unit JOIN claim USING (claim_id) WHERE unpaid AND released_at IS NULL`),
+		},
+		"an unpaid line that lacks a unit when nothing is on sale": {
+			func(h *trade) {
+				h.exec(`DELETE FROM claim_unit WHERE unit_id = $1`, h.unpaid.Lines[0].UnitIDs[0])
+				for _, unit := range append(h.all(`SELECT unit_id FROM stock_token JOIN product USING (product_id) WHERE sku = 'A'`), h.unpaid.Lines[0].UnitIDs[0]) {
+					h.exec(`DELETE FROM stock_token WHERE unit_id = $1`, unit)
+					quarantined(h, unit)
+				}
+			},
+			counts("cancelled", 1, `SELECT count(*) FROM shop_order WHERE buyer = 'u' AND status = 'cancelled' AND reason = 'repaired' AND total_minor = 100`),
+		},
+		"a lost order that may have been paid": {
+			func(h *trade) {
+				h.exec(`DELETE FROM refund WHERE order_id = $1`, h.outside.ID)
+				h.exec(`DELETE FROM shop_order WHERE order_id = $1`, h.outside.ID)
+			},
+			nil,
+		},
+		"a receipt whose units are all gone": {
+			func(h *trade) {
+				h.product(shop.Product{SKU: "G", Selling: true})
+				h.receive("G", 1)
+				h.exec(`DELETE FROM stock_token WHERE product_id = (SELECT product_id FROM product WHERE sku = 'G')`)
+				h.exec(`DELETE FROM unit WHERE product_id = (SELECT product_id FROM product WHERE sku = 'G')`)
+			},
+			nil,
+		},
+		"a unit that was withdrawn twice": {
+			func(h *trade) {
+				h.exec(`ALTER TABLE withdrawal_unit DROP CONSTRAINT withdrawal_unit_once`)
+				h.exec(`INSERT INTO withdrawal_unit SELECT * FROM withdrawal_unit`)
+				h.exec(`UPDATE withdrawal SET quantity = 2`)
+			},
+			nil,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := newTrade(t)
+			c.breakIt(h)
+			repaired(t, h.world, c.judge == nil, func() {})
+			if c.judge != nil {
+				c.judge(h)
+			}
+		})
+	}
+}
+
+// all reads ids.
+func (w *world) all(query string) (ids []shop.ID) {
+	w.t.Helper()
+	rows, err := w.db.Query(background, query)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var id shop.ID
+		if err := rows.Scan(&id); err != nil {
+			w.t.Fatal(err)
+		}
+		ids = append(ids, id)
+	}
+	if rows.Err() != nil {
+		w.t.Fatal(rows.Err())
+	}
+	return ids
+}
+
+// What is counted wrongly and too much is counted rightly, and stays for a person: nobody gets more by it.
+func TestWhoHasMoreThanTheLimitIsCountedAndNamed(t *testing.T) {
+	t.Parallel()
+	h := newTrade(t)
+	h.exec(`UPDATE sale SET purchase_limit = 1`)
+	h.exec(`UPDATE sale_buyer SET unit_count = 1, purchase_limit = 1 WHERE buyer = 's'`)
+	r := h.repair("purchase_limit", true)
+	if r.OK() || len(r.Steps) != 1 || r.Steps[0].Result != shop.RepairDone || h.count(`SELECT unit_count FROM sale_buyer WHERE buyer = 's'`) != 2 {
+		t.Errorf("the first repair: %+v", r)
+	}
+	r = h.repair("purchase_limit", true)
+	if r.OK() || len(r.Steps) != 1 || r.Steps[0].Result != shop.RepairPerson || !strings.Contains(r.Steps[0].Repair, "PATCH /api/v1/sales/") || !strings.Contains(r.Steps[0].Broken, h.sold.ID.String()) {
+		t.Errorf("the second: %+v", r)
+	}
+	_, err := h.claim("s", "S", 1)
+	refusal(t, err, shop.PurchaseLimit)
 }
 
 // two makes a unit one of two transactions: of the first, made by "first", and of the one that later makes.

@@ -145,7 +145,7 @@ func (u *unitAt) keeper() *place {
 		return &u.withdrawals[0]
 	}
 	for i, q := range u.quarantines {
-		if of != nil && q.ID == of.OrderID {
+		if of != nil && q.ID == of.OrderID && q.ID != (ID{}) {
 			return &u.quarantines[i]
 		}
 	}
@@ -583,6 +583,10 @@ func (x *repairer) payBack(ctx context.Context, tx pgx.Tx, orderID ID, amount in
 	}
 	if o.TotalMinor == nil {
 		amount = 0
+	}
+	if o.Provider != External && amount > m.Paid-m.PaymentRefunded {
+		return "", leftToPerson(fmt.Sprintf("%d %s would have to be given back of the order %s, of which %d are there of its payments, and nothing was done: run lastunit audit --repair money first.",
+			amount, text(o.Currency), orderID, m.Paid-m.PaymentRefunded))
 	}
 	if _, err := x.s.recordRefund(ctx, tx, RefundRequest{OrderID: orderID}, o, amount, whole); err != nil {
 		return "", err

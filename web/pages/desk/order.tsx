@@ -41,7 +41,7 @@ function Loaded({ id }: { id: string }) {
 }
 
 const paymentWords: Record<string, string> = { none: "nothing paid", pending: "under way", succeeded: "paid", failed: "failed", refunded: "given back" };
-const reasons: Record<string, string> = { "payment-overdue": "not paid in time", "cancelled-by-buyer": "by the buyer" };
+const reasons: Record<string, string> = { "payment-overdue": "not paid in time", "cancelled-by-buyer": "by the buyer", repaired: "by a repair: a unit of it was another's" };
 
 function About({ o }: { o: Shown }) {
   return (
