@@ -270,7 +270,8 @@ func (x *repairer) repair(ctx context.Context, planned *fault, step *RepairStep)
 		if step.Done, err = now.mend(ctx, tx); err != nil {
 			return err
 		}
-		step.Result, step.RepairID = RepairDone, &x.repairID
+		id := x.repairID
+		step.Result, step.RepairID = RepairDone, &id
 		return x.record(ctx, tx, *step)
 	})
 	var refused *pgconn.PgError

@@ -157,6 +157,9 @@ func repaired(t *testing.T, w *world, person bool, beforeYes func()) {
 			for _, step := range r.Steps {
 				if step.Result == shop.RepairDone {
 					done++
+					if n := w.count(`SELECT count(*) FROM repair WHERE repair_id = $1 AND check_name = $2 AND done = $3 AND broken = $4`, step.RepairID, check, step.Done, step.Broken); n != 1 {
+						t.Errorf("the step %+v is written down %d times", step, n)
+					}
 				}
 				if (step.Result == shop.RepairDone) != (step.RepairID != nil) || (step.Result == shop.RepairDone || step.Result == shop.RepairBusy) && step.Done == "" {
 					t.Errorf("a step of %s: %+v", check, step)

@@ -199,6 +199,18 @@ func describeClaim(c place) string {
 	return fmt.Sprintf("the transaction %s of %q, of %s (%s)", c.ID, c.Buyer, c.SKU, c.Status)
 }
 
+func whereKept(p place) string {
+	switch p.Place {
+	case "available":
+		return "on sale"
+	case "transaction":
+		return "in " + describeClaim(p)
+	case "quarantine":
+		return "in quarantine"
+	}
+	return "withdrawn"
+}
+
 func (x *repairer) lockUnit(ctx context.Context, tx pgx.Tx, t target) (bool, error) {
 	u, err := x.placesOf(ctx, tx, t.id)
 	if err != nil {
@@ -291,17 +303,15 @@ func (u *unitAt) plan() unitPlan {
 	case p.keep == nil:
 		repair = append(repair, "It goes to quarantine, until a person has seen whether and where it is: find it, then release it (POST /api/v1/products/"+u.units[0].SKU+
 			"/quarantine/release) or withdraw it (/withdrawals with \"place\": \"quarantine\").")
-	case p.keep.Place == "available":
-		repair = append(repair, "It stays on sale.")
-	case p.keep.Place == "transaction":
-		repair = append(repair, "It stays in "+describeClaim(*p.keep)+".")
-		buyers = append(buyers, fmt.Sprintf("%q keeps it.", p.keep.Buyer))
-	case p.keep.Place == "quarantine":
-		repair = append(repair, "It stays in quarantine.")
 	default:
-		repair = append(repair, "It stays withdrawn.")
+		repair = append(repair, "It stays "+whereKept(*p.keep)+".")
 	}
-	if len(u.tokens) > 0 && (p.keep == nil || p.keep.Place != "available") {
+	switch {
+	case p.keep != nil && p.keep.Place == "transaction":
+		buyers = append(buyers, fmt.Sprintf("%q keeps it, and nobody else can claim it.", p.keep.Buyer))
+	case p.keep == nil && len(u.units) > 0:
+		buyers = append(buyers, "It can't be claimed, until it was released.")
+	case len(u.tokens) > 0 && (p.keep == nil || p.keep.Place != "available"):
 		buyers = append(buyers, "It can't be claimed any more.")
 	}
 	if len(buyers) == 0 {
@@ -327,6 +337,7 @@ func leavesAs(c place, keep *place) string {
 // losing says what it means that a transaction loses a unit.
 func (u *unitAt) losing(c place, keep *place) (does, means string) {
 	of := describeClaim(c)
+	later := strings.ToUpper(of[:1]) + of[1:] + " was the later one and loses it: it gets an equal unit if one is on sale; if none is, "
 	switch {
 	case leavesAs(c, keep) != "":
 		return fmt.Sprintf("It is written down that it has left %s (%s).", of, leavesAs(c, keep)), "Nothing changes for them: it had left the order already."
@@ -335,19 +346,19 @@ func (u *unitAt) losing(c place, keep *place) (does, means string) {
 	case c.Lapsed:
 		return "It leaves " + of + ".", fmt.Sprintf("%q has lost it already: the hold has lapsed.", c.Buyer)
 	case c.Status == "held" && c.Quantity > 1:
-		return fmt.Sprintf("%s was the later one and loses it: it gets an equal unit if one is on sale; if none is, it goes on with %d.", of, c.Quantity-1),
+		return later + fmt.Sprintf("it goes on with %d.", c.Quantity-1),
 			fmt.Sprintf("%q keeps as many as were claimed, or has one fewer in the cart: tell them.", c.Buyer)
 	case c.Status == "held":
-		return of + " was the later one and loses it: it gets an equal unit if one is on sale; if none is, it is released.",
+		return later + "it is released.",
 			fmt.Sprintf("%q keeps one, or loses what is in the cart: tell them.", c.Buyer)
 	case c.OrderStatus == "awaiting_payment":
-		return of + " was the later one and loses it: it gets an equal unit if one is on sale; if none is, the order is cancelled (reason: repaired).",
+		return later + "the order is cancelled (reason: repaired).",
 			fmt.Sprintf("%q keeps the order, or it is cancelled before anything was paid: tell them. Money that comes all the same buys equal units or goes back.", c.Buyer)
 	case c.OrderStatus == "paid":
-		return of + " was the later one and loses it: it gets an equal unit if one is on sale; if none is, what it cost is given back.",
+		return later + "what it cost is given back.",
 			fmt.Sprintf("%q gets an equal unit, or the money back: tell them.", c.Buyer)
 	}
-	return of + " loses it.", fmt.Sprintf("Make it good to %q.", c.Buyer)
+	return "It leaves " + of + ".", fmt.Sprintf("Make it good to %q.", c.Buyer)
 }
 
 func (x *repairer) mendUnit(ctx context.Context, tx pgx.Tx, u *unitAt, p unitPlan) (string, error) {
@@ -388,7 +399,7 @@ func (x *repairer) mendUnit(ctx context.Context, tx pgx.Tx, u *unitAt, p unitPla
 		}
 		did = append(did, "The unit went to quarantine.")
 	} else if p.keep != nil {
-		did = append(did, "The unit stays where it is: "+p.keep.Place+".")
+		did = append(did, "It stays "+whereKept(*p.keep)+".")
 	}
 	return sentences(did), x.s.ranOut(ctx, tx, pools, ranOut)
 }
