@@ -357,6 +357,7 @@ SELECT
     placed.claim_id,
     placed.pool_id,
     placed.status,
+    placed.quantity,
     placed.queue_place::bigint AS queue_place,
     placed.head_place,
     placed.tail_place

@@ -545,7 +545,7 @@ ORDER BY
     claim.claim_id
 FOR UPDATE;
 
--- RepairQueuePlace gives requests that are queued their places.
+-- RepairQueuePlace gives requests of a queue their places.
 -- name: RepairQueuePlace :execrows
 UPDATE claim
 SET queue_place = given.queue_place
@@ -554,12 +554,13 @@ FROM (
         unnest(@claim_ids::uuid[]) AS claim_id,
         unnest(@queue_places::bigint[]) AS queue_place
 ) AS given
-WHERE claim.claim_id = given.claim_id
-    AND claim.status = 'queued';
+WHERE claim.claim_id = given.claim_id;
 
--- RepairQueueSettled reads where the last request of a queue ends that is not queued any more.
+-- RepairQueueSettled reads between which places those requests of a queue lie that are not queued any more.
 -- name: RepairQueueSettled :one
-SELECT coalesce(max(claim.queue_place + claim.quantity), 0)::bigint AS settled_to
+SELECT
+    coalesce(min(claim.queue_place), 0)::bigint AS settled_from,
+    coalesce(max(claim.queue_place + claim.quantity), 0)::bigint AS settled_to
 FROM claim
 WHERE claim.product_id = @product_id
     AND claim.pool_id = @pool_id

@@ -690,6 +690,7 @@ SELECT
     placed.claim_id,
     placed.pool_id,
     placed.status,
+    placed.quantity,
     placed.queue_place::bigint AS queue_place,
     placed.head_place,
     placed.tail_place
@@ -727,6 +728,7 @@ type AuditQueueOrderRow struct {
 	ClaimID    pgdb.ID
 	PoolID     int64
 	Status     string
+	Quantity   int32
 	QueuePlace int64
 	HeadPlace  int64
 	TailPlace  int64
@@ -747,6 +749,7 @@ func (q *Queries) AuditQueueOrder(ctx context.Context, db DBTX, arg AuditQueueOr
 			&i.ClaimID,
 			&i.PoolID,
 			&i.Status,
+			&i.Quantity,
 			&i.QueuePlace,
 			&i.HeadPlace,
 			&i.TailPlace,

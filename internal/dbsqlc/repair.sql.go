@@ -1212,7 +1212,6 @@ FROM (
         unnest($2::bigint[]) AS queue_place
 ) AS given
 WHERE claim.claim_id = given.claim_id
-    AND claim.status = 'queued'
 `
 
 type RepairQueuePlaceParams struct {
@@ -1220,7 +1219,7 @@ type RepairQueuePlaceParams struct {
 	QueuePlaces []int64
 }
 
-// RepairQueuePlace gives requests that are queued their places.
+// RepairQueuePlace gives requests of a queue their places.
 func (q *Queries) RepairQueuePlace(ctx context.Context, db DBTX, arg RepairQueuePlaceParams) (int64, error) {
 	result, err := db.Exec(ctx, repairQueuePlace, arg.ClaimIds, arg.QueuePlaces)
 	if err != nil {
@@ -1230,7 +1229,9 @@ func (q *Queries) RepairQueuePlace(ctx context.Context, db DBTX, arg RepairQueue
 }
 
 const repairQueueSettled = `-- name: RepairQueueSettled :one
-SELECT coalesce(max(claim.queue_place + claim.quantity), 0)::bigint AS settled_to
+SELECT
+    coalesce(min(claim.queue_place), 0)::bigint AS settled_from,
+    coalesce(max(claim.queue_place + claim.quantity), 0)::bigint AS settled_to
 FROM claim
 WHERE claim.product_id = $1
     AND claim.pool_id = $2
@@ -1243,12 +1244,17 @@ type RepairQueueSettledParams struct {
 	PoolID    int64
 }
 
-// RepairQueueSettled reads where the last request of a queue ends that is not queued any more.
-func (q *Queries) RepairQueueSettled(ctx context.Context, db DBTX, arg RepairQueueSettledParams) (int64, error) {
+type RepairQueueSettledRow struct {
+	SettledFrom int64
+	SettledTo   int64
+}
+
+// RepairQueueSettled reads between which places those requests of a queue lie that are not queued any more.
+func (q *Queries) RepairQueueSettled(ctx context.Context, db DBTX, arg RepairQueueSettledParams) (RepairQueueSettledRow, error) {
 	row := db.QueryRow(ctx, repairQueueSettled, arg.ProductID, arg.PoolID)
-	var settled_to int64
-	err := row.Scan(&settled_to)
-	return settled_to, err
+	var i RepairQueueSettledRow
+	err := row.Scan(&i.SettledFrom, &i.SettledTo)
+	return i, err
 }
 
 const repairQueueTail = `-- name: RepairQueueTail :one

@@ -22,6 +22,7 @@ type history struct {
 	heldB                   shop.Transaction // of B, by the same buyer
 	second                  shop.Transaction // of A, by another buyer, made by the cases that need it
 	freeB                   shop.ID
+	refused                 shop.Transaction // of Q, behind one that was held
 	queued, last            shop.Transaction // of Q, in a queue that was settled before them
 	goOn                    func()           // lets it be settled
 }
@@ -52,7 +53,7 @@ func newHistory(t *testing.T) *history {
 	}
 	h.stocked("Q", 2)
 	h.settled(h.Shop, h.enqueue("q", "Q", 1))
-	h.settled(h.Shop, h.enqueue("q", "Q", 5))
+	h.refused = h.settled(h.Shop, h.enqueue("q", "Q", 5))
 	h.goOn = h.stopped("Q")
 	h.queued, h.last = h.enqueue("q", "Q", 2), h.enqueue("q", "Q", 1)
 	h.gone = h.unit(`SELECT unit_id FROM withdrawal_unit`)
@@ -289,6 +290,12 @@ func brokenHistories() map[string]broken[*history] {
 		"a place given to two": {
 			func(h *history) { h.exec(`UPDATE claim SET quantity = 3 WHERE claim_id = $1`, h.queued.ID) },
 			func(h *history) []offender { return []offender{{queueOrder, "Q", shop.ID{}, h.queued.ID}} },
+		},
+		"a place that two had who are settled": {
+			func(h *history) {
+				h.exec(`UPDATE claim SET queue_place = queue_place + 2 WHERE product_id = (SELECT product_id FROM product WHERE sku = 'Q') AND status = 'held'`)
+			},
+			func(h *history) []offender { return []offender{{queueOrder, "Q", shop.ID{}, h.refused.ID}} },
 		},
 		"a hold that expired before its time": {
 			func(h *history) {

@@ -163,6 +163,7 @@ type thing struct {
 type fault struct {
 	RepairStep
 	target target
+	moves  bool // how it is broken changes all the time, such as what a queue holds: that it still is, is enough
 	mend   func(ctx context.Context, tx pgx.Tx) (done string, err error)
 }
 
@@ -264,7 +265,7 @@ func (x *repairer) repair(ctx context.Context, planned *fault, step *RepairStep)
 		if err != nil {
 			return fmt.Errorf("look again: %w", err)
 		}
-		if now == nil || now.mend == nil || now.Broken != planned.Broken || now.Repair != planned.Repair {
+		if now == nil || now.mend == nil || !planned.moves && (now.Broken != planned.Broken || now.Repair != planned.Repair) {
 			return errRepairChanged
 		}
 		if step.Done, err = now.mend(ctx, tx); err != nil {

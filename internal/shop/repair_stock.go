@@ -54,18 +54,23 @@ func (x *repairer) lookAtQueue(ctx context.Context, db pgdb.Queryer, t target) (
 	var wrong []dbsqlc.AuditQueueOrderRow
 	var which []string
 	for _, row := range rows {
-		if row.PoolID == t.poolID {
-			wrong = append(wrong, row)
+		if row.PoolID != t.poolID {
+			continue
+		}
+		if wrong = append(wrong, row); len(wrong) <= 20 {
 			which = append(which, fmt.Sprintf("%s (%s) at place %d", row.ClaimID, row.Status, row.QueuePlace))
 		}
 	}
 	if len(wrong) == 0 {
 		return nil, nil
 	}
-	f := &fault{RepairStep: RepairStep{Rows: found(wrong...)}}
+	if more := len(wrong) - len(which); more > 0 {
+		which = append(which, fmt.Sprintf("and %d more", more))
+	}
+	f := &fault{RepairStep: RepairStep{Rows: found(wrong...)}, moves: true}
 	f.Broken = fmt.Sprintf("The queue of %s in the pool %d is settled up to %d (queue_head) and goes to %d (queue_tail), and does not hold these, or not one behind the other: %s.",
 		t.sku, t.poolID, wrong[0].HeadPlace, wrong[0].TailPlace, strings.Join(which, ", "))
-	f.Repair = "What is still queued gets places one behind the other, in the order in which it is, from where the queue is settled to on; who was passed by is first. Both ends are counted anew."
+	f.Repair = "What is still queued gets places one behind the other, in the order in which it is, from where the queue is settled to on; who was passed by is first. Both ends are counted anew. What is settled and shares its place counts as settled before all others."
 	f.Buyers = "Nobody who waits loses their turn to anybody behind them. Who was served or refused before their turn stays so: tell those who were refused to ask again."
 	f.mend = func(ctx context.Context, tx pgx.Tx) (string, error) { return x.mendQueue(ctx, tx, t, wrong[0]) }
 	return f, nil
@@ -81,7 +86,7 @@ func (x *repairer) mendQueue(ctx context.Context, tx pgx.Tx, t target, ends dbsq
 		return "", err
 	}
 	// Behind all that is not queued any more, also what was cancelled, so that nothing shares a place.
-	head := max(ends.HeadPlace, settled)
+	head := max(ends.HeadPlace, settled.SettledTo)
 	next, beyond := head, head+ends.TailPlace
 	var ids []ID
 	var places []int64
@@ -103,8 +108,34 @@ func (x *repairer) mendQueue(ctx context.Context, tx pgx.Tx, t target, ends dbsq
 		}
 	}
 	tail := max(next, ends.TailPlace)
-	return fmt.Sprintf("%d requests are queued from %d to %d; the queue goes to %d.", len(ids), head, next, tail),
-		x.s.q.RepairQueueTo(ctx, tx, dbsqlc.RepairQueueToParams{ProductID: t.productID, PoolID: t.poolID, TailPlace: tail, HeadPlace: head})
+	if err := x.s.q.RepairQueueTo(ctx, tx, dbsqlc.RepairQueueToParams{ProductID: t.productID, PoolID: t.poolID, TailPlace: tail, HeadPlace: head}); err != nil {
+		return "", err
+	}
+	said := fmt.Sprintf("%d requests are queued from %d to %d; the queue goes to %d.", len(ids), head, next, tail)
+	moved, err := x.mendSettled(ctx, tx, t, min(settled.SettledFrom, 0))
+	if moved > 0 {
+		said += fmt.Sprintf(" %d that are settled shared their places, and have others.", moved)
+	}
+	return said, err
+}
+
+// mendSettled gives requests that are settled, and whose places are others' as well, places before all that there are.
+func (x *repairer) mendSettled(ctx context.Context, tx pgx.Tx, t target, lowest int64) (int, error) {
+	rows, err := x.s.q.AuditQueueOrder(ctx, tx, dbsqlc.AuditQueueOrderParams{ProductID: t.productID, RowLimit: repairsAtMost})
+	if err != nil {
+		return 0, err
+	}
+	var arg dbsqlc.RepairQueuePlaceParams
+	for _, row := range rows {
+		if row.PoolID == t.poolID && row.Status != "queued" {
+			lowest -= int64(row.Quantity)
+			arg.ClaimIds, arg.QueuePlaces = append(arg.ClaimIds, row.ClaimID), append(arg.QueuePlaces, lowest)
+		}
+	}
+	if len(arg.ClaimIds) > 0 {
+		_, err = x.s.q.RepairQueuePlace(ctx, tx, arg)
+	}
+	return len(arg.ClaimIds), err
 }
 
 func (x *repairer) findPurchaseLimit(ctx context.Context, p dbsqlc.AuditProductsRow, _ *way) error {
