@@ -268,6 +268,8 @@ func (x *repairer) repair(ctx context.Context, planned *fault, step *RepairStep)
 		if now == nil || now.mend == nil || !planned.moves && (now.Broken != planned.Broken || now.Repair != planned.Repair) {
 			return errRepairChanged
 		}
+		*step = now.RepairStep
+		step.SKU = t.sku
 		if step.Done, err = now.mend(ctx, tx); err != nil {
 			return err
 		}

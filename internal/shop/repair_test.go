@@ -719,3 +719,61 @@ func TestARepairBesideClaimsBreaksNothing(t *testing.T) {
 	w.unitsAccounted()
 	w.audited()
 }
+
+// Requests are passed by while a queue is accepted into and settled: with repairs beside it everybody is served in the end.
+func TestARepairOfAQueueThatGoesOnLeavesNobodyWaiting(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, shop.Options{ClaimWait: longEnough})
+	w.stocked("Q", 5000)
+	var done atomic.Bool
+	var mu sync.Mutex
+	var accepted []shop.Transaction
+	var wg sync.WaitGroup
+	for i := range 3 {
+		s := w.server(shop.Options{ClaimWait: longEnough})
+		wg.Go(func() {
+			for n := 0; !done.Load(); n++ {
+				c, err := s.Enqueue(background, shop.ClaimRequest{Buyer: fmt.Sprintf("b-%d-%d", i, n), SKU: "Q", Quantity: 1 + n%3}, 0)
+				if err != nil && !refusedFor(err, shop.Busy) {
+					t.Errorf("a request: %v", err)
+				}
+				if err == nil {
+					mu.Lock()
+					accepted = append(accepted, c.Transaction)
+					mu.Unlock()
+				}
+			}
+		})
+	}
+	passed := int64(0)
+	deadline := time.Now().Add(time.Minute)
+	for round := 0; passed < 5; round++ {
+		tag, err := w.db.Exec(background, `UPDATE claim SET queue_place = -1 - queue_place WHERE claim_id = (SELECT claim_id FROM claim WHERE status = 'queued' ORDER BY queue_place DESC LIMIT 1) AND status = 'queued' AND queue_place > 0`)
+		if err != nil {
+			t.Error(err)
+		}
+		if passed += tag.RowsAffected(); tag.RowsAffected() > 0 {
+			w.repair("queue_order", true)
+		}
+		if time.Now().After(deadline) {
+			t.Error("nobody could be passed by in a minute")
+			break
+		}
+	}
+	done.Store(true)
+	wg.Wait()
+	for range 5 {
+		w.repair("queue_order", true)
+	}
+	if err := w.SettleQueues(background); err != nil {
+		t.Fatal(err)
+	}
+	for _, tx := range accepted {
+		w.settled(w.Shop, tx)
+	}
+	if n := w.count(`SELECT count(*) FROM repair WHERE check_name = 'queue_order'`); n == 0 {
+		t.Error("nothing was repaired")
+	}
+	w.unitsAccounted()
+	w.audited()
+}
