@@ -82,7 +82,9 @@ func TestTheServiceIsPaidWithStripe(t *testing.T) {
 	taken := make(chan struct{}, 10)
 	fake.OnEvent(func(string, stripetest.Object) { taken <- struct{}{} })
 	fake.Fail(stripetest.Always(stripetest.HangAfter, "confirm"))
-	go func() { _, _ = c.call("POST", "/api/v1/orders/"+second.ID+"/pay", "k", map[string]any{"payment_method": "pm_card_visa"}) }()
+	go func() {
+		_, _ = c.call("POST", "/api/v1/orders/"+second.ID+"/pay", "k", map[string]any{"payment_method": "pm_card_visa"})
+	}()
 	<-taken
 	p.kill()
 	fake.Fail(nil)
