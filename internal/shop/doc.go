@@ -107,7 +107,5 @@
 //
 // A repair locks as everybody else does, one repair at a time; of a queue it waits for the tail, then the head, then what is queued.
 //
-// A repair locks as everybody else does, one repair at a time; of a queue it waits for the tail, then the head, then what is queued.
-//
 // So nobody waits for a token or for a count while they hold one, and nobody who holds a key of a claim waits for anything but keys and what has run out.
 package shop
