@@ -194,14 +194,14 @@ func (v *visitor) pay(t *testing.T) error {
 		if row.Overdue {
 			return "", errTooLate
 		}
-		n, err := v.q.ShopOrderPaid(t.Context(), tx, dbsqlc.ShopOrderPaidParams{OrderID: id})
+		n, err := v.q.ShopOrderPaid(t.Context(), tx, dbsqlc.ShopOrderPaidParams{OrderIds: []pgdb.ID{id}})
 		if err != nil {
 			return "", err
 		}
 		if n != 1 {
 			t.Error("an order that was locked could not be paid")
 		}
-		return "paid", v.q.ClaimPaid(t.Context(), tx, &id)
+		return "paid", v.q.ClaimPaid(t.Context(), tx, []pgdb.ID{id})
 	})
 }
 

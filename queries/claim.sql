@@ -652,36 +652,20 @@ WHERE claim.claim_id = ANY(@claim_ids::uuid[])
     AND claim.status = 'held'
     AND claim.expires_at > instant.at;
 
--- ClaimPaidOfMany marks the lines of orders as paid for.
--- name: ClaimPaidOfMany :exec
-UPDATE claim
-SET
-    unpaid = false,
-    pay_by = NULL
-WHERE claim.order_id = ANY(@order_ids::uuid[])
-    AND claim.unpaid;
-
--- ClaimPayBy says when the units of an unpaid order come back by themselves; without a time: not before the provider was asked.
--- name: ClaimPayBy :exec
-UPDATE claim
-SET pay_by = sqlc.narg('pay_by')::timestamptz
-WHERE claim.order_id = @order_id
-    AND claim.unpaid;
-
--- ClaimPayByOfMany says that the units of unpaid orders do not come back before the provider was asked.
--- name: ClaimPayByOfMany :exec
-UPDATE claim
-SET pay_by = NULL
-WHERE claim.order_id = ANY(@order_ids::uuid[])
-    AND claim.unpaid;
-
--- ClaimPaid marks the lines of an order as paid for.
+-- ClaimPaid marks the lines of orders as paid for.
 -- name: ClaimPaid :exec
 UPDATE claim
 SET
     unpaid = false,
     pay_by = NULL
-WHERE claim.order_id = @order_id
+WHERE claim.order_id = ANY(@order_ids::uuid[])
+    AND claim.unpaid;
+
+-- ClaimPayBy says when the units of unpaid orders come back by themselves; without a time: not before the provider was asked.
+-- name: ClaimPayBy :exec
+UPDATE claim
+SET pay_by = sqlc.narg('pay_by')::timestamptz
+WHERE claim.order_id = ANY(@order_ids::uuid[])
     AND claim.unpaid;
 
 -- ClaimQueuedPlaces reads which places the next requests of queues have, from from_place on, in order, at most row_limit of each, whoever has locked them.

@@ -10,31 +10,8 @@ SELECT sqlc.embed(payment)
 FROM payment
 WHERE payment.payment_id = @payment_id;
 
--- PaymentInsert begins a payment, no row is made when the order has one that has not failed.
+-- PaymentInsert begins payments, no row is made for an order that has one that has not failed, and tells how many it began.
 -- name: PaymentInsert :execrows
-INSERT INTO payment (
-    payment_id,
-    order_id,
-    provider,
-    status,
-    amount_minor,
-    currency,
-    created_at,
-    ask_at
-) VALUES (
-    @payment_id,
-    @order_id,
-    @provider,
-    'pending',
-    @amount_minor,
-    @currency,
-    clock_timestamp(),
-    clock_timestamp() + sqlc.arg('ask_seconds')::float8 * interval '1 second'
-)
-ON CONFLICT (order_id) WHERE status <> 'failed' DO NOTHING;
-
--- PaymentInsertMany begins payments as PaymentInsert does, and tells how many.
--- name: PaymentInsertMany :execrows
 WITH given AS (
     SELECT
         unnest(@payment_ids::uuid[]) AS payment_id,

@@ -333,17 +333,8 @@ SELECT
     )::uuid[] AS sale_ids
 FROM overdue;
 
--- ShopOrderPaid marks an order, of which the caller has the lock, as paid.
+-- ShopOrderPaid marks orders, of which the caller has the locks, as paid.
 -- name: ShopOrderPaid :execrows
-UPDATE shop_order
-SET
-    status = 'paid',
-    paid_at = coalesce(sqlc.narg('now')::timestamptz, clock_timestamp())
-WHERE shop_order.order_id = @order_id
-    AND shop_order.status = 'awaiting_payment';
-
--- ShopOrderPaidMany marks orders, of which the caller has the locks, as paid.
--- name: ShopOrderPaidMany :execrows
 UPDATE shop_order
 SET
     status = 'paid',

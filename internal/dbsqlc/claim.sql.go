@@ -1518,59 +1518,31 @@ UPDATE claim
 SET
     unpaid = false,
     pay_by = NULL
-WHERE claim.order_id = $1
-    AND claim.unpaid
-`
-
-// ClaimPaid marks the lines of an order as paid for.
-func (q *Queries) ClaimPaid(ctx context.Context, db DBTX, orderID *pgdb.ID) error {
-	_, err := db.Exec(ctx, claimPaid, orderID)
-	return err
-}
-
-const claimPaidOfMany = `-- name: ClaimPaidOfMany :exec
-UPDATE claim
-SET
-    unpaid = false,
-    pay_by = NULL
 WHERE claim.order_id = ANY($1::uuid[])
     AND claim.unpaid
 `
 
-// ClaimPaidOfMany marks the lines of orders as paid for.
-func (q *Queries) ClaimPaidOfMany(ctx context.Context, db DBTX, orderIds []pgdb.ID) error {
-	_, err := db.Exec(ctx, claimPaidOfMany, orderIds)
+// ClaimPaid marks the lines of orders as paid for.
+func (q *Queries) ClaimPaid(ctx context.Context, db DBTX, orderIds []pgdb.ID) error {
+	_, err := db.Exec(ctx, claimPaid, orderIds)
 	return err
 }
 
 const claimPayBy = `-- name: ClaimPayBy :exec
 UPDATE claim
 SET pay_by = $1::timestamptz
-WHERE claim.order_id = $2
+WHERE claim.order_id = ANY($2::uuid[])
     AND claim.unpaid
 `
 
 type ClaimPayByParams struct {
-	PayBy   *time.Time
-	OrderID *pgdb.ID
+	PayBy    *time.Time
+	OrderIds []pgdb.ID
 }
 
-// ClaimPayBy says when the units of an unpaid order come back by themselves; without a time: not before the provider was asked.
+// ClaimPayBy says when the units of unpaid orders come back by themselves; without a time: not before the provider was asked.
 func (q *Queries) ClaimPayBy(ctx context.Context, db DBTX, arg ClaimPayByParams) error {
-	_, err := db.Exec(ctx, claimPayBy, arg.PayBy, arg.OrderID)
-	return err
-}
-
-const claimPayByOfMany = `-- name: ClaimPayByOfMany :exec
-UPDATE claim
-SET pay_by = NULL
-WHERE claim.order_id = ANY($1::uuid[])
-    AND claim.unpaid
-`
-
-// ClaimPayByOfMany says that the units of unpaid orders do not come back before the provider was asked.
-func (q *Queries) ClaimPayByOfMany(ctx context.Context, db DBTX, orderIds []pgdb.ID) error {
-	_, err := db.Exec(ctx, claimPayByOfMany, orderIds)
+	_, err := db.Exec(ctx, claimPayBy, arg.PayBy, arg.OrderIds)
 	return err
 }
 

@@ -60,54 +60,6 @@ func (q *Queries) PaymentByID(ctx context.Context, db DBTX, paymentID pgdb.ID) (
 }
 
 const paymentInsert = `-- name: PaymentInsert :execrows
-INSERT INTO payment (
-    payment_id,
-    order_id,
-    provider,
-    status,
-    amount_minor,
-    currency,
-    created_at,
-    ask_at
-) VALUES (
-    $1,
-    $2,
-    $3,
-    'pending',
-    $4,
-    $5,
-    clock_timestamp(),
-    clock_timestamp() + $6::float8 * interval '1 second'
-)
-ON CONFLICT (order_id) WHERE status <> 'failed' DO NOTHING
-`
-
-type PaymentInsertParams struct {
-	PaymentID   pgdb.ID
-	OrderID     pgdb.ID
-	Provider    string
-	AmountMinor int64
-	Currency    string
-	AskSeconds  float64
-}
-
-// PaymentInsert begins a payment, no row is made when the order has one that has not failed.
-func (q *Queries) PaymentInsert(ctx context.Context, db DBTX, arg PaymentInsertParams) (int64, error) {
-	result, err := db.Exec(ctx, paymentInsert,
-		arg.PaymentID,
-		arg.OrderID,
-		arg.Provider,
-		arg.AmountMinor,
-		arg.Currency,
-		arg.AskSeconds,
-	)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected(), nil
-}
-
-const paymentInsertMany = `-- name: PaymentInsertMany :execrows
 WITH given AS (
     SELECT
         unnest($3::uuid[]) AS payment_id,
@@ -139,7 +91,7 @@ ORDER BY given.order_id
 ON CONFLICT (order_id) WHERE status <> 'failed' DO NOTHING
 `
 
-type PaymentInsertManyParams struct {
+type PaymentInsertParams struct {
 	Provider     string
 	AskSeconds   float64
 	PaymentIds   []pgdb.ID
@@ -148,9 +100,9 @@ type PaymentInsertManyParams struct {
 	Currencies   []string
 }
 
-// PaymentInsertMany begins payments as PaymentInsert does, and tells how many.
-func (q *Queries) PaymentInsertMany(ctx context.Context, db DBTX, arg PaymentInsertManyParams) (int64, error) {
-	result, err := db.Exec(ctx, paymentInsertMany,
+// PaymentInsert begins payments, no row is made for an order that has one that has not failed, and tells how many it began.
+func (q *Queries) PaymentInsert(ctx context.Context, db DBTX, arg PaymentInsertParams) (int64, error) {
+	result, err := db.Exec(ctx, paymentInsert,
 		arg.Provider,
 		arg.AskSeconds,
 		arg.PaymentIds,

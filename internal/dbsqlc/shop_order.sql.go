@@ -736,41 +736,18 @@ UPDATE shop_order
 SET
     status = 'paid',
     paid_at = coalesce($1::timestamptz, clock_timestamp())
-WHERE shop_order.order_id = $2
-    AND shop_order.status = 'awaiting_payment'
-`
-
-type ShopOrderPaidParams struct {
-	Now     *time.Time
-	OrderID pgdb.ID
-}
-
-// ShopOrderPaid marks an order, of which the caller has the lock, as paid.
-func (q *Queries) ShopOrderPaid(ctx context.Context, db DBTX, arg ShopOrderPaidParams) (int64, error) {
-	result, err := db.Exec(ctx, shopOrderPaid, arg.Now, arg.OrderID)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected(), nil
-}
-
-const shopOrderPaidMany = `-- name: ShopOrderPaidMany :execrows
-UPDATE shop_order
-SET
-    status = 'paid',
-    paid_at = coalesce($1::timestamptz, clock_timestamp())
 WHERE shop_order.order_id = ANY($2::uuid[])
     AND shop_order.status = 'awaiting_payment'
 `
 
-type ShopOrderPaidManyParams struct {
+type ShopOrderPaidParams struct {
 	Now      *time.Time
 	OrderIds []pgdb.ID
 }
 
-// ShopOrderPaidMany marks orders, of which the caller has the locks, as paid.
-func (q *Queries) ShopOrderPaidMany(ctx context.Context, db DBTX, arg ShopOrderPaidManyParams) (int64, error) {
-	result, err := db.Exec(ctx, shopOrderPaidMany, arg.Now, arg.OrderIds)
+// ShopOrderPaid marks orders, of which the caller has the locks, as paid.
+func (q *Queries) ShopOrderPaid(ctx context.Context, db DBTX, arg ShopOrderPaidParams) (int64, error) {
+	result, err := db.Exec(ctx, shopOrderPaid, arg.Now, arg.OrderIds)
 	if err != nil {
 		return 0, err
 	}

@@ -103,8 +103,8 @@ func (s *Shop) unboundKeys(ctx context.Context, db pgdb.Queryer, operation strin
 	return unbound, nil
 }
 
-// errGathered says that something came between the look at a batch and its writing.
-var errGathered = errors.New("gathered calls are done alone")
+// errCameBetween says that something came between a look and what was written after it. Of a batch nothing is done then, and its calls are done alone.
+var errCameBetween = errors.New("something has changed since it was looked at")
 
 // bindKeys binds the keys of calls that are done. It sends nothing when none has one.
 func (s *Shop) bindKeys(ctx context.Context, operation string, calls []boundCall) (steps []func(pgdb.Queryer) error) {
@@ -125,11 +125,11 @@ func (s *Shop) bindKeys(ctx context.Context, operation string, calls []boundCall
 	}}
 }
 
-// exactly makes errGathered of another count.
+// exactly makes errCameBetween of another count.
 func exactly(n int) func(int64, error) error {
 	return func(got int64, err error) error {
 		if err == nil && got != int64(n) {
-			err = errGathered
+			err = errCameBetween
 		}
 		return err
 	}

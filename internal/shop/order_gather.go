@@ -150,7 +150,7 @@ func (s *Shop) payMany(ctx context.Context, tx pgx.Tx, calls []payCall) ([]bool,
 		delete(payable, id)
 	}
 	done := make([]bool, len(calls))
-	insert := dbsqlc.PaymentInsertManyParams{Provider: s.providerName(), AskSeconds: s.askAfter().Seconds()}
+	insert := s.newPayments()
 	var keys []boundCall
 	for i, c := range calls {
 		o, is := payable[c.orderID]
@@ -161,19 +161,12 @@ func (s *Shop) payMany(ctx context.Context, tx pgx.Tx, calls []payCall) ([]bool,
 		done[i] = true
 		*c.charge = payment.Charge{ID: c.paymentID, OrderID: c.orderID, Amount: *o.TotalMinor, Currency: *o.Currency}
 		keys = append(keys, c.bound)
-		insert.PaymentIds = append(insert.PaymentIds, c.paymentID)
-		insert.OrderIds = append(insert.OrderIds, c.orderID)
-		insert.AmountMinors = append(insert.AmountMinors, c.charge.Amount)
-		insert.Currencies = append(insert.Currencies, c.charge.Currency)
+		addPayment(&insert, *c.charge)
 	}
 	if len(keys) == 0 {
 		return done, nil
 	}
-	err = pgdb.Together(ctx, tx, append(s.bindKeys(ctx, "order.pay", keys),
-		func(db pgdb.Queryer) error { return exactly(len(keys))(s.q.PaymentInsertMany(ctx, db, insert)) },
-		// From now on their units come back only after the provider was asked.
-		func(db pgdb.Queryer) error { return s.q.ClaimPayByOfMany(ctx, db, insert.OrderIds) })...)
-	return done, err
+	return done, pgdb.Together(ctx, tx, append(s.bindKeys(ctx, "order.pay", keys), s.beginSteps(ctx, insert)...)...)
 }
 
 // paidCall is a payment that has succeeded.
@@ -197,7 +190,7 @@ func (s *Shop) paidMany(ctx context.Context, tx pgx.Tx, calls []paidCall) ([]boo
 	}
 	done := make([]bool, len(calls))
 	var settle dbsqlc.PaymentSettlePaidParams
-	var told []news
+	var paid []dbsqlc.ShopOrder
 	for i, c := range calls {
 		o, is := awaiting[c.orderID]
 		if !is {
@@ -207,16 +200,12 @@ func (s *Shop) paidMany(ctx context.Context, tx pgx.Tx, calls []paidCall) ([]boo
 		done[i] = true
 		settle.PaymentIds = append(settle.PaymentIds, c.paymentID)
 		settle.OrderIds = append(settle.OrderIds, c.orderID)
-		told = append(told, orderNews(OrderPaid, o.OrderID, o.Buyer, IsPaid, text(o.Reference), nil))
+		paid = append(paid, o)
 	}
-	if len(told) == 0 {
+	if len(paid) == 0 {
 		return done, nil
 	}
-	return done, pgdb.Together(ctx, tx,
-		func(db pgdb.Queryer) error { return exactly(len(told))(s.q.PaymentSettlePaid(ctx, db, settle)) },
-		func(db pgdb.Queryer) error {
-			return exactly(len(told))(s.q.ShopOrderPaidMany(ctx, db, dbsqlc.ShopOrderPaidManyParams{Now: s.o.Now(), OrderIds: settle.OrderIds}))
-		},
-		func(db pgdb.Queryer) error { return s.q.ClaimPaidOfMany(ctx, db, settle.OrderIds) },
-		func(db pgdb.Queryer) error { return s.tell(ctx, db, told...) })
+	return done, pgdb.Together(ctx, tx, append([]func(pgdb.Queryer) error{
+		func(db pgdb.Queryer) error { return exactly(len(paid))(s.q.PaymentSettlePaid(ctx, db, settle)) },
+	}, s.paidSteps(ctx, paid...)...)...)
 }

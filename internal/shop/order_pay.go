@@ -128,31 +128,37 @@ func (s *Shop) beginPayment(ctx context.Context, tx pgx.Tx, orderID, paymentID I
 		return payment.Charge{}, conflict(o.Provider, "The order is paid with another provider.")
 	}
 	charge := payment.Charge{ID: paymentID, OrderID: orderID, Amount: *o.TotalMinor, Currency: *o.Currency}
-	insert := dbsqlc.PaymentInsertParams{
-		PaymentID: paymentID, OrderID: orderID, Provider: o.Provider, AmountMinor: charge.Amount, Currency: charge.Currency,
-		AskSeconds: s.askAfter().Seconds(),
-	}
-	var n int64
-	err := pgdb.Together(ctx, tx,
-		func(db pgdb.Queryer) (err error) {
-			n, err = s.q.PaymentInsert(ctx, db, insert)
-			return err
-		},
-		// From now on its units come back only after the provider was asked.
-		func(db pgdb.Queryer) error {
-			return s.q.ClaimPayBy(ctx, db, dbsqlc.ClaimPayByParams{OrderID: &orderID})
-		})
-	if err == nil && n == 0 {
-		err = errors.New("the order has a payment though it was locked")
-	}
-	if err != nil {
+	insert := s.newPayments()
+	addPayment(&insert, charge)
+	if err := pgdb.Together(ctx, tx, s.beginSteps(ctx, insert)...); err != nil {
 		return payment.Charge{}, fmt.Errorf("insert payment: %w", err)
 	}
 	return charge, nil
 }
 
-// askAfter is when the provider is asked about a payment by somebody else than whoever began it.
-func (s *Shop) askAfter() time.Duration { return s.o.PayTimeout + time.Second }
+// newPayments are payments that begin, of which the provider is asked by somebody else when whoever began them must have given up.
+func (s *Shop) newPayments() dbsqlc.PaymentInsertParams {
+	return dbsqlc.PaymentInsertParams{Provider: s.providerName(), AskSeconds: (s.o.PayTimeout + time.Second).Seconds()}
+}
+
+func addPayment(to *dbsqlc.PaymentInsertParams, c payment.Charge) {
+	to.PaymentIds = append(to.PaymentIds, c.ID)
+	to.OrderIds = append(to.OrderIds, c.OrderID)
+	to.AmountMinors = append(to.AmountMinors, c.Amount)
+	to.Currencies = append(to.Currencies, c.Currency)
+}
+
+// beginSteps write down payments of orders, of which the caller has the locks. From then on their units come back only after the provider was asked.
+func (s *Shop) beginSteps(ctx context.Context, insert dbsqlc.PaymentInsertParams) []func(pgdb.Queryer) error {
+	return []func(pgdb.Queryer) error{
+		func(db pgdb.Queryer) error {
+			return exactly(len(insert.PaymentIds))(s.q.PaymentInsert(ctx, db, insert))
+		},
+		func(db pgdb.Queryer) error {
+			return s.q.ClaimPayBy(ctx, db, dbsqlc.ClaimPayByParams{OrderIds: insert.OrderIds})
+		},
+	}
+}
 
 func (s *Shop) lockOrder(ctx context.Context, db pgdb.Queryer, id ID) (dbsqlc.ShopOrderLockRow, error) {
 	return s.q.ShopOrderLock(ctx, db, dbsqlc.ShopOrderLockParams{Now: s.o.Now(), OrderID: id})
@@ -312,7 +318,7 @@ func (s *Shop) recordPayment(ctx context.Context, id ID, state payment.State) er
 		o := locked.ShopOrder
 		switch {
 		case state == payment.Failed:
-			return s.q.ClaimPayBy(ctx, tx, dbsqlc.ClaimPayByParams{OrderID: &o.OrderID, PayBy: o.PayBy})
+			return s.q.ClaimPayBy(ctx, tx, dbsqlc.ClaimPayByParams{OrderIds: []ID{o.OrderID}, PayBy: o.PayBy})
 		case OrderStatus(o.Status) == AwaitingPayment:
 			return s.markPaid(ctx, tx, o)
 		}
@@ -326,23 +332,25 @@ func (s *Shop) recordPayment(ctx context.Context, id ID, state payment.State) er
 }
 
 func (s *Shop) markPaid(ctx context.Context, tx pgx.Tx, o dbsqlc.ShopOrder) error {
-	var n int64
-	err := pgdb.Together(ctx, tx,
-		func(db pgdb.Queryer) (err error) {
-			n, err = s.q.ShopOrderPaid(ctx, db, dbsqlc.ShopOrderPaidParams{Now: s.o.Now(), OrderID: o.OrderID})
-			return err
-		},
-		func(db pgdb.Queryer) error { return s.q.ClaimPaid(ctx, db, &o.OrderID) },
-		func(db pgdb.Queryer) error {
-			return s.tell(ctx, db, orderNews(OrderPaid, o.OrderID, o.Buyer, IsPaid, text(o.Reference), nil))
-		})
-	if err == nil && n != 1 {
-		err = errors.New("the order was locked and did not change")
-	}
-	if err != nil {
+	if err := pgdb.Together(ctx, tx, s.paidSteps(ctx, o)...); err != nil {
 		return fmt.Errorf("mark order as paid: %w", err)
 	}
 	return nil
+}
+
+// paidSteps mark orders that await payment, of which the caller has the locks, as paid.
+func (s *Shop) paidSteps(ctx context.Context, orders ...dbsqlc.ShopOrder) []func(pgdb.Queryer) error {
+	ids, told := make([]ID, len(orders)), make([]news, len(orders))
+	for i, o := range orders {
+		ids[i], told[i] = o.OrderID, orderNews(OrderPaid, o.OrderID, o.Buyer, IsPaid, text(o.Reference), nil)
+	}
+	return []func(pgdb.Queryer) error{
+		func(db pgdb.Queryer) error {
+			return exactly(len(ids))(s.q.ShopOrderPaid(ctx, db, dbsqlc.ShopOrderPaidParams{Now: s.o.Now(), OrderIds: ids}))
+		},
+		func(db pgdb.Queryer) error { return s.q.ClaimPaid(ctx, db, ids) },
+		func(db pgdb.Queryer) error { return s.tell(ctx, db, told...) },
+	}
 }
 
 // paidLate deals with money that has come for an order which is cancelled: it buys equal units, if there are any, in an order that replaces it, or goes
