@@ -5,7 +5,7 @@ need = @tools/prerequisites.sh
 node_modules = tools/node_modules/.package-lock.json
 web_modules = web/node_modules/.package-lock.json
 
-.PHONY: help demo test rehearse bench pgbench bench-claims bench-queue bench-orders build client pages screenshots page-figures lint lint-code lint-document sizes generate postman check
+.PHONY: help demo test rehearse torture bench pgbench bench-claims bench-queue bench-orders build client pages screenshots page-figures lint lint-code lint-document sizes generate postman check
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -49,6 +49,11 @@ bench-orders: ## run carts, orders and payments from outside and check the books
 	$(need) go postgresql
 	@go build -o bin/bench-orders ./bench/orders
 	@exec bin/bench-orders $(ARGS)
+
+torture: ## break lastunit on purpose for an hour, and check what it answered (docs/proof.md); ARGS="-for 5m" and the like
+	$(need) go postgresql
+	@go build -o bin/torture ./cmd/torture
+	@exec bin/torture run -for 1h $(ARGS)
 
 build: ## build bin/lastunit
 	$(need) go

@@ -32,6 +32,7 @@ type Service struct {
 	binary   string
 	dir      string
 	args     []string
+	urls     []string   // of somebody else's database, one for each server
 	mu       sync.Mutex // over database
 	database string
 }
@@ -75,6 +76,16 @@ func Start(ctx context.Context, binary string, servers int, args ...string) (*Se
 	return s, nil
 }
 
+// StartOn starts a server on each URL, all of the same database.
+func StartOn(ctx context.Context, binary string, urls []string, args ...string) (*Service, error) {
+	s := &Service{ctx: ctx, binary: binary, urls: urls, args: append([]string{"--log-level", "error"}, args...)}
+	if err := s.startAll(len(urls)); err != nil {
+		s.Stop()
+		return nil, err
+	}
+	return s, nil
+}
+
 func (s *Service) startAll(servers int) (err error) {
 	// Not below a directory of mode 0700: as root PostgreSQL runs as somebody else, who has to enter it.
 	if s.dir, err = os.MkdirTemp("", "lastunit-bench-"); err != nil {
@@ -112,6 +123,9 @@ func FreeAddress() (string, error) {
 }
 
 func (s *Service) command(args ...string) *exec.Cmd {
+	if len(s.urls) > 0 && args[0] != "serve" {
+		args = append(args, "--database-url", s.urls[0])
+	}
 	cmd := exec.CommandContext(s.ctx, s.binary, append(args, "--data-dir", s.dir)...)
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "TMPDIR=" + os.TempDir()} //nolint:forbidigo // nothing else of ours may reach it
 	return cmd
@@ -121,7 +135,10 @@ func (s *Service) command(args ...string) *exec.Cmd {
 func (s *Service) start(i int) error {
 	srv := s.Servers[i]
 	args := append([]string{"serve", "--listen", srv.Address}, s.args...)
-	if i > 0 {
+	switch {
+	case len(s.urls) > 0:
+		args = append(args, "--database-url", s.urls[i])
+	case i > 0:
 		args = append(args, "--database-url", s.Database())
 	}
 	cmd := s.command(args...)

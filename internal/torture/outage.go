@@ -1,0 +1,53 @@
+package torture
+
+import (
+	"slices"
+	"time"
+
+	"github.com/lastunit/lastunit/internal/torture/history"
+)
+
+// Outage is how long nobody could claim while faults of one name were injected: the longest time between two claims that were answered OK, one for each fault.
+type Outage struct {
+	Gaps    []time.Duration `json:"gaps"`
+	Slowest time.Duration   `json:"slowest"` // attempt that was no wait, while such a fault lasted
+}
+
+// Quantile of the gaps; 0 when there are none.
+func (o Outage) Quantile(q float64) time.Duration {
+	if len(o.Gaps) == 0 {
+		return 0
+	}
+	sorted := slices.Sorted(slices.Values(o.Gaps))
+	return sorted[min(int(q*float64(len(sorted))), len(sorted)-1)]
+}
+
+// after is how long after a fault was healed its consequences are still counted to it.
+const after = 2 * time.Second
+
+// outages measures what the faults of a round have done to those who claim.
+func (r *run) outages(ops []history.Op) {
+	var answered []time.Duration // claims that were answered OK, when
+	for _, op := range ops {
+		if op.Kind == history.Claim && op.Outcome == history.OK && !op.Replayed {
+			answered = append(answered, op.End)
+		}
+	}
+	slices.Sort(answered)
+	for _, f := range r.done {
+		o := r.result.Outages[f.name]
+		first, _ := slices.BinarySearch(answered, f.start)
+		last, _ := slices.BinarySearch(answered, f.end+after)
+		longest := time.Duration(0)
+		for i := max(first, 1); i <= last && i < len(answered); i++ {
+			longest = max(longest, answered[i]-answered[i-1])
+		}
+		o.Gaps = append(o.Gaps, longest)
+		for _, op := range ops {
+			if !op.Waits() && op.End >= f.start && op.Start <= f.end {
+				o.Slowest = max(o.Slowest, op.End-op.Start)
+			}
+		}
+		r.result.Outages[f.name] = o
+	}
+}

@@ -1,0 +1,290 @@
+// Package torture drives real servers over HTTP with everything that buyers and operators do, breaks what they stand on, keeps a history of what was answered outside the
+// database, and holds the two against each other. What it looks for, and what it has found, is in docs/proof.md.
+package torture
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/lastunit/lastunit/internal/torture/bug"
+	"github.com/lastunit/lastunit/internal/torture/check"
+	"github.com/lastunit/lastunit/internal/torture/drive"
+	"github.com/lastunit/lastunit/internal/torture/history"
+	"github.com/lastunit/lastunit/internal/torture/world"
+)
+
+// Options of Run.
+type Options struct {
+	Binary  string        // the built lastunit
+	For     time.Duration // how long to go on beginning rounds
+	Round   time.Duration // how long clients drive before everything is healed, drained and checked
+	Servers int
+	Standby bool
+	Clients int
+	Rate    int    // attempts a second that are begun at most; 0: as many as go
+	Seed    uint64 // 0: one is drawn
+	// Faults are those to inject, by name; empty: all that this machine allows. "none": none.
+	Faults  []string
+	History string // a directory for the histories; empty: they are kept in memory alone
+	Bug     *bug.Bug
+	Log     *slog.Logger
+}
+
+// Result is what a run has found.
+type Result struct {
+	Seed       uint64            `json:"seed"`
+	Rounds     int               `json:"rounds"`
+	Took       time.Duration     `json:"took"`
+	Figures    check.Figures     `json:"figures"`
+	Counts     map[string]int    `json:"counts"` // of faults
+	Outages    map[string]Outage `json:"outages"`
+	Violations []check.Violation `json:"violations"`
+	// Found is how long it took until the first violation was known; 0: there was none.
+	Found time.Duration `json:"found"`
+	Audit string        `json:"audit"`
+}
+
+// run is a run under way.
+type run struct {
+	Options
+	w      *world.World
+	rng    *rand.Rand
+	out    io.Writer
+	began  time.Time
+	faults []world.Fault
+	done   []injected
+	result Result
+}
+
+// injected is a fault that was injected, within the present round.
+type injected struct {
+	name       string
+	start, end time.Duration // of the history
+}
+
+// Run tortures until Options.For is over, or a round has found something, and tells what. An error says that nothing can be told.
+func Run(ctx context.Context, o Options, out io.Writer) (*Result, error) {
+	for o.Seed == 0 {
+		o.Seed = rand.Uint64N(1 << 48)
+	}
+	o.Log = cmp.Or(o.Log, slog.New(slog.DiscardHandler))
+	r := &run{Options: o, rng: rand.New(rand.NewPCG(o.Seed, 0)), out: out, began: time.Now()}
+	r.result = Result{Seed: o.Seed, Outages: map[string]Outage{}}
+	fmt.Fprintf(out, "seed %d: %d servers, standby %t, %d clients, rounds of %s for %s\n", o.Seed, o.Servers, o.Standby, o.Clients, o.Round, o.For)
+	if err := r.start(ctx); err != nil {
+		return nil, err
+	}
+	defer r.w.Stop()
+	for time.Since(r.began) < o.For && len(r.result.Violations) == 0 {
+		if err := r.round(ctx); err != nil {
+			return &r.result, fmt.Errorf("round %d of seed %d: %w", r.result.Rounds, o.Seed, err)
+		}
+	}
+	return &r.result, r.finish(ctx)
+}
+
+// start brings the world up, with the bug in it if there is one.
+func (r *run) start(ctx context.Context) (err error) {
+	r.w, err = world.Start(ctx, world.Options{
+		Binary: r.Binary, Servers: r.Servers, Standby: r.Standby, Log: r.Log,
+		Args: []string{"--hold", drive.Hold.String(), "--sweep-every", "500ms"},
+	})
+	if err != nil {
+		return fmt.Errorf("start the world: %w", err)
+	}
+	if r.Bug != nil {
+		if err := r.spoil(ctx); err != nil {
+			r.w.Stop()
+			return err
+		}
+	}
+	for _, f := range r.w.Faults() {
+		if len(r.Faults) == 0 || slices.Contains(r.Faults, f.Name) {
+			r.faults = append(r.faults, f)
+		}
+	}
+	for _, name := range r.Faults {
+		if name != "none" && !slices.ContainsFunc(r.faults, func(f world.Fault) bool { return f.Name == name }) {
+			r.w.Stop()
+			return fmt.Errorf("there is no fault %q here; there are: %v", name, names(r.w.Faults()))
+		}
+	}
+	return nil
+}
+
+func names(faults []world.Fault) (all []string) {
+	for _, f := range faults {
+		all = append(all, f.Name)
+	}
+	return all
+}
+
+// spoil takes out of the schema what would refuse the bug.
+func (r *run) spoil(ctx context.Context) error {
+	db, err := r.w.Connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = db.Close(ctx) }()
+	for _, statement := range r.Bug.SQL {
+		if _, err := db.Exec(ctx, statement); err != nil {
+			return fmt.Errorf("put the bug %s into the schema: %w", r.Bug.Name, err)
+		}
+	}
+	return nil
+}
+
+// round drives, heals, drains and checks.
+func (r *run) round(ctx context.Context) error {
+	r.result.Rounds++
+	began := time.Now()
+	log, closeLog, err := r.newLog()
+	if err != nil {
+		return err
+	}
+	defer closeLog()
+	prefix := fmt.Sprintf("r%d-", r.result.Rounds)
+	d, err := drive.Prepare(ctx, drive.Options{
+		Prefix: prefix, Seed: r.rng.Uint64(), Clients: r.Clients, Rate: r.Rate, Key: r.w.Key(), Addresses: r.w.Addresses(),
+	}, log)
+	if err != nil {
+		return fmt.Errorf("prepare: %w", err)
+	}
+	r.drive(ctx, d, log)
+	driven := time.Since(began)
+	if err := r.w.Calm(ctx); err != nil {
+		return fmt.Errorf("calm: %w", err)
+	}
+	if err := d.Drain(ctx, log); err != nil {
+		r.violated(check.Violation{Rule: "drain", Text: "when all faults were over: " + err.Error()})
+	}
+	ops, err := log.Ops()
+	if err != nil {
+		return fmt.Errorf("write the history: %w", err)
+	}
+	r.outages(ops)
+	figures, err := r.check(ctx, ops, log.Began, prefix, d.Limit())
+	if err != nil {
+		return err
+	}
+	r.result.Figures = r.result.Figures.Plus(figures)
+	fmt.Fprintf(r.out, "round %d: %d attempts in %.0f s, %d without an outcome; %d claims, %d orders; %d faults; checked in %.1f s: %d violations\n",
+		r.result.Rounds, figures.Attempts, driven.Seconds(), figures.UnknownAttempts, figures.Claims, figures.Orders, len(r.done),
+		(time.Since(began) - driven).Seconds(), len(r.result.Violations))
+	return ctx.Err()
+}
+
+// newLog begins the history of a round, in a file of its own if histories are kept.
+func (r *run) newLog() (*history.Log, func(), error) {
+	if r.History == "" {
+		return history.NewLog(nil), func() {}, nil
+	}
+	file, err := os.Create(filepath.Join(r.History, fmt.Sprintf("round-%d.jsonl", r.result.Rounds)))
+	if err != nil {
+		return nil, nil, err
+	}
+	return history.NewLog(file), func() { _ = file.Close() }, nil
+}
+
+// drive lets clients drive and faults happen, and returns when both have ended.
+func (r *run) drive(ctx context.Context, d *drive.Round, log *history.Log) {
+	driving, stop := context.WithTimeout(ctx, r.Round)
+	defer stop()
+	var all sync.WaitGroup
+	r.done = nil
+	all.Go(func() { r.harm(driving, log) })
+	d.Drive(driving, log)
+	all.Wait()
+}
+
+// harm injects one fault after the other, chosen by their weights.
+func (r *run) harm(ctx context.Context, log *history.Log) {
+	total := 0
+	for _, f := range r.faults {
+		total += f.Weight
+	}
+	for total > 0 && pause(ctx, time.Duration(50+r.rng.IntN(400))*time.Millisecond) {
+		n := r.rng.IntN(total)
+		i := 0
+		for ; n >= r.faults[i].Weight; i++ {
+			n -= r.faults[i].Weight
+		}
+		f := r.faults[i]
+		done := injected{name: f.Name, start: log.Now()}
+		if err := f.Do(ctx, r.rng); err != nil && ctx.Err() == nil {
+			r.Log.Warn("a fault could not be injected, or healed", "fault", f.Name, "error", err)
+		}
+		done.end = log.Now()
+		r.done = append(r.done, done)
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-time.After(d):
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// check holds a round's history against its rows.
+func (r *run) check(ctx context.Context, ops []history.Op, began time.Time, prefix string, limit int) (check.Figures, error) {
+	db, err := r.w.Connect(ctx)
+	if err != nil {
+		return check.Figures{}, err
+	}
+	defer func() { _ = db.Close(ctx) }()
+	rows, err := check.Rows(ctx, db, prefix)
+	if err != nil {
+		return check.Figures{}, fmt.Errorf("read the rows: %w", err)
+	}
+	violations, figures := check.All(ops, began, rows, limit)
+	r.violated(violations...)
+	var deadlocks int
+	if err := db.QueryRow(ctx, `SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()`).Scan(&deadlocks); err != nil {
+		return figures, err
+	}
+	if deadlocks > 0 {
+		r.violated(check.Violation{Rule: "deadlock", Text: fmt.Sprintf("PostgreSQL has counted %d deadlocks", deadlocks)})
+	}
+	return figures, nil
+}
+
+// violated prints the first violations of each rule.
+func (r *run) violated(all ...check.Violation) {
+	const most = 3
+	printed := map[string]int{}
+	for _, v := range all {
+		if r.result.Found == 0 {
+			r.result.Found = time.Since(r.began)
+		}
+		r.result.Violations = append(r.result.Violations, v)
+		if printed[v.Rule]++; printed[v.Rule] <= most {
+			check.Print(r.out, v)
+		}
+	}
+}
+
+// finish audits what is left.
+func (r *run) finish(ctx context.Context) error {
+	audit, err := r.w.Audit(ctx)
+	r.result.Audit, r.result.Counts, r.result.Took = audit, r.w.Counts(), time.Since(r.began)
+	if err != nil {
+		r.violated(check.Violation{Rule: "audit", Text: err.Error()})
+	}
+	return nil
+}
+
+// ErrViolated ends a command whose run has found something.
+var ErrViolated = errors.New("the history and the database do not fit")
