@@ -63,6 +63,7 @@ type Op struct {
 	Card      string   `json:"card,omitempty"`
 	Restock   string   `json:"restock,omitempty"`
 	Reference string   `json:"reference,omitempty"`
+	Wait      int      `json:"wait,omitempty"` // seconds that the server was asked to wait for news
 
 	Outcome  Outcome `json:"outcome"`
 	Status   int     `json:"status,omitempty"` // 0: no answer
@@ -76,6 +77,9 @@ type Op struct {
 	Stock        *Stock        `json:"stock,omitempty"`
 	Units        []string      `json:"units,omitempty"` // that were received, withdrawn or let out of quarantine, where the answer names them
 }
+
+// Waits tells whether the attempt was meant to take long: the server was asked to wait, or a payment provider lets it.
+func (op *Op) Waits() bool { return op.Wait > 0 || op.Card == "hang" }
 
 // Transaction is as it was shown.
 type Transaction struct {
