@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/lastunit/lastunit/bench/books"
 	"github.com/lastunit/lastunit/bench/driven"
 )
 
@@ -148,7 +149,7 @@ func (m *mall) judge(ctx context.Context, took time.Duration) (*verdict, error) 
 	if len(m.took) != m.checkouts {
 		v.Add("%d of %d carts were checked out", len(m.took), m.checkouts)
 	}
-	return v, v.inspect(ctx, m.s, false, unitRules)
+	return v, v.inspect(ctx, m.s, false, books.Units)
 }
 
 func quantile(sorted []time.Duration, percent int) time.Duration {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"github.com/lastunit/lastunit/bench/books"
 	"slices"
 	"strings"
 	"testing"
@@ -9,7 +10,7 @@ import (
 )
 
 // judged are the rules that a run is judged by.
-var judged = slices.Concat(unitRules, settledRules, moneyRules, eventRules)
+var judged = slices.Concat(books.Units, books.Settled, books.Money, books.Events)
 
 // defects are each wrong in one thing, and are to be found.
 var defects = []struct {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/lastunit/lastunit/bench/books"
 	"github.com/lastunit/lastunit/bench/driven"
 )
 
@@ -233,7 +234,7 @@ func (m *market) snatch(c *shopper, buyer, sku string) {
 func (m *market) settle(ctx context.Context) (open string, err error) {
 	for end := time.Now().Add(m.hold + time.Minute); ctx.Err() == nil; driven.Pause(ctx, 100*time.Millisecond) {
 		err = look(ctx, m.s, func(db *pgx.Conn) error {
-			f, err := brokenIn(ctx, db, settledRules)
+			f, err := brokenIn(ctx, db, books.Settled)
 			open = strings.Join(f.First(5), "; ")
 			return err
 		})
@@ -255,7 +256,7 @@ func (m *market) judge(ctx context.Context, v *verdict) error {
 		v.findings = append(v.findings, checkOrders(m.stories, orders, units)...)
 		return firstOf(m.feed.check(ctx, m.s, db, v), m.tabulate(ctx, db, v))
 	})
-	return firstOf(err, v.inspect(ctx, m.s, m.kills > 0, slices.Concat(unitRules, settledRules, moneyRules, eventRules)))
+	return firstOf(err, v.inspect(ctx, m.s, m.kills > 0, slices.Concat(books.Units, books.Settled, books.Money, books.Events)))
 }
 
 // tabulate says what has happened, in numbers.

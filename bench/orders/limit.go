@@ -12,6 +12,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/lastunit/lastunit/bench/books"
 	"github.com/lastunit/lastunit/bench/driven"
 )
 
@@ -115,12 +116,12 @@ func (w *crowd) judge(ctx context.Context, seen *samples, took time.Duration) (*
 	v.say("refused", "%v; %d times all-held while a unit that had lapsed was being put away", &w.refused, putOff)
 	v.say("answers", "nobody had more than %d units; %d of %d buyers had %d", most, atLimit, w.limitOptions.buyers, w.limit)
 	v.say("database", "%d looks at all buyers at once; at most %d units", seen.looks, seen.most)
-	return v, v.inspect(ctx, w.s, false, slices.Concat(unitRules, []rule{w.everybodyHas()}))
+	return v, v.inspect(ctx, w.s, false, slices.Concat(books.Units, []rule{w.everybodyHas()}))
 }
 
 // everybodyHas holds at the end.
 func (w *crowd) everybodyHas() rule {
-	return rule{"everybody with patience has as many as they may", fmt.Sprintf(`
+	return rule{Says: "everybody with patience has as many as they may", SQL: fmt.Sprintf(`
 		SELECT format('buyer-%%s has %%s', b.n, has.n)
 		FROM generate_series(0, %d) AS b (n)
 		CROSS JOIN LATERAL (

@@ -10,6 +10,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/lastunit/lastunit/bench/books"
 	"github.com/lastunit/lastunit/bench/driven"
 )
 
@@ -45,25 +46,11 @@ type querier interface {
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 }
 
-// rule is something that holds in the database. Its query names what breaks it.
-type rule struct{ says, sql string }
+type rule = books.Rule
 
 // brokenIn finds what breaks rules.
-func brokenIn(ctx context.Context, db querier, rules []rule) (f findings, err error) {
-	for _, r := range rules {
-		rows, err := db.Query(ctx, `SELECT broken::text FROM (`+r.sql+`) AS found (broken) LIMIT 20`)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", r.says, err)
-		}
-		broken, err := pgx.CollectRows(rows, pgx.RowTo[string])
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", r.says, err)
-		}
-		for _, what := range broken {
-			f.Add("%s: %s", r.says, what)
-		}
-	}
-	return f, nil
+func brokenIn(ctx context.Context, db querier, rules []rule) (findings, error) {
+	return books.Broken(ctx, db, rules)
 }
 
 // counts reads pairs of a name and a number, as "3 paid, 2 cancelled".

@@ -53,7 +53,7 @@ func Connect(ctx context.Context, url string, o Options) (*pgxpool.Pool, error) 
 		conn.TypeMap().RegisterDefaultPgType(ID{}, "uuid")
 		conn.TypeMap().RegisterDefaultPgType(&ID{}, "uuid")
 		conn.TypeMap().RegisterDefaultPgType([]ID{}, "_uuid")
-		return ensureSynchronousCommit(ctx, conn)
+		return prepareSession(ctx, conn)
 	}
 	cfg.MaxConnLifetimeJitter = 5 * time.Minute
 	pool, err := pgxpool.NewWithConfig(ctx, cfg)
@@ -67,10 +67,12 @@ func Connect(ctx context.Context, url string, o Options) (*pgxpool.Pool, error) 
 	return pool, nil
 }
 
-// ensureSynchronousCommit leaves remote_apply, which promises more, as it is.
-func ensureSynchronousCommit(ctx context.Context, conn *pgx.Conn) error {
-	_, err := conn.Exec(ctx, `SELECT set_config('synchronous_commit', 'on', false)
-		WHERE current_setting('synchronous_commit') NOT IN ('on', 'remote_apply')`)
+// prepareSession leaves synchronous_commit at remote_apply, which promises more. It turns the compiling of plans off, which PostgreSQL does by default where it reckons that a
+// query is dear: it takes hundreds of milliseconds, and our queries take less than one.
+func prepareSession(ctx context.Context, conn *pgx.Conn) error {
+	_, err := conn.Exec(ctx, `SELECT
+		set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, false),
+		set_config('jit', 'off', false)`)
 	return err
 }
 

@@ -147,7 +147,7 @@ gone AS (
 		Name: "asynchronous-commit",
 		What: "commits are answered before they are on disk",
 		Edits: []Edit{
-			{"internal/pgdb/pgdb.go", "`SELECT set_config('synchronous_commit', 'on', false)\n\t\tWHERE current_setting('synchronous_commit') NOT IN ('on', 'remote_apply')`", "`SELECT set_config('synchronous_commit', 'off', false)`"},
+			{"internal/pgdb/pgdb.go", "WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END", "WHEN 'nothing' THEN 'on' ELSE 'off' END"},
 			{"internal/shop/ready.go", `settings["synchronous_commit"] != "on" && settings["synchronous_commit"] != "remote_apply"`, "false"},
 		},
 		Needs: "kill -9 of PostgreSQL",

@@ -17,6 +17,7 @@ type driver struct {
 	ctx          context.Context
 	rng          *rand.Rand
 	client, twin *client
+	both         sync.Mutex // over the twin, who does one thing at a time as well
 }
 
 // something does one thing, by chance.
@@ -225,7 +226,11 @@ func (d *driver) operate() {
 func (d *driver) atOnce(one func(), other history.Op) {
 	var both sync.WaitGroup
 	server := d.rng.IntN(len(d.Addresses))
-	both.Go(func() { d.note(d.twin.ask(context.WithoutCancel(d.ctx), server, other)) })
+	both.Go(func() {
+		d.both.Lock()
+		defer d.both.Unlock()
+		d.note(d.twin.ask(context.WithoutCancel(d.ctx), server, other))
+	})
 	one()
 	both.Wait()
 }

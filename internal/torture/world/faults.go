@@ -181,9 +181,9 @@ func (w *World) holdLocks(ctx context.Context, rng *rand.Rand) error {
 		`SELECT FROM claim WHERE status IN ('held', 'queued') AND random() < 0.2 FOR UPDATE SKIP LOCKED`,
 		`SELECT FROM sale_buyer WHERE random() < 0.2 FOR UPDATE SKIP LOCKED`,
 		`SELECT FROM shop_order WHERE status = 'awaiting_payment' AND random() < 0.5 FOR UPDATE SKIP LOCKED`,
-		`SELECT FROM queue_head FOR UPDATE`,
-		`SELECT FROM queue_tail FOR UPDATE`,
-		`SELECT FROM product FOR NO KEY UPDATE`,
+		`SELECT FROM queue_head ORDER BY product_id, pool_id FOR UPDATE`,
+		`SELECT FROM queue_tail ORDER BY product_id, pool_id FOR UPDATE`,
+		`SELECT FROM product ORDER BY product_id FOR NO KEY UPDATE`,
 	}
 	tx, err := db.Begin(ctx)
 	if err != nil {

@@ -1,7 +1,41 @@
-package main
+// Package books is what must hold in the database of a shop, as queries that name what breaks it: units, orders, money, events.
+package books
 
-// units of all products, whatever was done with them. Lapsed holds that nobody has put away yet count as what they are written as.
-var unitRules = []rule{
+import (
+	"context"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Rule is something that holds in the database. Its query names what breaks it.
+type Rule struct{ Says, SQL string }
+
+// Querier is a connection or a transaction.
+type Querier interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+}
+
+// Broken names what breaks rules, at most 20 of each.
+func Broken(ctx context.Context, db Querier, rules []Rule) (found []string, err error) {
+	for _, r := range rules {
+		rows, err := db.Query(ctx, `SELECT broken::text FROM (`+r.SQL+`) AS found (broken) LIMIT 20`)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", r.Says, err)
+		}
+		broken, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", r.Says, err)
+		}
+		for _, what := range broken {
+			found = append(found, r.Says+": "+what)
+		}
+	}
+	return found, nil
+}
+
+// Units of all products, whatever was done with them. Lapsed holds that nobody has put away yet count as what they are written as.
+var Units = []Rule{
 	{"a unit is in exactly one place", `
 		SELECT format('%s has %s tokens, %s live claims, %s rows in quarantine, %s withdrawals', unit.unit_id, token.n, live.n, looked.n, gone.n)
 		FROM unit
@@ -35,8 +69,8 @@ var unitRules = []rule{
 		WHERE coalesce(counted.n, 0) <> coalesce(has.n, 0)`},
 }
 
-// settledRules hold when nobody does anything any more.
-var settledRules = []rule{
+// Settled hold when nobody does anything any more.
+var Settled = []Rule{
 	{"every order is final", `SELECT format('%s is %s', order_id, status) FROM shop_order WHERE status NOT IN ('paid', 'refunded', 'cancelled')`},
 	{"every payment is settled", `SELECT payment_id FROM payment WHERE status = 'pending'`},
 	{"every refund is settled", `SELECT refund_id FROM refund WHERE status = 'pending'`},
@@ -45,8 +79,8 @@ var settledRules = []rule{
 	{"every event is published", `SELECT format('%s %s', type, event_id) FROM event WHERE position IS NULL AND created_at < now() - interval '5 seconds'`},
 }
 
-// moneyRules hold the shop's books and the provider's against each other: in sums, and one by one, so that no two mistakes make up for each other.
-var moneyRules = []rule{
+// Money hold the shop's books and the provider's against each other: in sums, and one by one, so that no two mistakes make up for each other.
+var Money = []Rule{
 	{"captured = paid + given back because it came too late", `
 		SELECT format('%s captured, %s paid, %s late', captured.n, paid.n, late.n)
 		FROM (SELECT coalesce(sum(amount_minor), 0) AS n FROM test_charge WHERE status = 'succeeded') AS captured
@@ -136,8 +170,8 @@ var moneyRules = []rule{
 			AND (old.status = 'cancelled' AND old.buyer = new.buyer AND old.total_minor = new.total_minor) IS NOT TRUE`},
 }
 
-// eventRules: an event for each change of an order, in the transaction that made it.
-var eventRules = []rule{
+// Events: an event for each change of an order, in the transaction that made it.
+var Events = []Rule{
 	{"each change of an order is told once", `
 		WITH told AS (
 			SELECT data->>'order_id' AS order_id, type, count(*) AS n

@@ -1,0 +1,203 @@
+package check
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/lastunit/lastunit/bench/books"
+	"github.com/lastunit/lastunit/bench/driven"
+)
+
+// Database is what a round has left in the database.
+type Database struct {
+	Claims      map[string]*Claim
+	Orders      map[string]*Order
+	Units       map[string]*Unit
+	Receipts    map[string]Receipt    // by reference
+	Withdrawals map[string]Withdrawal // by reason, which is their key
+	// Broken are the rules of the books that do not hold, and what breaks them.
+	Broken []string
+}
+
+// Claim is a row of claim, with its units.
+type Claim struct {
+	ID, Buyer, SKU string
+	Pool           int64
+	Quantity       int
+	Status         string
+	Key            *string
+	Place          *int64
+	SaleID         *string
+	OrderID        *string
+	Replaces       *string
+	CreatedAt      time.Time
+	ExpiresAt      *time.Time
+	EndedAt        *time.Time
+	Units          []*Held `db:"-"`
+}
+
+// Held is a row of claim_unit.
+type Held struct {
+	ClaimID, UnitID string
+	ReleasedAt      *time.Time
+	Outcome         *string
+}
+
+// Order is a row of shop_order.
+type Order struct {
+	ID, Buyer, Status string
+	Total, Refunded   int64
+	Replaces          *string
+	Reference         *string
+	Provider          string
+	PaidAt, EndedAt   *time.Time
+}
+
+// Unit is a row of unit.
+type Unit struct {
+	ID, SKU, Reference string
+	Withdrawn          *string      // the reason
+	Held               []*Held      `db:"-"`
+	Quarantine         []Quarantine `db:"-"`
+}
+
+// Quarantine is a row of quarantine_unit.
+type Quarantine struct {
+	UnitID    string
+	EnteredAt time.Time
+	LeftAt    *time.Time
+}
+
+// Receipt is a row of receipt.
+type Receipt struct {
+	Reference, SKU string
+	Quantity       int
+}
+
+// Withdrawal is a row of withdrawal.
+type Withdrawal struct {
+	Reason, SKU, Place string
+	Quantity           int
+}
+
+// Rows waits until no payment is under way, a minute at most, and reads the rows of a round.
+func Rows(ctx context.Context, db *pgx.Conn, prefix string) (*Database, error) {
+	if err := settle(ctx, db); err != nil {
+		return nil, err
+	}
+	tx, err := db.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = tx.Rollback(ctx) }()
+	d := &Database{Claims: map[string]*Claim{}, Orders: map[string]*Order{}, Units: map[string]*Unit{}, Receipts: map[string]Receipt{}, Withdrawals: map[string]Withdrawal{}}
+	like := prefix + "%"
+	claims, err := collect[Claim](ctx, tx, `
+		SELECT claim.claim_id::text, buyer, sku, pool_id, quantity, status, idempotency_key, queue_place, sale_id::text, order_id::text, replaces_claim_id::text, claim.created_at, expires_at, ended_at
+		FROM claim JOIN product USING (product_id) WHERE sku LIKE $1`, like)
+	if err != nil {
+		return nil, err
+	}
+	for i := range claims {
+		d.Claims[claims[i].ID] = &claims[i]
+	}
+	units, err := collect[Unit](ctx, tx, `
+		SELECT unit.unit_id::text, sku, receipt.reference, withdrawal.reason
+		FROM unit
+		JOIN product USING (product_id)
+		JOIN receipt USING (receipt_id)
+		LEFT JOIN withdrawal_unit USING (unit_id)
+		LEFT JOIN withdrawal USING (withdrawal_id)
+		WHERE sku LIKE $1`, like)
+	if err != nil {
+		return nil, err
+	}
+	for i := range units {
+		d.Units[units[i].ID] = &units[i]
+	}
+	if err := d.lives(ctx, tx, like); err != nil {
+		return nil, err
+	}
+	d.Broken, err = books.Broken(ctx, tx, append(append(append([]books.Rule{}, books.Units...), books.Money...), books.Events...))
+	return d, err
+}
+
+// lives reads what happened to the units, and the orders.
+func (d *Database) lives(ctx context.Context, tx pgx.Tx, like string) error {
+	held, err := collect[Held](ctx, tx, `
+		SELECT claim_unit.claim_id::text, claim_unit.unit_id::text, claim_unit.released_at, claim_unit.outcome
+		FROM claim_unit JOIN claim USING (claim_id) JOIN product USING (product_id) WHERE sku LIKE $1`, like)
+	if err != nil {
+		return err
+	}
+	for i := range held {
+		h := &held[i]
+		c, u := d.Claims[h.ClaimID], d.Units[h.UnitID]
+		if c == nil || u == nil {
+			return fmt.Errorf("claim %s has the unit %s, and one of them is of another round", h.ClaimID, h.UnitID)
+		}
+		c.Units, u.Held = append(c.Units, h), append(u.Held, h)
+	}
+	looked, err := collect[Quarantine](ctx, tx, `
+		SELECT unit_id::text, entered_at, left_at FROM quarantine_unit JOIN product USING (product_id) WHERE sku LIKE $1 ORDER BY entered_at`, like)
+	if err != nil {
+		return err
+	}
+	for _, q := range looked {
+		d.Units[q.UnitID].Quarantine = append(d.Units[q.UnitID].Quarantine, q)
+	}
+	orders, err := collect[Order](ctx, tx, `
+		SELECT order_id::text, buyer, status, coalesce(total_minor, 0), refunded_minor, replaces_order_id::text, reference, provider, paid_at, ended_at
+		FROM shop_order WHERE order_id IN (SELECT order_id FROM claim JOIN product USING (product_id) WHERE sku LIKE $1)`, like)
+	if err != nil {
+		return err
+	}
+	for i := range orders {
+		d.Orders[orders[i].ID] = &orders[i]
+	}
+	receipts, err := collect[Receipt](ctx, tx, `SELECT reference, sku, quantity FROM receipt JOIN product USING (product_id) WHERE sku LIKE $1`, like)
+	if err != nil {
+		return err
+	}
+	for _, r := range receipts {
+		if _, twice := d.Receipts[r.Reference]; twice {
+			d.Broken = append(d.Broken, "the receipt "+r.Reference+" is there twice")
+		}
+		d.Receipts[r.Reference] = r
+	}
+	withdrawals, err := collect[Withdrawal](ctx, tx, `SELECT reason, sku, place, quantity FROM withdrawal JOIN product USING (product_id) WHERE sku LIKE $1`, like)
+	if err != nil {
+		return err
+	}
+	for _, w := range withdrawals {
+		if _, twice := d.Withdrawals[w.Reason]; twice {
+			d.Broken = append(d.Broken, "the withdrawal "+w.Reason+" is there twice")
+		}
+		d.Withdrawals[w.Reason] = w
+	}
+	return nil
+}
+
+func collect[T any](ctx context.Context, tx pgx.Tx, sql string, args ...any) ([]T, error) {
+	rows, err := tx.Query(ctx, sql, args...)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowToStructByPos[T])
+}
+
+// settle waits until all that is under way has ended: charges, refunds, orders, events.
+func settle(ctx context.Context, db *pgx.Conn) error {
+	for began := time.Now(); ; driven.Pause(ctx, 200*time.Millisecond) {
+		open, err := books.Broken(ctx, db, books.Settled)
+		if err != nil || len(open) == 0 || ctx.Err() != nil {
+			return err
+		}
+		if time.Since(began) > time.Minute {
+			return fmt.Errorf("after a minute without load there is still: %s", open[0])
+		}
+	}
+}
