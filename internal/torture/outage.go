@@ -29,7 +29,7 @@ const after = 2 * time.Second
 func (r *run) outages(ops []history.Op) {
 	var answered []time.Duration // claims that were answered OK, when
 	for _, op := range ops {
-		if op.Kind == history.Claim && op.Outcome == history.OK && !op.Replayed {
+		if op.Kind == history.Claim && op.Outcome == history.OK && !op.Replayed && op.Start < r.driven {
 			answered = append(answered, op.End)
 		}
 	}

@@ -63,6 +63,7 @@ type run struct {
 	began  time.Time
 	faults []world.Fault
 	done   []injected
+	driven time.Duration // of the history, when clients stopped driving
 	result Result
 }
 
@@ -204,6 +205,7 @@ func (r *run) drive(ctx context.Context, d *drive.Round, log *history.Log) {
 	r.done = nil
 	all.Go(func() { r.harm(driving, log) })
 	d.Drive(driving, log)
+	r.driven = log.Now()
 	all.Wait()
 }
 

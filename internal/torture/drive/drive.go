@@ -92,8 +92,8 @@ func (r *ring[T]) draw(rng *rand.Rand) (one T, ok bool) {
 func Prepare(ctx context.Context, o Options, log *history.Log) (*Round, error) {
 	r := &Round{Options: o, everything: map[string]owned{}, pace: newPace(o.Rate)}
 	r.products = []product{
-		{sku: "scarce-1", units: 40, inSale: true}, {sku: "scarce-2", units: 25, inSale: true}, {sku: "allotted", units: 60, inSale: true, allot: 35},
-		{sku: "plenty", units: 4000, inSale: true}, {sku: "free", units: 30}, {sku: "free-plenty", units: 4000},
+		{sku: "few", units: 6, inSale: true}, {sku: "scarce", units: 25, inSale: true}, {sku: "allotted", units: 40, inSale: true, allot: 25},
+		{sku: "plenty", units: 4000, inSale: true}, {sku: "free", units: 15}, {sku: "free-plenty", units: 4000},
 	}
 	c := newClient(0, o, log)
 	defer c.close()

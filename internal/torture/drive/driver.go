@@ -23,8 +23,10 @@ type driver struct {
 // something does one thing, by chance.
 func (d *driver) something() {
 	switch n := d.rng.IntN(100); {
-	case n < 62:
+	case n < 40:
 		d.journey()
+	case n < 62:
+		d.rush()
 	case n < 76:
 		d.again()
 	case n < 85:
@@ -94,6 +96,24 @@ func (d *driver) journey() {
 		d.back(d.settle(op))
 	default:
 		d.order(op.Buyer, id)
+	}
+}
+
+// rush claims unit after unit of one product, each for somebody else, as when a sale opens, and gives about half of them back.
+func (d *driver) rush() {
+	p := d.product()
+	for range 8 {
+		op := history.Op{Kind: history.Claim, Buyer: fmt.Sprintf("%sr%d", d.Prefix, d.serial.Add(1)), SKU: p.sku, Quantity: 1}
+		if d.rng.IntN(4) > 0 {
+			op = d.keyed(op)
+		}
+		got := d.settle(op)
+		if got.Outcome == history.OK && d.rng.IntN(2) == 0 {
+			d.settle(history.Op{Kind: history.Release, Buyer: op.Buyer, Target: got.Transaction.ID})
+		}
+		if d.ctx.Err() != nil {
+			return
+		}
 	}
 }
 
