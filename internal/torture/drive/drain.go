@@ -16,9 +16,10 @@ func (r *Round) Drain(ctx context.Context, log *history.Log) error {
 	last := r.client(ctx, 0, log)
 	defer last.close()
 	last.resume()
-	r.shared(ctx, log, len(r.unsure), func(c *client, i int) {
-		if a := r.unsure[i]; !a.answered.Load() {
-			c.insist(a)
+	unsure := r.takeUnsure()
+	r.shared(ctx, log, len(unsure), func(c *client, i int) {
+		if !unsure[i].answered.Load() {
+			c.insist(unsure[i])
 		}
 	})
 	last.resume() // what was asked again may have been to pause it
@@ -34,6 +35,14 @@ func (r *Round) Drain(ctx context.Context, log *history.Log) error {
 		return errors.Join(errors.New("the round was not drained"), err)
 	}
 	return nil
+}
+
+func (r *Round) takeUnsure() []*ask {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	taken := r.unsure
+	r.unsure = nil
+	return taken
 }
 
 // shared has several clients do n things.

@@ -157,6 +157,7 @@ func (r *Round) newKey() string { return fmt.Sprintf("%skey-%d", r.o.Prefix, r.k
 // Drive has all clients at it until ctx ends, and returns when the last attempts have: at most 8 s later.
 func (r *Round) Drive(ctx context.Context, log *history.Log) {
 	r.each(ctx, r.o.Clients, log, func(c *client) {
+		c.pace = r.pace
 		for ctx.Err() == nil {
 			c.step()
 		}
@@ -219,6 +220,7 @@ type client struct {
 	n     int
 	rng   *rand.Rand
 	conns []*driven.Conn
+	pace  *rate.Limiter
 	log   *history.Log
 }
 
@@ -245,8 +247,8 @@ func (c *client) chance(percent int) bool { return c.rng.IntN(100) < percent }
 
 // attempt sends an ask once. It is not cut short when ctx ends, so that nothing is unknown that need not be.
 func (c *client) attempt(a *ask) *history.Op {
-	if c.r.pace != nil {
-		_ = c.r.pace.Wait(c.ctx)
+	if c.pace != nil {
+		_ = c.pace.Wait(c.ctx)
 	}
 	op := a.op
 	op.Client, op.Server = c.n, c.rng.IntN(len(c.conns))
@@ -334,11 +336,11 @@ func (c *client) settle(a *ask) *history.Op {
 // more is how often something is to be sent besides.
 func (c *client) more() int {
 	switch p := c.rng.IntN(100); {
-	case p < 65:
+	case p < 70:
 		return 0
-	case p < 88:
+	case p < 90:
 		return 1
-	case p < 97:
+	case p < 98:
 		return 2 + c.rng.IntN(3)
 	}
 	return 5 + c.rng.IntN(15)

@@ -293,7 +293,7 @@ func (c *client) keepStock() {
 	has := int(s.Received - s.Withdrawn)
 	switch {
 	case s.Quarantine > 0 && c.chance(70):
-		c.settle(unquarantine(c.r.newKey(), p.sku, 1+c.rng.IntN(int(s.Quarantine))))
+		c.settle(unquarantine(c.r.newKey(), p.sku, 1+c.rng.IntN(int(s.Quarantine)+1))) // perhaps more than there are
 	case has < p.units:
 		c.settle(receive(c.r.newKey(), p.sku, min(p.units-has, 3), c.r.newKey()+"-note"))
 	case has > p.units+2:
@@ -307,7 +307,7 @@ func (c *client) pause() {
 		return
 	}
 	defer c.r.pausing.Unlock()
-	if time.Since(c.r.paused) < 2*time.Second {
+	if time.Since(c.r.paused) < 4*time.Second {
 		return
 	}
 	c.settle(moveSale(history.PauseSale, c.r.newKey(), c.r.saleID))
