@@ -155,11 +155,11 @@ func record(op *history.Op, a *driven.Answer, err error) {
 	op.Code, op.Outcome = a.Code(), history.Failed
 	switch op.Code {
 	case "sold-out", "all-held", "not-enough-units", "purchase-limit", "sale-not-open", "sale-paused", "sale-ended", "not-selling", "cool-down", "hold-expired", "cart-empty", "conflict",
-		"payment-failed", "not-found", "busy", "too-many-requests", "request-timeout":
+		"payment-failed", "busy", "too-many-requests", "request-timeout":
 	case "outcome-unknown":
 		op.Outcome = history.Unknown
 	default:
-		op.Fault = a.String()
+		op.Fault = a.String() // nothing is asked for that nobody was told of, and nothing that is not allowed or not valid
 		if a.Status >= 500 || op.Code == "" {
 			op.Outcome = history.Unknown
 		}

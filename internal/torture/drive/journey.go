@@ -31,9 +31,9 @@ func (c *client) step() {
 		if b, found := c.r.bought.pick(c.rng, true); found {
 			c.giveBack(b)
 		}
-	case p < 940:
+	case p < 950:
 		c.keepStock()
-	case p < 960:
+	case p < 965:
 		c.settle(withdraw(c.r.newKey(), c.anyProduct().sku, 1))
 	case p < 980:
 		c.attempt(lookProduct(c.anyProduct().sku))
