@@ -20,7 +20,7 @@ func TestMain(m *testing.M) {
 }
 
 // started is the built lastunit, running until the test ends.
-func started(t *testing.T, servers int) (context.Context, *driven.Service) {
+func started(t *testing.T, servers int, args ...string) (context.Context, *driven.Service) {
 	t.Helper()
 	path, err := driven.Built()
 	if err != nil {
@@ -28,7 +28,7 @@ func started(t *testing.T, servers int) (context.Context, *driven.Service) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	t.Cleanup(cancel)
-	s, err := driven.Start(ctx, path, servers, "--hold", "1s")
+	s, err := driven.Start(ctx, path, servers, args...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -84,7 +84,7 @@ func meet(left map[string]bool, op history.Op, last map[string]history.Op) {
 
 func TestEveryOperationIsDrivenAndDrained(t *testing.T) {
 	t.Parallel()
-	ctx, s := started(t, 2)
+	ctx, s := started(t, 2, "--hold", "1s")
 	log := history.NewLog(nil)
 	r, err := drive.Prepare(ctx, drive.Options{
 		Prefix: "r1-", Seed: 1, Clients: 40, Key: s.Key, Addresses: s.Addresses(), Log: log, Hold: time.Second, Plenty: 60,
