@@ -1,13 +1,8 @@
 package main
 
 import (
-	"bufio"
-	"bytes"
 	"context"
-	"errors"
 	"fmt"
-	"io"
-	"net"
 	"slices"
 	"strconv"
 	"sync"
@@ -140,8 +135,8 @@ func (l load) run(ctx context.Context) outcome {
 func (l load) connection(ctx context.Context, i int, next *atomic.Int64, from, to time.Time) (o outcome) {
 	o.statuses, o.latencies = map[int]int64{}, map[int][]uint32{}
 	address := l.addresses[i%len(l.addresses)]
-	c := wire{address: address}
-	defer c.close()
+	c := driven.Wire{Address: address}
+	defer c.Close()
 	var request []byte
 	open := l.arrivals != nil
 	for began := time.Now(); ctx.Err() == nil && (open || began.Before(to)); began = time.Now() {
@@ -157,8 +152,8 @@ func (l load) connection(ctx context.Context, i int, next *atomic.Int64, from, t
 		key := ""
 		ask := func(path, body string) (int, []byte, error) {
 			key = strconv.FormatInt(keys.Add(1), 36)
-			request = post(request[:0], address, path, l.crowd.tokens[buyer], key, body)
-			return c.ask(request)
+			request = driven.Post(request[:0], address, path, l.crowd.tokens[buyer], "Idempotency-Key: "+key+"\r\n", body)
+			return c.Ask(request)
 		}
 		status, text, err := ask(l.path, l.body(n))
 		if l.then != nil && err == nil {
@@ -170,12 +165,12 @@ func (l load) connection(ctx context.Context, i int, next *atomic.Int64, from, t
 		}
 		busy := l.patient && err == nil && status == 503
 		if busy {
-			driven.Pause(ctx, min(max(c.retryAfter, time.Millisecond), time.Until(to)))
+			driven.Pause(ctx, min(max(c.RetryAfter, time.Millisecond), time.Until(to)))
 		}
 		if open && began.Before(from) || !open && (now.Before(from) || now.After(to)) {
 			continue
 		}
-		if busy && c.retryAfter == 0 {
+		if busy && c.RetryAfter == 0 {
 			o.mute++
 		}
 		if err != nil {
@@ -186,89 +181,4 @@ func (l load) connection(ctx context.Context, i int, next *atomic.Int64, from, t
 		o.latencies[status] = append(o.latencies[status], uint32(now.Sub(began).Microseconds()))
 	}
 	return o
-}
-
-// post appends a request.
-func post(to []byte, address, path, token, key, body string) []byte {
-	for _, text := range []string{
-		"POST ", path, " HTTP/1.1\r\nHost: ", address, "\r\nAuthorization: Bearer ", token,
-		"\r\nContent-Type: application/json\r\nIdempotency-Key: ", key, "\r\nContent-Length: ", strconv.Itoa(len(body)), "\r\n\r\n", body,
-	} {
-		to = append(to, text...)
-	}
-	return to
-}
-
-// wire is a connection that speaks just enough HTTP to cost little beside what it measures.
-type wire struct {
-	address string
-	conn    net.Conn
-	in      *bufio.Reader
-	body    []byte
-	// retryAfter is what the last answer said, 0 if nothing.
-	retryAfter time.Duration
-}
-
-func (c *wire) ask(request []byte) (status int, body []byte, err error) {
-	if c.conn == nil {
-		if c.conn, err = net.DialTimeout("tcp", c.address, 5*time.Second); err != nil {
-			c.conn = nil
-			return 0, nil, err
-		}
-		c.in = bufio.NewReaderSize(c.conn, 4096)
-	}
-	_ = c.conn.SetDeadline(time.Now().Add(20 * time.Second))
-	if _, err = c.conn.Write(request); err == nil {
-		status, body, err = c.read()
-	}
-	if err != nil {
-		c.close()
-	}
-	return status, body, err
-}
-
-func (c *wire) read() (status int, body []byte, err error) {
-	line, err := c.in.ReadSlice('\n')
-	if err != nil || len(line) < 12 {
-		return 0, nil, errors.Join(err, errors.New("no status line"))
-	}
-	if status, err = strconv.Atoi(string(line[9:12])); err != nil {
-		return 0, nil, err
-	}
-	length, close := -1, false
-	c.retryAfter = 0
-	for {
-		if line, err = c.in.ReadSlice('\n'); err != nil {
-			return 0, nil, err
-		}
-		if len(line) <= 2 {
-			break
-		}
-		if value, ok := bytes.CutPrefix(line, []byte("Content-Length: ")); ok {
-			if length, err = strconv.Atoi(string(bytes.TrimSpace(value))); err != nil {
-				return 0, nil, err
-			}
-		}
-		if value, ok := bytes.CutPrefix(line, []byte("Retry-After: ")); ok {
-			seconds, _ := strconv.Atoi(string(bytes.TrimSpace(value)))
-			c.retryAfter = time.Duration(seconds) * time.Second
-		}
-		close = close || bytes.HasPrefix(line, []byte("Connection: close"))
-	}
-	if length < 0 {
-		return 0, nil, errors.New("an answer without Content-Length")
-	}
-	c.body = slices.Grow(c.body[:0], length)[:length]
-	_, err = io.ReadFull(c.in, c.body)
-	if close {
-		c.close()
-	}
-	return status, c.body, err
-}
-
-func (c *wire) close() {
-	if c.conn != nil {
-		_ = c.conn.Close()
-		c.conn = nil
-	}
 }

@@ -31,7 +31,7 @@ func (s *Shop) Confirm(ctx context.Context, r ConfirmRequest) (Order, bool, erro
 	request := map[string]any{"transaction_ids": r.TransactionIDs, "reference": r.Reference, "metadata": r.Metadata}
 	id := pgdb.NewID()
 	was := false
-	made, replayed, err := s.once(ctx, r.call(), "orders.confirm", request, id, func(tx pgx.Tx) (err error) {
+	_, replayed, err := s.once(ctx, r.call(), "orders.confirm", request, id, func(tx pgx.Tx) (err error) {
 		was, err = s.confirm(ctx, tx, r, id)
 		return err
 	})
@@ -41,12 +41,12 @@ func (s *Shop) Confirm(ctx context.Context, r ConfirmRequest) (Order, bool, erro
 	if err != nil {
 		return Order{}, false, explain("confirm", err)
 	}
-	if was {
+	if was || replayed { // a key that came after the reference had confirmed is bound to an order that was never made: the reference tells which it is
 		o, err := s.confirmed(ctx, r)
 		return o, true, err
 	}
-	o, err := s.Order(ctx, nil, made)
-	return o, replayed, err
+	o, err := s.Order(ctx, nil, id)
+	return o, false, err
 }
 
 // errConfirmed rolls back because the reference has confirmed in the meantime.

@@ -327,6 +327,14 @@ func TestTheShopBesideConfirmsWhatItWasPaidFor(t *testing.T) {
 	if err != nil || !replayed || again.ID != o.ID {
 		t.Errorf("%+v, %t, %v", again, replayed, err)
 	}
+	for range 3 { // with a key that came later, too, however often
+		again, replayed, err = w.Confirm(background, shop.ConfirmRequest{
+			TransactionIDs: []shop.ID{one.ID, two.ID}, Reference: "r", Operator: shop.Operator{KeyID: w.key, Key: "later"},
+		})
+		if err != nil || !replayed || again.ID != o.ID {
+			t.Errorf("%+v, %t, %v", again, replayed, err)
+		}
+	}
 	_, _, err = confirm("r", foreign.ID)
 	refusal(t, err, shop.Conflict)
 	_, _, err = confirm("s", one.ID)

@@ -10,7 +10,7 @@ import (
 // Outage is how long nobody could claim while faults of one name were injected: the longest time between two claims that were answered OK, one for each fault.
 type Outage struct {
 	Gaps    []time.Duration `json:"gaps"`
-	Slowest time.Duration   `json:"slowest"` // attempt that was no wait, while such a fault lasted
+	Slowest time.Duration   `json:"slowest"` // attempt while such a fault lasted, less what it was asked, or may, wait
 }
 
 // Quantile of the gaps; 0 when there are none.
@@ -44,8 +44,8 @@ func (r *run) outages(ops []history.Op) {
 		}
 		o.Gaps = append(o.Gaps, longest)
 		for _, op := range ops {
-			if !op.Waits() && op.End >= f.start && op.Start <= f.end {
-				o.Slowest = max(o.Slowest, op.End-op.Start)
+			if op.Card != "hang" && op.End >= f.start && op.Start <= f.end {
+				o.Slowest = max(o.Slowest, op.End-op.Start-op.Wait)
 			}
 		}
 		r.result.Outages[f.name] = o

@@ -31,8 +31,8 @@ type Options struct {
 	Servers int
 	Standby bool
 	Clients int
-	Rate    int    // attempts a second that are begun at most; 0: as many as go
-	Seed    uint64 // 0: one is drawn
+	Rate    float64 // attempts a second that are begun at most; 0: as many as go
+	Seed    uint64  // 0: one is drawn
 	// Faults are those to inject, by name; empty: all that this machine allows. "none": none.
 	Faults  []string
 	History string // a directory for the histories; empty: they are kept in memory alone
@@ -98,7 +98,7 @@ func Run(ctx context.Context, o Options, out io.Writer) (*Result, error) {
 func (r *run) start(ctx context.Context) (err error) {
 	r.w, err = world.Start(ctx, world.Options{
 		Binary: r.Binary, Servers: r.Servers, Standby: r.Standby, Log: r.Log,
-		Args: []string{"--hold", drive.Hold.String(), "--sweep-every", "500ms"},
+		Args: []string{"--hold", "3s", "--sweep-every", "500ms"},
 	})
 	if err != nil {
 		return fmt.Errorf("start the world: %w", err)
@@ -156,8 +156,8 @@ func (r *run) round(ctx context.Context) error {
 	defer closeLog()
 	prefix := fmt.Sprintf("r%d-", r.result.Rounds)
 	d, err := drive.Prepare(ctx, drive.Options{
-		Prefix: prefix, Seed: r.rng.Uint64(), Clients: r.Clients, Rate: r.Rate, Key: r.w.Key(), Addresses: r.w.Addresses(),
-	}, log)
+		Prefix: prefix, Seed: r.rng.Uint64(), Clients: r.Clients, Rate: r.Rate, Key: r.w.Key(), Addresses: r.w.Addresses(), Log: log,
+	})
 	if err != nil {
 		return fmt.Errorf("prepare: %w", err)
 	}
@@ -166,7 +166,7 @@ func (r *run) round(ctx context.Context) error {
 	if err := r.w.Calm(ctx); err != nil {
 		return fmt.Errorf("calm: %w", err)
 	}
-	if err := d.Drain(ctx, log); err != nil {
+	if err := r.drain(ctx, d, log); err != nil {
 		r.violated(check.Violation{Rule: "drain", Text: "when all faults were over: " + err.Error()})
 	}
 	ops, err := log.Ops()
@@ -183,6 +183,13 @@ func (r *run) round(ctx context.Context) error {
 		r.result.Rounds, figures.Attempts, driven.Seconds(), figures.UnknownAttempts, figures.Claims, figures.Orders, len(r.done),
 		(time.Since(began) - driven).Seconds(), len(r.result.Violations))
 	return ctx.Err()
+}
+
+// drain gives clients a minute to get all that is left.
+func (r *run) drain(ctx context.Context, d *drive.Round, log *history.Log) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	return d.Drain(ctx, log)
 }
 
 // newLog begins the history of a round, in a file of its own if histories are kept.

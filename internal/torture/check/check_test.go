@@ -76,9 +76,9 @@ func newTale() *tale {
 		Claims: map[string]*check.Claim{"ann's": ann, "bob's": bob},
 		Orders: map[string]*check.Order{"order": {ID: "order", Buyer: "ann", Status: "refunded", Total: 100, Refunded: 100, PaidAt: when(93)}},
 		Units: map[string]*check.Unit{
-			"u1": {ID: "u1", SKU: sku, Reference: "first", Held: ann.Units}, "u2": {ID: "u2", SKU: sku, Reference: "first", Held: bob.Units},
+			"u1": {ID: "u1", SKU: sku, Receipt: "first", Held: ann.Units}, "u2": {ID: "u2", SKU: sku, Receipt: "first", Held: bob.Units},
 		},
-		Receipts:    map[string]check.Receipt{"first": {Reference: "first", SKU: sku, Quantity: 2}},
+		Receipts:    map[string]check.Receipt{"first": {Key: "first", SKU: sku, Quantity: 2}},
 		Withdrawals: map[string]check.Withdrawal{},
 	}
 	return t

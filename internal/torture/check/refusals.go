@@ -91,7 +91,7 @@ func (c *checker) shelves() map[string]*shelf {
 			}
 			shelves[u.SKU] = s
 		}
-		_, since := within(c.byKey[keyed{"", string(history.Receive), u.Reference}])
+		_, since := within(c.byKey[keyed{"", string(history.Receive), u.Receipt}])
 		s.units = append(s.units, c.shelve(u, since))
 	}
 	return shelves

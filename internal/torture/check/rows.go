@@ -17,8 +17,8 @@ type Database struct {
 	Claims      map[string]*Claim
 	Orders      map[string]*Order
 	Units       map[string]*Unit
-	Receipts    map[string]Receipt    // by reference
-	Withdrawals map[string]Withdrawal // by reason, which is their key
+	Receipts    map[string]Receipt    // by key
+	Withdrawals map[string]Withdrawal // by key; those that came back from orders and were written off have none, and are left out
 	// Broken are the rules of the books that do not hold, and what breaks them.
 	Broken []string
 }
@@ -59,10 +59,11 @@ type Order struct {
 
 // Unit is a row of unit.
 type Unit struct {
-	ID, SKU, Reference string
-	Withdrawn          *string      // the reason
-	Held               []*Held      `db:"-"`
-	Quarantine         []Quarantine `db:"-"`
+	ID, SKU    string
+	Receipt    string       // its key
+	Withdrawn  *string      // the key of the withdrawal, empty: it was written off
+	Held       []*Held      `db:"-"`
+	Quarantine []Quarantine `db:"-"`
 }
 
 // Quarantine is a row of quarantine_unit.
@@ -74,14 +75,14 @@ type Quarantine struct {
 
 // Receipt is a row of receipt.
 type Receipt struct {
-	Reference, SKU string
-	Quantity       int
+	Key, SKU string
+	Quantity int
 }
 
 // Withdrawal is a row of withdrawal.
 type Withdrawal struct {
-	Reason, SKU, Place string
-	Quantity           int
+	Key, SKU string
+	Quantity int
 }
 
 // Rows waits until nothing is under way, half a minute at most, and reads the rows of a round.
@@ -107,7 +108,7 @@ func Rows(ctx context.Context, db *pgx.Conn, prefix string) (*Database, error) {
 		d.Claims[claims[i].ID] = &claims[i]
 	}
 	units, err := collect[Unit](ctx, tx, `
-		SELECT unit.unit_id::text, sku, receipt.reference, withdrawal.reason
+		SELECT unit.unit_id::text, sku, coalesce(receipt.idempotency_key, ''), CASE WHEN withdrawal_id IS NOT NULL THEN coalesce(withdrawal.idempotency_key, '') END
 		FROM unit
 		JOIN product USING (product_id)
 		JOIN receipt USING (receipt_id)
@@ -161,25 +162,20 @@ func (d *Database) lives(ctx context.Context, tx pgx.Tx, like string) error {
 	for i := range orders {
 		d.Orders[orders[i].ID] = &orders[i]
 	}
-	receipts, err := collect[Receipt](ctx, tx, `SELECT reference, sku, quantity FROM receipt JOIN product USING (product_id) WHERE sku LIKE $1`, like)
+	receipts, err := collect[Receipt](ctx, tx, `SELECT coalesce(idempotency_key, receipt_id::text), sku, quantity FROM receipt JOIN product USING (product_id) WHERE sku LIKE $1`, like)
 	if err != nil {
 		return err
 	}
 	for _, r := range receipts {
-		if _, twice := d.Receipts[r.Reference]; twice {
-			d.Broken = append(d.Broken, "the receipt "+r.Reference+" is there twice")
-		}
-		d.Receipts[r.Reference] = r
+		d.Receipts[r.Key] = r
 	}
-	withdrawals, err := collect[Withdrawal](ctx, tx, `SELECT reason, sku, place, quantity FROM withdrawal JOIN product USING (product_id) WHERE sku LIKE $1`, like)
+	withdrawals, err := collect[Withdrawal](ctx, tx, `
+		SELECT coalesce(idempotency_key, withdrawal_id::text), sku, quantity FROM withdrawal JOIN product USING (product_id) WHERE sku LIKE $1 AND place <> 'sold'`, like)
 	if err != nil {
 		return err
 	}
 	for _, w := range withdrawals {
-		if _, twice := d.Withdrawals[w.Reason]; twice {
-			d.Broken = append(d.Broken, "the withdrawal "+w.Reason+" is there twice")
-		}
-		d.Withdrawals[w.Reason] = w
+		d.Withdrawals[w.Key] = w
 	}
 	return nil
 }

@@ -2,96 +2,116 @@ package drive
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"math/rand/v2"
-	"sync"
+	"sync/atomic"
 	"time"
 
-	"github.com/lastunit/lastunit/bench/driven"
 	"github.com/lastunit/lastunit/internal/torture/history"
 )
 
-// Drain comes when nothing is broken any more. It asks again, with the same keys, for all whose outcome is unknown; waits until what is under way has ended; claims what is
-// left of every product, so that it is known that nothing stays unsold while somebody asks; and looks at everything once more. An error says what was not possible.
+// Drain ends a round in which nothing is broken any more. Whatever was asked with a key and may have been done unheard is asked again, with the same key; what is left is bought until every product
+// is sold out, so that nothing stays unsold while somebody asks; and every transaction and order that anybody was told of is looked at once more, and each product's stock. Error: ctx's.
 func (r *Round) Drain(ctx context.Context, log *history.Log) error {
-	c := newClient(2*r.Clients, r.Options, log)
-	defer c.close()
-	rng := rand.New(rand.NewPCG(r.Seed, 1<<40))
-	until := func(op history.Op, enough func(history.Op) bool) (history.Op, error) {
-		for tries := 0; ; tries++ {
-			done := c.ask(ctx, rng.IntN(len(r.Addresses)), op)
-			if enough(done) {
-				return done, nil
-			}
-			if tries > 60 || ctx.Err() != nil {
-				return done, fmt.Errorf("%s of %s%s is still %s %d %s", op.Kind, op.SKU, op.Target, done.Outcome, done.Status, done.Code)
-			}
-			driven.Pause(ctx, 250*time.Millisecond)
+	last := r.client(ctx, 0, log)
+	defer last.close()
+	last.resume()
+	unsure := r.takeUnsure()
+	r.shared(ctx, log, len(unsure), func(c *client, i int) {
+		if !unsure[i].answered.Load() {
+			c.insist(unsure[i])
 		}
-	}
-	known := func(op history.Op) bool { return op.Outcome != history.Unknown && op.Code != "busy" }
-	if _, err := until(history.Op{Kind: history.ResumeSale, Target: r.saleID}, func(op history.Op) bool { return known(op) }); err != nil {
+	})
+	last.resume() // what was asked again may have been to pause it
+	r.shared(ctx, log, len(r.products), func(c *client, i int) { c.buyAll(r.products[i]) })
+	ops, err := log.Ops()
+	if err != nil {
 		return err
 	}
-	for _, op := range r.open {
-		done, err := until(op, known)
-		if err != nil {
-			return err
-		}
-		r.note(done)
+	looks := everything(ops)
+	r.shared(ctx, log, len(looks), func(c *client, i int) { c.insist(looks[i]) })
+	r.shared(ctx, log, len(r.products), func(c *client, i int) { c.insist(countStock(r.products[i].sku)) })
+	if err := ctx.Err(); err != nil {
+		return errors.Join(errors.New("the round was not drained"), err)
 	}
-	// Holds lapse, orders are overdue, and money that was to come has come.
-	driven.Pause(ctx, Hold+1500*time.Millisecond)
-	for n, p := range r.products {
-		for i := 0; ; i++ {
-			op := history.Op{
-				Kind: history.Claim, SKU: p.sku, Quantity: 1, Buyer: fmt.Sprintf("%slast%d-%d", r.Prefix, n, i), Key: fmt.Sprintf("%slast%d-%d", r.Prefix, n, i),
-			}
-			if p.units > 1000 {
-				op.Quantity = limit
-			}
-			got, err := until(op, known)
-			if err != nil {
-				return err
-			}
-			if r.note(got); got.Outcome != history.OK || p.units > 1000 && i > 20 {
-				break
-			}
-		}
-		if _, err := until(history.Op{Kind: history.CountStock, SKU: p.sku}, known); err != nil {
-			return err
-		}
-	}
-	return r.lookAtAll(ctx, log)
+	return nil
 }
 
-// lookAtAll looks at every transaction and order once more.
-func (r *Round) lookAtAll(ctx context.Context, log *history.Log) error {
-	all := make(chan owned, len(r.everything))
-	for _, one := range r.everything {
-		all <- one
-	}
-	close(all)
-	var readers sync.WaitGroup
-	var mu sync.Mutex
-	var failed error
-	for n := range 8 {
-		readers.Go(func() {
-			c := newClient(2*r.Clients+1+n, r.Options, log)
-			defer c.close()
-			for one := range all {
-				op := history.Op{Kind: history.Look, Buyer: one.buyer, Target: one.id}
-				if one.order {
-					op.Kind = history.LookOrder
-				}
-				if done := c.ask(ctx, n%len(r.Addresses), op); done.Outcome != history.OK {
-					mu.Lock()
-					failed = fmt.Errorf("%s of %s was answered %d %s", op.Kind, op.Target, done.Status, done.Code)
-					mu.Unlock()
-				}
+func (r *Round) takeUnsure() []*ask {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	taken := r.unsure
+	r.unsure = nil
+	return taken
+}
+
+// shared has several clients do n things.
+func (r *Round) shared(ctx context.Context, log *history.Log, n int, do func(c *client, i int)) {
+	var next atomic.Int64
+	r.each(ctx, min(r.o.Clients, 16), log, func(c *client) {
+		for i := next.Add(1) - 1; i < int64(n) && ctx.Err() == nil; i = next.Add(1) - 1 {
+			do(c, int(i))
+		}
+	})
+}
+
+// resume resumes the sale. That it was not paused is no matter.
+func (c *client) resume() { c.insist(moveSale(history.ResumeSale, c.r.newKey(), c.r.saleID)) }
+
+// buyAll buys of a product until it is sold out: holds lapse and orders are cancelled meanwhile.
+func (c *client) buyAll(p product) {
+	quantity := c.r.o.Limit
+	for n := 0; c.ctx.Err() == nil; n++ {
+		buyer := fmt.Sprintf("%slast-%s-%d", c.r.o.Prefix, p.sku, n)
+		op := c.insist(claim(buyer, c.r.newKey(), p.sku, quantity))
+		for op.Transaction != nil && op.Transaction.Status == "queued" && c.ctx.Err() == nil {
+			op = c.insist(look(buyer, op.Transaction.ID, time.Second))
+		}
+		code := op.Code
+		if t := op.Transaction; t != nil && t.Status == "refused" {
+			code = t.Reason
+		}
+		switch {
+		case op.Transaction != nil && op.Transaction.Status == "held":
+			c.insist(confirm(c.r.newKey(), c.r.newKey()+"-last", []string{op.Transaction.ID}))
+		case code == "sold-out":
+			if quantity == 1 {
+				return
 			}
-		})
+			quantity = 1
+		case code == "not-enough-units" && quantity > 1:
+			quantity /= 2
+		case code == "sale-paused":
+			c.resume()
+		default:
+			quantity = 1
+			c.rest()
+		}
 	}
-	readers.Wait()
-	return failed
+}
+
+// everything is a look at each transaction and each order that somebody was told of, as who was told.
+func everything(ops []history.Op) (looks []*ask) {
+	told := map[string]bool{}
+	transaction := func(buyer string, t *history.Transaction) {
+		if t != nil && buyer != "" && !told[t.ID] {
+			told[t.ID] = true
+			looks = append(looks, look(buyer, t.ID, 0))
+		}
+	}
+	for _, op := range ops {
+		transaction(op.Buyer, op.Transaction)
+		for i := range op.Transactions {
+			transaction(op.Buyer, &op.Transactions[i])
+		}
+		if o := op.Order; o != nil && !told[o.ID] {
+			told[o.ID] = true
+			looks = append(looks, lookOrder("", o.ID))
+			if id := o.ReplacedByOrderID; id != "" && !told[id] {
+				told[id] = true
+				looks = append(looks, lookOrder("", id))
+			}
+		}
+	}
+	return looks
 }

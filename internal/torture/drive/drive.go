@@ -1,200 +1,367 @@
-// Package drive is the clients of a torture run: buyers and operators who do everything at once, through all servers, send the same again with the same key, and write
-// down each attempt.
+// Package drive is the clients of a torture run: buyers, back ends and operators who do everything that can be done with a shop, at once and again and again, undeterred by what becomes of it,
+// and write down every attempt in a history. It checks nothing.
 package drive
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/time/rate"
 
 	"github.com/lastunit/lastunit/bench/driven"
 	"github.com/lastunit/lastunit/internal/torture/history"
 )
 
-// Hold is how long holds last, in the sale and outside of it: short, so that many lapse.
-const Hold = 3 * time.Second
-
-const (
-	limit    = 4  // units of the sale that a buyer may have
-	atOnce   = 12 // buyers who are active
-	perBuyer = 40 // things that are done before an active buyer is replaced by a new one
-)
-
-// Options of a round.
+// Options of a round. What is 0 has a default.
 type Options struct {
-	Prefix    string // of all names
-	Seed      uint64
-	Clients   int
-	Rate      int // attempts a second that are begun at most; 0: as many as go
-	Key       string
+	Prefix    string // of the names of everything in the round
+	Seed      uint64 // of all chance in it
+	Clients   int    // 100
+	Key       string // an API key that may do everything
 	Addresses []string
+	Log       *history.Log  // where the first receipts are written down
+	Products  int           // of the sale that are short of units; 6
+	Units     int           // that one of those has at most; 6
+	Plenty    int           // that each of the others has; 300
+	Buyers    int           // half as many as clients
+	Limit     int           // the sale's purchase limit; 6
+	Hold      time.Duration // of the sale, in whole seconds; 3 s. Outside of it the servers' own counts: let that be as short
+	Rate      float64       // attempts a second of all clients together, at most; 0: as many as they can
 }
 
-// Round is what a round sells, and what is known of it.
+func (o Options) withDefaults() Options {
+	o.Clients = cmp.Or(o.Clients, 100)
+	o.Products = cmp.Or(o.Products, 6)
+	o.Units = cmp.Or(o.Units, 6)
+	o.Plenty = cmp.Or(o.Plenty, 300)
+	o.Buyers = cmp.Or(o.Buyers, max(o.Clients/2, 4))
+	o.Limit = cmp.Or(o.Limit, 6)
+	o.Hold = cmp.Or(o.Hold, 3*time.Second)
+	return o
+}
+
+// Round is products, a sale and buyers of its own, and what the clients know in common.
 type Round struct {
-	Options
+	o        Options
 	saleID   string
 	products []product
-	done     atomic.Int64 // things that were done, by which new buyers come
-	serial   atomic.Int64 // of keys
-	pace     *pace
+	pace     *rate.Limiter // nil: none
+	keys     atomic.Int64
 
-	mu           sync.Mutex
-	asked        ring[history.Op] // with a key, to be sent again
-	transactions ring[owned]
-	orders       ring[owned]
-	open         []history.Op // whose outcome is unknown
-	everything   map[string]owned
+	others chan *ask  // to be sent by another client as well, at once
+	old    pond[*ask] // that were sent, and may be sent again
+	left   pond[hold] // that were left in carts
+	bought pond[bought]
+
+	mu     sync.Mutex
+	unsure []*ask // of which an attempt had no answer that tells
+
+	pausing sync.Mutex
+	paused  time.Time // last
 }
 
+// product is what is sold. Short ones are refused more often than not.
 type product struct {
 	sku    string
-	units  int
+	units  int // that it is to have, in all places but those of no return
 	inSale bool
-	allot  int
+	allots bool // half of its units to the sale
+	short  bool
 }
 
-// owned is a transaction or an order, whose it is and what it has.
-type owned struct {
-	id, buyer string
-	order     bool
-}
+// hold is units in somebody's cart, or that were.
+type hold struct{ buyer, id string }
 
-// ring keeps the last that were put into it.
-type ring[T any] struct {
-	all  []T
-	next int
-}
+// bought is an order that is paid, or may be.
+type bought struct{ buyer, id string }
 
-const ringSize = 400
-
-func (r *ring[T]) put(one T) {
-	if len(r.all) < ringSize {
-		r.all = append(r.all, one)
-		return
+// Prepare makes the round's products, with units, and its sale, which is open. It asks until all is done, or ctx ends.
+func Prepare(ctx context.Context, o Options) (*Round, error) {
+	o = o.withDefaults()
+	r := &Round{o: o, others: make(chan *ask, 4*o.Clients), old: pond[*ask]{most: 4096}, left: pond[hold]{most: 256}, bought: pond[bought]{most: max(o.Buyers*o.Limit/5, 4)}}
+	if o.Rate > 0 {
+		r.pace = rate.NewLimiter(rate.Limit(o.Rate), max(int(o.Rate/20), 1))
 	}
-	r.all[r.next%ringSize] = one
-	r.next++
-}
-
-func (r *ring[T]) draw(rng *rand.Rand) (one T, ok bool) {
-	if len(r.all) == 0 {
-		return one, false
+	for i := range o.Products {
+		r.products = append(r.products, product{sku: fmt.Sprintf("%sshort-%d", o.Prefix, i), units: 1 + i%o.Units, inSale: true, short: true})
 	}
-	return r.all[rng.IntN(len(r.all))], true
-}
-
-// Prepare makes products with few units and with many, in a sale with a purchase limit, with and without an allotment, and outside of it. Nothing may be broken meanwhile.
-func Prepare(ctx context.Context, o Options, log *history.Log) (*Round, error) {
-	r := &Round{Options: o, everything: map[string]owned{}, pace: newPace(o.Rate)}
-	r.products = []product{
-		{sku: "few", units: 6, inSale: true}, {sku: "scarce", units: 25, inSale: true}, {sku: "allotted", units: 40, inSale: true, allot: 25},
-		{sku: "plenty", units: 4000, inSale: true}, {sku: "free", units: 15}, {sku: "free-plenty", units: 4000},
-	}
-	c := newClient(0, o, log)
+	r.products = append(r.products,
+		product{sku: o.Prefix + "allotted", units: 2 * o.Units, inSale: true, allots: true, short: true},
+		product{sku: o.Prefix + "plenty-0", units: o.Plenty, inSale: true},
+		product{sku: o.Prefix + "plenty-1", units: o.Plenty, inSale: true},
+		product{sku: o.Prefix + "beside-short", units: o.Units, short: true},
+		product{sku: o.Prefix + "beside-plenty", units: o.Plenty},
+	)
+	c := r.client(ctx, 0, o.Log)
 	defer c.close()
-	items := ""
-	for i := range r.products {
-		p := &r.products[i]
-		p.sku = o.Prefix + p.sku
-		if err := c.operate(ctx, "PUT", "/api/v1/products/"+p.sku, `{"price":{"amount":100,"currency":"EUR"}}`, nil); err != nil {
+	for _, p := range r.products {
+		if _, err := c.operate("PUT", ofProduct(p.sku, ""), `{"name":"Torture","price":{"amount":1250,"currency":"EUR"}}`); err != nil {
 			return nil, err
 		}
-		op := c.ask(ctx, 0, history.Op{Kind: history.Receive, SKU: p.sku, Quantity: p.units, Key: p.sku + "-first", Reference: p.sku + "-first"})
-		if op.Outcome != history.OK {
+		if op := c.insist(receive(r.newKey(), p.sku, p.units, "first")); op.Outcome != history.OK {
 			return nil, fmt.Errorf("receive %s: %d %s %s", p.sku, op.Status, op.Code, op.Fault)
 		}
-		if p.inSale {
-			quantity := ""
-			if p.allot > 0 {
-				quantity = fmt.Sprintf(`,"quantity":%d`, p.allot)
-			}
-			items += fmt.Sprintf(`,{"sku":%q,"price":{"amount":90,"currency":"EUR"}%s}`, p.sku, quantity)
-		}
 	}
-	sale := struct{ ID string }{}
-	err := c.operate(ctx, "POST", "/api/v1/sales", fmt.Sprintf(`{"name":%q,"opens_at":%q,"closes_at":%q,"hold_seconds":%d,"purchase_limit":%d,"items":[%s]}`,
-		o.Prefix+"sale", time.Now().Add(-time.Hour).UTC().Format(time.RFC3339), time.Now().Add(24*time.Hour).UTC().Format(time.RFC3339), int(Hold.Seconds()), limit, items[1:]), &sale)
-	if err != nil {
-		return nil, err
-	}
-	r.saleID = sale.ID
-	return r, c.operate(ctx, "POST", "/api/v1/sales/"+sale.ID+"/schedule", "", nil)
+	return r, r.openSale(c)
 }
 
-// operate makes a call that is not part of the history.
-func (c *client) operate(ctx context.Context, method, path, body string, into any) error {
-	a, err := c.conns[0].Do(ctx, driven.Ask{Method: method, Path: path, Body: body, Patience: time.Minute})
-	if err == nil && a.Status/100 != 2 {
-		err = fmt.Errorf("%s %s: %v", method, path, a)
+func (r *Round) openSale(c *client) error {
+	var items []string
+	for _, p := range r.products {
+		allotment := ""
+		if p.allots {
+			allotment = fmt.Sprintf(`,"quantity":%d`, p.units/2)
+		}
+		if p.inSale {
+			items = append(items, fmt.Sprintf(`{"sku":%q,"price":{"amount":990,"currency":"EUR"}%s}`, p.sku, allotment))
+		}
 	}
-	if err != nil || into == nil {
+	text, err := c.operate("POST", "/api/v1/sales", fmt.Sprintf(`{"name":%q,"opens_at":%q,"closes_at":%q,"hold_seconds":%d,"purchase_limit":%d,"items":[%s]}`, r.o.Prefix+"sale",
+		time.Now().Add(-time.Hour).UTC().Format(time.RFC3339), time.Now().Add(48*time.Hour).UTC().Format(time.RFC3339), int(r.o.Hold.Seconds()), r.o.Limit, strings.Join(items, ",")))
+	if err != nil {
 		return err
 	}
-	return json.Unmarshal(a.Text, into)
+	var sale struct{ ID string }
+	if err := json.Unmarshal(text, &sale); err != nil {
+		return err
+	}
+	r.saleID = sale.ID
+	_, err = c.operate("POST", "/api/v1/sales/"+sale.ID+"/schedule", "")
+	return err
 }
 
 // SaleID is the round's sale.
 func (r *Round) SaleID() string { return r.saleID }
 
-// Limit is the purchase limit of the round's sale.
-func (r *Round) Limit() int { return limit }
-
-// SKUs are the round's products.
-func (r *Round) SKUs() (all []string) {
+// SKUs are its products, of the sale and besides.
+func (r *Round) SKUs() []string {
+	var all []string
 	for _, p := range r.products {
 		all = append(all, p.sku)
 	}
 	return all
 }
 
-// Drive lets the clients do things until ctx ends. What they have begun by then they end.
+// Limit is how many units of the sale one buyer may have.
+func (r *Round) Limit() int { return r.o.Limit }
+
+func (r *Round) newKey() string { return fmt.Sprintf("%skey-%d", r.o.Prefix, r.keys.Add(1)) }
+
+// Drive has all clients at it until ctx ends, and returns when the last attempts have: at most 8 s later.
 func (r *Round) Drive(ctx context.Context, log *history.Log) {
+	r.each(ctx, r.o.Clients, log, func(c *client) {
+		c.pace = r.pace
+		for ctx.Err() == nil {
+			c.step()
+		}
+	})
+}
+
+// each runs so many clients at once, until each has done what it is for.
+func (r *Round) each(ctx context.Context, clients int, log *history.Log, do func(*client)) {
 	var all sync.WaitGroup
-	for n := range r.Clients {
+	for n := range clients {
 		all.Go(func() {
-			d := &driver{Round: r, ctx: ctx, rng: rand.New(rand.NewPCG(r.Seed, uint64(n)))}
-			d.client, d.twin = newClient(n, r.Options, log), newClient(n+r.Clients, r.Options, log)
-			defer d.client.close()
-			defer d.twin.close()
-			for ctx.Err() == nil {
-				d.something()
-			}
+			c := r.client(ctx, n+1, log)
+			defer c.close()
+			do(c)
 		})
 	}
 	all.Wait()
 }
 
-// pace lets so many attempts a second begin.
-type pace struct {
+// pond is things that clients leave for each other. What is put into one that is full comes in for another.
+type pond[T any] struct {
+	most  int
 	mu    sync.Mutex
-	every time.Duration
-	next  time.Time
+	items []T
 }
 
-func newPace(rate int) *pace {
-	p := &pace{}
-	if rate > 0 {
-		p.every = time.Second / time.Duration(rate)
-	}
-	return p
-}
-
-func (p *pace) wait(ctx context.Context) {
-	if p.every == 0 {
-		return
-	}
+// put returns what had to go, if something had.
+func (p *pond[T]) put(rng *rand.Rand, item T) (gone T, full bool) {
 	p.mu.Lock()
-	now := time.Now()
-	if p.next.Before(now) {
-		p.next = now
+	defer p.mu.Unlock()
+	if len(p.items) < p.most {
+		p.items = append(p.items, item)
+		return gone, false
 	}
-	until := p.next
-	p.next = p.next.Add(p.every)
-	p.mu.Unlock()
-	driven.Pause(ctx, time.Until(until))
+	i := rng.IntN(len(p.items))
+	gone, p.items[i] = p.items[i], item
+	return gone, true
+}
+
+// pick takes one out, or only looks at it.
+func (p *pond[T]) pick(rng *rand.Rand, out bool) (item T, found bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.items) == 0 {
+		return item, false
+	}
+	i := rng.IntN(len(p.items))
+	item = p.items[i]
+	if out {
+		p.items[i] = p.items[len(p.items)-1]
+		p.items = p.items[:len(p.items)-1]
+	}
+	return item, true
+}
+
+// client does one thing at a time, over all servers at random.
+type client struct {
+	r     *Round
+	ctx   context.Context
+	n     int
+	rng   *rand.Rand
+	conns []*driven.Conn
+	pace  *rate.Limiter
+	log   *history.Log
+}
+
+func (r *Round) client(ctx context.Context, n int, log *history.Log) *client {
+	c := &client{r: r, ctx: ctx, n: n, rng: rand.New(rand.NewPCG(r.o.Seed, uint64(n))), log: log}
+	for _, address := range r.o.Addresses {
+		c.conns = append(c.conns, &driven.Conn{Address: address, Key: r.o.Key})
+	}
+	return c
+}
+
+func (c *client) close() {
+	for _, conn := range c.conns {
+		conn.Close()
+	}
+}
+
+func (c *client) rest() {
+	driven.Pause(c.ctx, 20*time.Millisecond+time.Duration(c.rng.Int64N(int64(80*time.Millisecond))))
+}
+
+// chance is true in so many of a hundred cases.
+func (c *client) chance(percent int) bool { return c.rng.IntN(100) < percent }
+
+// attempt sends an ask once. It is not cut short when ctx ends, so that nothing is unknown that need not be.
+func (c *client) attempt(a *ask) *history.Op {
+	if c.pace != nil {
+		_ = c.pace.Wait(c.ctx)
+	}
+	op := a.op
+	op.Client, op.Server = c.n, c.rng.IntN(len(c.conns))
+	q := driven.Ask{Method: a.method, Path: a.path, Buyer: op.Buyer, Header: a.header, Body: a.body, Patience: a.patience}
+	if op.Kind == history.Claim {
+		op.Wait = claimWait
+		if c.chance(50) {
+			c.queued(&op, &q)
+		}
+	}
+	a.sent.Add(1)
+	c.log.Begin(&op)
+	answer, err := c.conns[op.Server].Do(context.WithoutCancel(c.ctx), q)
+	record(&op, answer, err)
+	c.log.End(&op)
+	switch {
+	case op.Outcome == history.OK:
+		a.answered.Store(true)
+	case op.Outcome == history.Unknown && a.op.Key != "" && !a.unsure.Swap(true):
+		c.r.mu.Lock()
+		c.r.unsure = append(c.r.unsure, a)
+		c.r.mu.Unlock()
+	}
+	return &op
+}
+
+// queued turns a claim into one that waits for its turn: both ways of claiming share their keys.
+func (c *client) queued(op *history.Op, q *driven.Ask) {
+	op.Kind, op.Wait = history.ClaimQueued, 0
+	q.Path = "/api/v1" + q.Path
+	if c.chance(25) {
+		op.Wait = time.Second
+		q.Header += "Prefer: wait=1\r\n"
+	}
+}
+
+// undecided tells whether an attempt leaves everything open.
+func undecided(op *history.Op) bool {
+	return op.Outcome == history.Unknown || op.Status == 503 || op.Status == 429 || op.Status == 408
+}
+
+// insist sends an ask until it is decided, or ctx ends.
+func (c *client) insist(a *ask) *history.Op {
+	op := c.attempt(a)
+	for undecided(op) && c.ctx.Err() == nil {
+		c.rest()
+		op = c.attempt(a)
+	}
+	return op
+}
+
+// settle sends an ask until it is decided, and now and then more often; or gives it up. It returns the last attempt.
+func (c *client) settle(a *ask) *history.Op {
+	more := 0
+	if a.op.Key != "" || c.chance(10) && a.again() {
+		more = c.more()
+	}
+	if more > 0 && c.chance(50) {
+		for ; more > 0; more-- {
+			select {
+			case c.r.others <- a:
+			default:
+			}
+		}
+	}
+	op := c.attempt(a)
+	for undecided(op) {
+		if !a.again() || c.ctx.Err() != nil || a.sent.Load() >= sentMost || c.chance(3) {
+			return op
+		}
+		c.rest()
+		op = c.attempt(a)
+	}
+	for ; more > 0 && c.ctx.Err() == nil && a.sent.Load() < sentMost; more-- {
+		if repeated := c.attempt(a); !undecided(repeated) {
+			op = repeated
+		}
+	}
+	if a.op.Key != "" && c.chance(20) {
+		c.r.old.put(c.rng, a)
+	}
+	return op
+}
+
+// more is how often something is to be sent besides.
+func (c *client) more() int {
+	switch p := c.rng.IntN(100); {
+	case p < 70:
+		return 0
+	case p < 90:
+		return 1
+	case p < 98:
+		return 2 + c.rng.IntN(3)
+	}
+	return 5 + c.rng.IntN(15)
+}
+
+// operate asks as the operator, for what is no attempt of the history, until it is done, or ctx ends.
+func (c *client) operate(method, path, body string) ([]byte, error) {
+	header := ""
+	if method == "POST" {
+		header = "Idempotency-Key: " + c.r.newKey() + "\r\n"
+	}
+	for {
+		a, err := c.conns[0].Do(c.ctx, driven.Ask{Method: method, Path: path, Header: header, Body: body})
+		switch {
+		case err == nil && a.Status/100 == 2:
+			return a.Text, nil
+		case err == nil && a.Status != 503:
+			return nil, fmt.Errorf("%s %s: %v", method, path, a)
+		case c.ctx.Err() != nil:
+			return nil, fmt.Errorf("%s %s: %w", method, path, c.ctx.Err())
+		}
+		c.rest()
+	}
 }

@@ -63,23 +63,23 @@ type Op struct {
 	Card      string   `json:"card,omitempty"`
 	Restock   string   `json:"restock,omitempty"`
 	Reference string   `json:"reference,omitempty"`
-	Wait      int      `json:"wait,omitempty"` // seconds that the server was asked to wait for news
+	// Wait is how long it may take by its contract, or because it was asked for, before it is late: behind a queue, for a turn, for a payment.
+	Wait time.Duration `json:"wait,omitempty"`
 
 	Outcome  Outcome `json:"outcome"`
 	Status   int     `json:"status,omitempty"` // 0: no answer
 	Code     string  `json:"code,omitempty"`   // of a problem
 	Replayed bool    `json:"replayed,omitempty"`
-	Fault    string  `json:"fault,omitempty"` // why there was no answer, or the text of an answer that nobody should get (a 500, what can't be read)
+	Fault    string  `json:"fault,omitempty"` // why there was no answer (with Status 0), or the text of an answer that nobody should get (a 500, a 403, what can't be read)
 
-	Transaction  *Transaction  `json:"transaction,omitempty"`
+	Transaction  *Transaction  `json:"transaction,omitempty"`  // of a claim that Failed as well, when its key stands for a request that was refused in its turn
 	Transactions []Transaction `json:"transactions,omitempty"` // of a cart
 	Order        *Order        `json:"order,omitempty"`
 	Stock        *Stock        `json:"stock,omitempty"`
 	Units        []string      `json:"units,omitempty"` // that were received, withdrawn or let out of quarantine, where the answer names them
+	Made         string        `json:"made,omitempty"`  // the id of the receipt or the withdrawal
+	Shown        *Availability `json:"shown,omitempty"` // of a product
 }
-
-// Waits tells whether the attempt was meant to take long: the server was asked to wait, or a payment provider lets it.
-func (op *Op) Waits() bool { return op.Wait > 0 || op.Card == "hang" }
 
 // Transaction is as it was shown.
 type Transaction struct {
@@ -138,6 +138,13 @@ type Stock struct {
 	Sold       int64 `json:"sold"`
 	Quarantine int64 `json:"quarantine"`
 	Withdrawn  int64 `json:"withdrawn"`
+}
+
+// Availability is what anybody is told of a product.
+type Availability struct {
+	Status    string `json:"status"`
+	Available int64  `json:"available"`
+	Capped    bool   `json:"capped,omitempty"` // there are more
 }
 
 // Log takes down what clients do, from all of them at once.
