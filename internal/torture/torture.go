@@ -86,6 +86,7 @@ func Run(ctx context.Context, o Options, out io.Writer) (*Result, error) {
 		return nil, err
 	}
 	defer r.w.Stop()
+	r.began = time.Now()
 	for time.Since(r.began) < o.For && len(r.result.Violations) == 0 {
 		if err := r.round(ctx); err != nil {
 			return &r.result, fmt.Errorf("round %d of seed %d: %w", r.result.Rounds, o.Seed, err)
@@ -185,9 +186,13 @@ func (r *run) round(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// drain gives clients a minute to get all that is left.
+// drain gives clients a minute to get all that is left; less where a mistake is looked for.
 func (r *run) drain(ctx context.Context, d *drive.Round, log *history.Log) error {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	most := time.Minute
+	if r.Bug != nil {
+		most = 20 * time.Second
+	}
+	ctx, cancel := context.WithTimeout(ctx, most)
 	defer cancel()
 	return d.Drain(ctx, log)
 }
