@@ -112,6 +112,8 @@ func startService(ctx context.Context, cfg Config, log *slog.Logger) (s *service
 		Log:          log,
 		GuestRate:    guestRate,
 		Rehearse:     s.rehearse,
+
+		BuyerRate: cfg.BuyerRate, AddressRate: cfg.AddressRate, TrustedProxies: cfg.TrustedProxies,
 	})
 	if err != nil {
 		return s, err
