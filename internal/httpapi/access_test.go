@@ -252,7 +252,7 @@ func (w *world) tries(t *testing.T, method, template, id string, c who) {
 }
 
 // thing makes what an operation is called for and returns its id.
-func (w *world) thing(t *testing.T, on string, tx httpapi.Transaction) string {
+func (w *world) thing(t testing.TB, on string, tx httpapi.Transaction) string {
 	t.Helper()
 	switch on {
 	case "":

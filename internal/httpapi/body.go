@@ -53,14 +53,15 @@ func (b timedBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// acceptable makes the middleware that refuses a body of another type than an operation takes, and an Idempotency-Key that huma would take for none.
+// acceptable makes the middleware that refuses a body of another type than an operation takes, if it takes one, and an Idempotency-Key that huma would
+// take for none.
 func (a *api) acceptable(takes string) func(huma.Context, func(huma.Context)) {
 	return func(hc huma.Context, next func(huma.Context)) { a.accept(takes, hc, next) }
 }
 
 func (a *api) accept(takes string, hc huma.Context, next func(huma.Context)) {
 	r, _ := humachi.Unwrap(hc)
-	if kind := r.Header.Get("Content-Type"); kind != "" {
+	if kind := r.Header.Get("Content-Type"); kind != "" && r.Method != http.MethodGet && r.Method != http.MethodDelete {
 		if media, _, err := mime.ParseMediaType(kind); err != nil || media != takes {
 			detail := ""
 			if takes != "application/json" {
