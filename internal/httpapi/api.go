@@ -37,6 +37,8 @@ type Options struct {
 	Log          *slog.Logger
 	// Heartbeat is how often a stream of events that has nothing to tell says so, lest a proxy take it for dead. 15 s.
 	Heartbeat time.Duration
+	// WrittenIn is how long whoever asks may take to read an answer, or each part of a long one; streams of events have a bound of their own. 1 min.
+	WrittenIn time.Duration
 	// Claim decides direct claims; nil: the shop does. bench puts what it compares us with behind the same HTTP.
 	Claim func(context.Context, shop.ClaimRequest) (shop.Claimed, error)
 	// Rehearse plays a rehearsal that was started, with the secret of its key (shop.PlayRehearsal). It returns at once, and plays on.
@@ -55,6 +57,7 @@ type api struct {
 	now       func() time.Time // by the database's clock
 	log       *slog.Logger
 	heartbeat time.Duration
+	writtenIn time.Duration
 	rehearse  func(shop.Rehearsal, string)
 	streams   atomic.Int64 // that were opened
 }
@@ -87,7 +90,7 @@ func Document() ([]byte, error) {
 }
 
 func build(ctx context.Context, s *shop.Shop, o Options) (*api, chi.Router, error) {
-	a := &api{shop: s, decide: o.Claim, rehearse: o.Rehearse, log: o.Log, buyers: o.Buyers, now: time.Now, heartbeat: cmp.Or(o.Heartbeat, heartbeatEvery)}
+	a := &api{shop: s, decide: o.Claim, rehearse: o.Rehearse, log: o.Log, buyers: o.Buyers, now: time.Now, heartbeat: cmp.Or(o.Heartbeat, heartbeatEvery), writtenIn: cmp.Or(o.WrittenIn, answerWrittenIn)}
 	if s != nil {
 		a.now = s.Clock
 		if a.decide == nil {
@@ -104,7 +107,7 @@ func build(ctx context.Context, s *shop.Shop, o Options) (*api, chi.Router, erro
 		return nil, nil, err
 	}
 	router := chi.NewRouter()
-	router.Use(withRequestID, a.recovered, a.logged, inTime)
+	router.Use(withRequestID, a.recovered, a.logged, a.inTime)
 	if len(o.CORSOrigins) > 0 {
 		router.Use(cors.Handler(cors.Options{
 			AllowedOrigins: o.CORSOrigins,
