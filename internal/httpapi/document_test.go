@@ -36,12 +36,14 @@ type documentedOperation struct {
 	Tags        []string                      `json:"tags"`
 	Security    []map[string][]string         `json:"security"`
 	Responses   map[string]documentedResponse `json:"responses"`
-	Parameters  []struct {
-		Name     string         `json:"name"`
-		In       string         `json:"in"`
-		Required bool           `json:"required"`
-		Schema   map[string]any `json:"schema"`
-	} `json:"parameters"`
+	Parameters  []parameter                   `json:"parameters"`
+}
+
+type parameter struct {
+	Name     string         `json:"name"`
+	In       string         `json:"in"`
+	Required bool           `json:"required"`
+	Schema   map[string]any `json:"schema"`
 }
 
 type documentedResponse struct {

@@ -359,14 +359,7 @@ func (f *flood) request(method, template string, o documentedOperation, bad bool
 	mayBuyer := slices.ContainsFunc(o.Security, func(s map[string][]string) bool { _, is := s["buyer"]; return is })
 	if len(o.Security) > 0 && (!mayBuyer || f.chance(3)) {
 		r.token = f.key
-		if slices.ContainsFunc(o.Parameters, func(p struct {
-			Name     string         `json:"name"`
-			In       string         `json:"in"`
-			Required bool           `json:"required"`
-			Schema   map[string]any `json:"schema"`
-		}) bool {
-			return p.Name == "Buyer-Id"
-		}) {
+		if slices.ContainsFunc(o.Parameters, func(p parameter) bool { return p.Name == "Buyer-Id" }) {
 			r = r.with("Buyer-Id", "ann")
 		}
 	}
