@@ -66,9 +66,10 @@ func (l *log) String() string {
 	return l.text.String()
 }
 
-// Start starts so many servers with arguments for serve, the first with the PostgreSQL that all use. Everything ends with ctx.
+// Start starts so many servers with arguments for serve, the first with the PostgreSQL that all use. Everything ends with ctx. Unless the arguments say
+// otherwise a buyer may ask as often as they like: a few of ours do the work of thousands.
 func Start(ctx context.Context, binary string, servers int, args ...string) (*Service, error) {
-	s := &Service{ctx: ctx, binary: binary, args: append([]string{"--log-level", "error"}, args...)}
+	s := &Service{ctx: ctx, binary: binary, args: append([]string{"--log-level", "error", "--buyer-rate", "0"}, args...)}
 	if err := s.startAll(servers); err != nil {
 		s.Stop()
 		return nil, err

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/netip"
 	"net/url"
 	"regexp"
 	"slices"
@@ -36,6 +37,9 @@ type Config struct {
 	Audience          string
 	Guests            bool
 	GuestRate         int // sessions a minute from one address
+	BuyerRate         int // requests a second; 0: no limit
+	AddressRate       int // requests a second; 0: no limit
+	TrustedProxies    []netip.Prefix
 	CORSOrigins       []string
 	ImageOrigins      []string
 	MaxWaiting        int
@@ -99,8 +103,14 @@ func table(dataDir string) []setting {
 			accepts: text(func(c *Config) *string { return &c.Audience }, "a word or URL, not empty", isGiven)},
 		{name: "guests", initial: "false", about: "Whether visitors without an account may buy, with a token from POST /api/v1/session that is signed with buyer-secret; on in the demo.",
 			accepts: boolean(func(c *Config) *bool { return &c.Guests })},
-		{name: "guest-rate", initial: "30", about: "How many guests may come from one address in a minute; behind a proxy all have the address of the proxy.",
+		{name: "guest-rate", initial: "30", about: "How many guests may come from one address in a minute; behind a proxy that trusted-proxy does not name all have its address.",
 			accepts: number(func(c *Config) *int { return &c.GuestRate }, 1, 1_000_000)},
+		{name: "buyer-rate", initial: "20", about: "How many requests a second a buyer may send to this process, also through an API key, five seconds' worth at once; further ones are answered too-many-requests; 0 is no limit.",
+			accepts: number(func(c *Config) *int { return &c.BuyerRate }, 0, 1_000_000)},
+		{name: "address-rate", initial: "500", about: "How many requests a second may come to this process from one public address without an API key, five seconds' worth at once; private addresses, such as a proxy's beside us, are not limited; 0 is no limit.",
+			accepts: number(func(c *Config) *int { return &c.AddressRate }, 0, 1_000_000)},
+		{name: "trusted-proxy", example: "10.0.0.0/8", about: "The address or network of a proxy before the service, whose X-Forwarded-For is believed about where a request comes from; may be given more than once.",
+			accepts: networks(func(c *Config) *[]netip.Prefix { return &c.TrustedProxies })},
 		{name: "cors-origin", example: "https://shop.example.com", about: "A web origin whose pages may call the service from a browser, or * for all; may be given more than once.",
 			accepts: texts(func(c *Config) *[]string { return &c.CORSOrigins }, "an origin, such as https://shop.example.com, or *", isOrigin)},
 		{name: "image-origin", example: "https://images.example.com", about: "A web origin that the storefront may show products' pictures from, besides the service itself; may be given more than once.",
@@ -171,6 +181,23 @@ func secrets(at func(*Config) *[]Secret, allowed string, ok func(string) bool) a
 			*at(c) = append(*at(c), Secret(v))
 		}
 		return !slices.ContainsFunc(values, func(v string) bool { return !ok(v) })
+	}}
+}
+
+func networks(at func(*Config) *[]netip.Prefix) accepts {
+	return accepts{kind: "text", allowed: "an address or a network, such as 192.0.2.1 or 10.0.0.0/8", list: true, set: func(c *Config, values []string) bool {
+		*at(c) = nil
+		for _, v := range values {
+			p, err := netip.ParsePrefix(v)
+			if one, e := netip.ParseAddr(v); e == nil && one.Zone() == "" {
+				p, err = netip.PrefixFrom(one, one.BitLen()), nil
+			}
+			if err != nil || p.Addr().Is4In6() {
+				return false
+			}
+			*at(c) = append(*at(c), p.Masked())
+		}
+		return true
 	}}
 }
 

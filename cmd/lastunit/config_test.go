@@ -25,7 +25,7 @@ var update = flag.Bool("update", false, "write config.example.yml anew")
 const exampleFile = "../../config.example.yml"
 
 var defaults = Config{
-	Listen: "127.0.0.1:8080", DataDir: exampleDataDir, Hold: 10 * time.Minute, HoldMax: time.Hour, Payment: "test", MaxQuantity: 10, ShowStock: 1000, MaxWaiting: 20000, GuestRate: 30,
+	Listen: "127.0.0.1:8080", DataDir: exampleDataDir, Hold: 10 * time.Minute, HoldMax: time.Hour, Payment: "test", MaxQuantity: 10, ShowStock: 1000, MaxWaiting: 20000, GuestRate: 30, BuyerRate: 20, AddressRate: 500,
 	MaxQueued: 100_000, MaxQueuedPerBuyer: 50, KeepRefused: 168 * time.Hour,
 	DBConnections: 16, QueryMode: pgx.QueryExecModeCacheStatement, SweepEvery: time.Second, LogLevel: slog.LevelInfo, LogFormat: "text",
 }
@@ -208,6 +208,9 @@ func TestSettingsLimits(t *testing.T) {
 		"max-waiting":          {[]string{"1", "1000000"}, []string{"0", "1000001"}},
 		"max-queued":           {[]string{"1", "100000000"}, []string{"0", "100000001"}},
 		"max-queued-per-buyer": {[]string{"1", "1000000"}, []string{"0", "1000001"}},
+		"buyer-rate":           {[]string{"0", "1000000"}, []string{"-1", "1000001", "fast"}},
+		"address-rate":         {[]string{"0", "1000000"}, []string{"-1", "1000001", "fast"}},
+		"trusted-proxy":        {[]string{"10.0.0.0/8", "192.0.2.1", "::1", "fd00::/8"}, []string{"10.0.0.0/33", "proxy", "10.0.0", "fe80::1%eth0", "::ffff:10.0.0.0/104"}},
 		"keep-refused":         {[]string{"24h", "87600h"}, []string{"23h", "87601h", "7"}},
 		"db-connections":       {[]string{"4", "1000"}, []string{"3", "1001"}},
 		"query-mode":           {[]string{"cache_statement", "cache_describe", "exec", "simple_protocol"}, []string{"", "EXEC"}},
@@ -404,11 +407,11 @@ func TestExampleFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	if cfg.DatabaseURL == "" || cfg.BuyerSecret == "" || cfg.JWKSURL == "" || cfg.Audience == "" || len(cfg.CORSOrigins) == 0 || len(cfg.ImageOrigins) == 0 ||
-		cfg.StripeKey == "" || len(cfg.StripeSecrets) == 0 || cfg.StripeURL == "" {
+		cfg.StripeKey == "" || len(cfg.StripeSecrets) == 0 || cfg.StripeURL == "" || len(cfg.TrustedProxies) == 0 {
 		t.Errorf("a setting without a default has no example: %+v", cfg)
 	}
 	cfg.DatabaseURL, cfg.BuyerSecret, cfg.JWKSURL, cfg.Audience, cfg.CORSOrigins, cfg.ImageOrigins = "", "", "", "", nil, nil
-	cfg.StripeKey, cfg.StripeSecrets, cfg.StripeURL = "", nil, ""
+	cfg.StripeKey, cfg.StripeSecrets, cfg.StripeURL, cfg.TrustedProxies = "", nil, "", nil
 	if !reflect.DeepEqual(cfg, defaults) {
 		t.Errorf("got  %+v\nwant %+v", cfg, defaults)
 	}

@@ -112,17 +112,13 @@ func startService(ctx context.Context, cfg Config, log *slog.Logger) (s *service
 		Log:          log,
 		GuestRate:    guestRate,
 		Rehearse:     s.rehearse,
+
+		BuyerRate: cfg.BuyerRate, AddressRate: cfg.AddressRate, TrustedProxies: cfg.TrustedProxies,
 	})
 	if err != nil {
 		return s, err
 	}
-	s.server = &http.Server{
-		Handler:           handler,
-		ReadHeaderTimeout: 5 * time.Second,
-		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    16 << 10,
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
-	}
+	s.server = httpapi.NewServer(handler, log)
 	go func() {
 		defer close(s.loops)
 		background.Run(running, log,

@@ -158,16 +158,21 @@ func (c who) wantAsBuyer(s sample) int {
 	return s.status
 }
 
+// audience is what the tokens of TestAccess are for.
+const audience = "this shop"
+
 func (w *world) callers(t *testing.T) []who {
 	bearer := func(token string) func(request) request {
 		return func(r request) request { r.token = token; return r }
 	}
 	all := []who{
 		{name: "nobody", set: bearer("")},
-		{name: "somebody whose token has expired", set: bearer(tokenWith(jwt.MapClaims{"exp": time.Now().Add(-time.Minute).Unix()}, "ann")), bad: true},
+		{name: "somebody whose token has expired", set: bearer(tokenWith(jwt.MapClaims{"aud": audience, "exp": time.Now().Add(-time.Minute).Unix()}, "ann")), bad: true},
+		{name: "somebody whose token is for another shop", set: bearer(tokenWith(jwt.MapClaims{"aud": "other"}, "ann")), bad: true},
+		{name: "somebody who has signed it", set: bearer(signed(jwt.SigningMethodHS256, jwt.MapClaims{"sub": "ann", "aud": audience, "exp": hourFromNow()}, []byte("another secret"), "")), bad: true},
 		{name: "somebody whose key was revoked", set: bearer(w.revokedKey(t)), bad: true},
-		{name: "ann", set: bearer(token("ann")), buyer: "ann"},
-		{name: "bob", set: bearer(token("bob")), buyer: "bob"},
+		{name: "ann", set: bearer(tokenWith(jwt.MapClaims{"aud": audience}, "ann")), buyer: "ann"},
+		{name: "bob", set: bearer(tokenWith(jwt.MapClaims{"aud": audience}, "bob")), buyer: "bob"},
 	}
 	for _, scope := range shop.Scopes() {
 		secret := w.key(t, scope)
@@ -185,7 +190,7 @@ func (w *world) callers(t *testing.T) []who {
 // TestAccess calls every operation of the document as everybody.
 func TestAccess(t *testing.T) {
 	t.Parallel()
-	w := newWorldWith(t, httpapi.Options{GuestRate: 1000})
+	w := newWorldWith(t, httpapi.Options{GuestRate: 1000, Buyers: httpapi.Buyers{Secret: []byte(buyerSecret), Audience: audience}})
 	w.stocked(t, "cup", 5000)
 	if _, _, err := w.Audit(t.Context(), shop.AuditRequest{}); err != nil {
 		t.Fatal(err)
@@ -252,7 +257,7 @@ func (w *world) tries(t *testing.T, method, template, id string, c who) {
 }
 
 // thing makes what an operation is called for and returns its id.
-func (w *world) thing(t *testing.T, on string, tx httpapi.Transaction) string {
+func (w *world) thing(t testing.TB, on string, tx httpapi.Transaction) string {
 	t.Helper()
 	switch on {
 	case "":

@@ -6,6 +6,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"reflect"
 	"runtime/debug"
 	"sync/atomic"
@@ -24,6 +25,11 @@ type Options struct {
 	Buyers Buyers
 	// GuestRate is how many visitors without an account may begin a session within a minute from one address. 0: none at all; else Buyers.Secret signs their tokens.
 	GuestRate int
+	// BuyerRate is how many requests a second a buyer may send, and AddressRate how many may come from one public address without an API key: for five
+	// seconds' worth at once. 0: no limit.
+	BuyerRate, AddressRate int
+	// TrustedProxies are the networks of proxies, whose X-Forwarded-For is believed.
+	TrustedProxies []netip.Prefix
 	// CORSOrigins are the origins whose pages may call.
 	CORSOrigins []string
 	// ImageOrigins are where the pages may show pictures from, besides the service itself.
@@ -31,6 +37,8 @@ type Options struct {
 	Log          *slog.Logger
 	// Heartbeat is how often a stream of events that has nothing to tell says so, lest a proxy take it for dead. 15 s.
 	Heartbeat time.Duration
+	// WrittenIn is how long whoever asks may take to read an answer, or each part of a long one; streams of events have a bound of their own. 1 min.
+	WrittenIn time.Duration
 	// Claim decides direct claims; nil: the shop does. bench puts what it compares us with behind the same HTTP.
 	Claim func(context.Context, shop.ClaimRequest) (shop.Claimed, error)
 	// Rehearse plays a rehearsal that was started, with the secret of its key (shop.PlayRehearsal). It returns at once, and plays on.
@@ -44,9 +52,12 @@ type api struct {
 	verifier  *verifier
 	buyers    Buyers
 	guests    func(huma.Context, func(huma.Context))
+	perBuyer  *rates[string]
+	addresses *addresses
 	now       func() time.Time // by the database's clock
 	log       *slog.Logger
 	heartbeat time.Duration
+	writtenIn time.Duration
 	rehearse  func(shop.Rehearsal, string)
 	streams   atomic.Int64 // that were opened
 }
@@ -79,13 +90,15 @@ func Document() ([]byte, error) {
 }
 
 func build(ctx context.Context, s *shop.Shop, o Options) (*api, chi.Router, error) {
-	a := &api{shop: s, decide: o.Claim, rehearse: o.Rehearse, log: o.Log, buyers: o.Buyers, now: time.Now, heartbeat: cmp.Or(o.Heartbeat, heartbeatEvery)}
+	a := &api{shop: s, decide: o.Claim, rehearse: o.Rehearse, log: o.Log, buyers: o.Buyers, now: time.Now, heartbeat: cmp.Or(o.Heartbeat, heartbeatEvery), writtenIn: cmp.Or(o.WrittenIn, answerWrittenIn)}
 	if s != nil {
 		a.now = s.Clock
 		if a.decide == nil {
 			a.decide = s.Claim
 		}
 	}
+	a.perBuyer = newRates[string](o.BuyerRate)
+	a.addresses = &addresses{rates: newRates[netip.Prefix](o.AddressRate), proxies: o.TrustedProxies, log: o.Log}
 	var err error
 	if a.verifier, err = newVerifier(ctx, o.Buyers, a.now, o.Log); err != nil {
 		return nil, nil, err
@@ -94,7 +107,7 @@ func build(ctx context.Context, s *shop.Shop, o Options) (*api, chi.Router, erro
 		return nil, nil, err
 	}
 	router := chi.NewRouter()
-	router.Use(withRequestID, a.recovered, a.logged, inTime)
+	router.Use(withRequestID, a.recovered, a.logged, a.inTime)
 	if len(o.CORSOrigins) > 0 {
 		router.Use(cors.Handler(cors.Options{
 			AllowedOrigins: o.CORSOrigins,
@@ -124,15 +137,15 @@ func build(ctx context.Context, s *shop.Shop, o Options) (*api, chi.Router, erro
 func (a *api) operations() {
 	a.buyersOperations()
 	a.operatorsOperations()
-	register(a, operation{id: "live", method: "GET", path: "/livez", tag: "health", who: anyone,
+	register(a, operation{id: "live", method: "GET", path: "/livez", tag: "health", who: anyone, unlimited: true,
 		summary: "Is the process alive?", about: "Asks nobody else."}, a.live)
-	register(a, operation{id: "ready", method: "GET", path: "/readyz", tag: "health", who: anyone,
+	register(a, operation{id: "ready", method: "GET", path: "/readyz", tag: "health", who: anyone, unlimited: true,
 		summary: "Can it serve?", about: readyText}, a.ready)
 }
 
 func (a *api) buyersOperations() {
 	register(a, operation{id: "claimQueued", method: "POST", path: "/api/v1/order/addToCart", tag: "cart", who: buyers, status: 202, also: 201,
-		summary: "Add to the cart, in turn", about: claimQueuedText, refuses: append([]shop.Code{shop.TooManyRequests}, claimRefuses...)}, a.claimQueued)
+		summary: "Add to the cart, in turn", about: claimQueuedText, refuses: claimRefuses}, a.claimQueued)
 	register(a, operation{id: "claim", method: "POST", path: "/order/addToCart", tag: "cart", who: buyers, status: 201, also: 202,
 		summary: "Add to the cart, decided now", about: claimText, refuses: claimRefuses}, a.claim)
 	register(a, operation{id: "getTransaction", method: "GET", path: "/api/v1/transaction/{id}", tag: "cart", who: buyers,
@@ -146,13 +159,13 @@ func (a *api) buyersOperations() {
 	register(a, operation{id: "release", method: "DELETE", path: "/api/v1/cart/{transaction_id}", tag: "cart", who: buyers, status: 204,
 		summary: "Give a hold back, or cancel a queued request", about: releaseText, refuses: []shop.Code{shop.NotFound, shop.Conflict, shop.OutcomeUnknown}}, a.release)
 	register(a, operation{id: "startSession", method: "POST", path: "/api/v1/session", tag: "cart", who: anyone, status: 201, guard: a.guests,
-		summary: "Come in as a guest", about: startSessionText, refuses: []shop.Code{shop.NotFound, shop.TooManyRequests}}, a.startSession)
+		summary: "Come in as a guest", about: startSessionText, refuses: []shop.Code{shop.NotFound}}, a.startSession)
 
 	register(a, operation{id: "checkout", method: "POST", path: "/api/v1/order/checkout", tag: "order", who: buyers, status: 201, body: idsBytesAtMost,
 		summary: "Order what is in the cart", about: checkoutText, refuses: append([]shop.Code{shop.CartEmpty}, onHolds...)}, a.checkout)
 	register(a, operation{id: "pay", method: "POST", path: "/api/v1/orders/{id}/pay", tag: "order", who: buyers,
 		summary: "Pay for an order", about: payText, refuses: append([]shop.Code{shop.PaymentFailed}, changes...)}, a.pay)
-	register(a, operation{id: "stripeWebhook", method: "POST", path: "/api/v1/payments/stripe/webhook", tag: "order", who: anyone, body: eventBytesAtMost,
+	register(a, operation{id: "stripeWebhook", method: "POST", path: "/api/v1/payments/stripe/webhook", tag: "order", who: anyone, body: eventBytesAtMost, unlimited: true,
 		summary: "Hear from Stripe", about: stripeWebhookText, refuses: []shop.Code{shop.NotFound, shop.Forbidden}}, a.stripeWebhook)
 	register(a, operation{id: "cancel", method: "POST", path: "/api/v1/orders/{id}/cancel", tag: "order", who: buyers,
 		summary: "Cancel an unpaid order", about: cancelText, refuses: changes}, a.cancel)

@@ -124,10 +124,23 @@ func forbidden(detail string) *shop.Refusal {
 	return &shop.Refusal{Code: shop.Forbidden, Detail: detail}
 }
 
-// authenticate is the middleware that lets through only who may call, and tells the handler who it is.
+// authenticate is the middleware that lets through only who may call, as often as they may, and tells the handler who it is. A key may call as often as
+// it likes, for as many buyers as there are; what is no key costs its address a request.
 func (a *api) authenticate(who access) func(huma.Context, func(huma.Context)) {
 	return func(hc huma.Context, next func(huma.Context)) {
+		r, _ := humachi.Unwrap(hc)
+		from, withKey := a.addresses.client(r), strings.HasPrefix(bearer(hc), shop.KeyPrefix)
+		if withKey && !a.addresses.has(from) || !withKey && !a.addresses.take(from) {
+			a.write(hc, problemOf(addressTooFast))
+			return
+		}
 		c, err := a.identify(hc, who)
+		if refusal := (*shop.Refusal)(nil); withKey && errors.As(err, &refusal) && refusal.Code == shop.Unauthenticated {
+			a.addresses.take(from)
+		}
+		if err == nil && c.buyer != "" && !a.perBuyer.take(c.buyer, time.Now()) {
+			err = buyerTooFast
+		}
 		if err != nil {
 			a.write(hc, a.problem(hc.Context(), "authenticate", err))
 			return
@@ -136,14 +149,22 @@ func (a *api) authenticate(who access) func(huma.Context, func(huma.Context)) {
 	}
 }
 
+// bearer is the token that a request shows; empty: none.
+func bearer(hc huma.Context) string {
+	scheme, token, _ := strings.Cut(hc.Header("Authorization"), " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		return ""
+	}
+	return strings.TrimSpace(token)
+}
+
 func (a *api) identify(hc huma.Context, who access) (caller, error) {
 	r, _ := humachi.Unwrap(hc)
 	if who.nobody && len(r.Header.Values("Authorization")) == 0 {
 		return caller{}, nil
 	}
-	scheme, token, _ := strings.Cut(hc.Header("Authorization"), " ")
-	token = strings.TrimSpace(token)
-	if !strings.EqualFold(scheme, "Bearer") || token == "" {
+	token := bearer(hc)
+	if token == "" {
 		return caller{}, unauthenticated("This needs a caller. Send the header Authorization: Bearer with a buyer's token or an API key.")
 	}
 	buyerIDs := r.Header.Values("Buyer-Id")

@@ -20,23 +20,49 @@ import (
 )
 
 const (
-	bodyArrivesIn = 5 * time.Second
+	bodyArrivesIn   = 5 * time.Second
+	answerWrittenIn = time.Minute
 	// jsonDepth is how deep a body may nest: PostgreSQL refuses some thousands, and nobody means more than a few.
 	jsonDepth = 100
 )
 
 // inTime gives the body of a request bodyArrivesIn to arrive, whoever reads it: what a handler leaves unread, net/http reads before it lets
-// the answer go.
-func inTime(next http.Handler) http.Handler {
+// the answer go. And it gives whoever asked writtenIn to take the answer, or each of its parts.
+func (a *api) inTime(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		connection := http.NewResponseController(w)
 		if r.Body != nil && r.Body != http.NoBody {
 			_ = connection.SetReadDeadline(time.Now().Add(bodyArrivesIn)) // can't be set where a test has no connection
 		}
+		if len(r.TransferEncoding) > 0 {
+			// Had it a length as well, net/http has gone by the chunks and has left no trace of it. A proxy that goes by the length has sent more behind them as a
+			// part of this request, which must not be taken for the next one.
+			w.Header().Set("Connection", "close")
+		}
 		r.Body = timedBody{r.Body, connection}
-		next.ServeHTTP(w, r)
+		next.ServeHTTP(timedAnswer{w, connection, a.writtenIn}, r)
 	})
 }
+
+// timedAnswer begins the time anew with everything that is written. net/http sends the last of it when the handler has returned, and the deadline stays.
+type timedAnswer struct {
+	http.ResponseWriter
+	connection *http.ResponseController
+	writtenIn  time.Duration
+}
+
+func (a timedAnswer) WriteHeader(status int) {
+	_ = a.connection.SetWriteDeadline(time.Now().Add(a.writtenIn)) // can't be set where a test has no connection
+	a.ResponseWriter.WriteHeader(status)
+}
+
+func (a timedAnswer) Write(p []byte) (int, error) {
+	_ = a.connection.SetWriteDeadline(time.Now().Add(a.writtenIn))
+	return a.ResponseWriter.Write(p)
+}
+
+// Unwrap is for http.ResponseController.
+func (a timedAnswer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
 
 // timedBody lifts the deadline at its end. huma sets one of its own before it reads, and net/http takes a deadline that passes while a
 // request without a body is served for a caller who left.
@@ -53,14 +79,15 @@ func (b timedBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// acceptable makes the middleware that refuses a body of another type than an operation takes, and an Idempotency-Key that huma would take for none.
+// acceptable makes the middleware that refuses a body of another type than an operation takes, if it takes one, and an Idempotency-Key that huma would
+// take for none.
 func (a *api) acceptable(takes string) func(huma.Context, func(huma.Context)) {
 	return func(hc huma.Context, next func(huma.Context)) { a.accept(takes, hc, next) }
 }
 
 func (a *api) accept(takes string, hc huma.Context, next func(huma.Context)) {
 	r, _ := humachi.Unwrap(hc)
-	if kind := r.Header.Get("Content-Type"); kind != "" {
+	if kind := r.Header.Get("Content-Type"); kind != "" && r.Method != http.MethodGet && r.Method != http.MethodDelete {
 		if media, _, err := mime.ParseMediaType(kind); err != nil || media != takes {
 			detail := ""
 			if takes != "application/json" {

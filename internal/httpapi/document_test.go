@@ -36,12 +36,14 @@ type documentedOperation struct {
 	Tags        []string                      `json:"tags"`
 	Security    []map[string][]string         `json:"security"`
 	Responses   map[string]documentedResponse `json:"responses"`
-	Parameters  []struct {
-		Name     string         `json:"name"`
-		In       string         `json:"in"`
-		Required bool           `json:"required"`
-		Schema   map[string]any `json:"schema"`
-	} `json:"parameters"`
+	Parameters  []parameter                   `json:"parameters"`
+}
+
+type parameter struct {
+	Name     string         `json:"name"`
+	In       string         `json:"in"`
+	Required bool           `json:"required"`
+	Schema   map[string]any `json:"schema"`
 }
 
 type documentedResponse struct {
@@ -217,7 +219,7 @@ func TestDocumentOfTheQueue(t *testing.T) {
 				t.Errorf("%s: %s has the Retry-After %v", path, status, after)
 			}
 		}
-		if got := o.problems("429"); slices.Equal(got, []string{"too-many-requests"}) != (i == 1) {
+		if got := o.problems("429"); !slices.Equal(got, []string{"too-many-requests"}) {
 			t.Errorf("%s: 429 is %v", path, got)
 		}
 	}

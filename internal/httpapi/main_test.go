@@ -91,7 +91,9 @@ func newServer(t testing.TB, db *pgxpool.Pool, s shop.Options, o httpapi.Options
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.server = httptest.NewServer(handler)
+	w.server = httptest.NewUnstartedServer(nil)
+	w.server.Config = httpapi.NewServer(handler, o.Log)
+	w.server.Start()
 	w.server.Client().CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	t.Cleanup(func() {
 		w.server.Close()

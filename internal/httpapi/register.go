@@ -89,6 +89,7 @@ type operation struct {
 	example          string                                 // of such a body
 	arrives          time.Duration                          // how long the body may take, if longer than bodyArrivesIn
 	refuses          []shop.Code
+	unlimited        bool // may come as often as it likes: what asks whether we live, and what speaks for all buyers
 }
 
 const (
@@ -119,6 +120,12 @@ func register[I, O any](a *api, op operation, handler func(context.Context, *I) 
 	refuses := append([]shop.Code{shop.Validation, shop.Busy, internal}, op.refuses...)
 	if slices.Contains([]string{http.MethodPost, http.MethodPut, http.MethodPatch}, op.method) {
 		refuses = append(refuses, requestTimeout, payloadTooLarge, unsupportedMediaType)
+	}
+	if !op.unlimited {
+		refuses = append(refuses, shop.TooManyRequests)
+	}
+	if op.who == anyone && !op.unlimited {
+		o.Middlewares = huma.Middlewares{a.fromAddress}
 	}
 	if op.who != anyone {
 		if refuses = append(refuses, shop.Unauthenticated); !op.who.nobody {

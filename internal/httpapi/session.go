@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -65,11 +64,7 @@ func (a *api) guestsAt(o Options) (func(huma.Context, func(huma.Context)), error
 	limiter := httprate.NewRateLimiter(o.GuestRate, time.Minute, httprate.WithResponseHeaders(httprate.ResponseHeaders{}))
 	return func(hc huma.Context, next func(huma.Context)) {
 		r, rw := humachi.Unwrap(hc)
-		address, _, err := net.SplitHostPort(r.RemoteAddr)
-		if err != nil {
-			address = r.RemoteAddr
-		}
-		if limiter.OnLimit(rw, r, httprate.CanonicalizeIP(address)) {
+		if limiter.OnLimit(rw, r, network(a.addresses.client(r)).String()) {
 			a.write(hc, problemOf(&shop.Refusal{
 				Code: shop.TooManyRequests, RetryAfter: time.Minute,
 				Detail: fmt.Sprintf("From your address %d visitors have come within a minute, which is as many as may. Go on with a token that you have, or ask again in a minute.", o.GuestRate),

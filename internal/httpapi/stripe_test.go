@@ -16,7 +16,7 @@ import (
 const webhookPath = "/api/v1/payments/stripe/webhook"
 
 // withStripe is a world whose payments are with Stripe.
-func withStripe(t *testing.T) (*world, *stripetest.Server) {
+func withStripe(t testing.TB) (*world, *stripetest.Server) {
 	t.Helper()
 	db, fake := dbtest.Pool(t), stripetest.New()
 	t.Cleanup(fake.Close)

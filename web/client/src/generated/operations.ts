@@ -11,6 +11,7 @@ export type GetAuditCode =
   | "forbidden"
   | "internal"
   | "not-found"
+  | "too-many-requests"
   | "unauthenticated"
   | "validation";
 
@@ -35,6 +36,7 @@ export type RunAuditCode =
   | "outcome-unknown"
   | "payload-too-large"
   | "request-timeout"
+  | "too-many-requests"
   | "unauthenticated"
   | "unsupported-media-type"
   | "validation";
@@ -55,6 +57,7 @@ export type GetCartCode =
   | "busy"
   | "forbidden"
   | "internal"
+  | "too-many-requests"
   | "unauthenticated"
   | "validation";
 
@@ -77,6 +80,7 @@ export type ReleaseCode =
   | "internal"
   | "not-found"
   | "outcome-unknown"
+  | "too-many-requests"
   | "unauthenticated"
   | "validation";
 
@@ -105,6 +109,7 @@ export type ListEventsCode =
   | "busy"
   | "forbidden"
   | "internal"
+  | "too-many-requests"
   | "unauthenticated"
   | "validation";
 
@@ -135,6 +140,7 @@ export type ImportSheetCode =
   | "outcome-unknown"
   | "payload-too-large"
   | "request-timeout"
+  | "too-many-requests"
   | "unauthenticated"
   | "unsupported-media-type"
   | "validation";
@@ -208,6 +214,7 @@ export type CheckoutCode =
   | "outcome-unknown"
   | "payload-too-large"
   | "request-timeout"
+  | "too-many-requests"
   | "unauthenticated"
   | "unsupported-media-type"
   | "validation";
@@ -247,6 +254,7 @@ export type ListOrdersCode =
   | "busy"
   | "forbidden"
   | "internal"
+  | "too-many-requests"
   | "unauthenticated"
   | "validation";
 
@@ -273,6 +281,7 @@ export type ConfirmCode =
   | "outcome-unknown"
   | "payload-too-large"
   | "request-timeout"
+  | "too-many-requests"
   | "unauthenticated"
   | "unsupported-media-type"
   | "validation";
@@ -310,6 +319,7 @@ export type ExportOrdersCode =
   | "busy"
   | "forbidden"
   | "internal"
+  | "too-many-requests"
   | "unauthenticated"
   | "validation";
 
@@ -330,6 +340,7 @@ export type GetOrderCode =
   | "forbidden"
   | "internal"
   | "not-found"
+  | "too-many-requests"
   | "unauthenticated"
   | "validation";
 
@@ -355,6 +366,7 @@ export type CancelCode =
   | "outcome-unknown"
   | "payload-too-large"
   | "request-timeout"
+  | "too-many-requests"
   | "unauthenticated"
   | "unsupported-media-type"
   | "validation";
@@ -382,6 +394,7 @@ export type PayCode =
   | "payload-too-large"
   | "payment-failed"
   | "request-timeout"
+  | "too-many-requests"
   | "unauthenticated"
   | "unsupported-media-type"
   | "validation";
@@ -412,6 +425,7 @@ export type RefundCode =
   | "outcome-unknown"
   | "payload-too-large"
   | "request-timeout"
+  | "too-many-requests"
   | "unauthenticated"
   | "unsupported-media-type"
   | "validation";
@@ -440,6 +454,7 @@ export interface ListProductsQuery {
 export type ListProductsCode =
   | "busy"
   | "internal"
+  | "too-many-requests"
   | "validation";
 
 /**
@@ -459,6 +474,7 @@ export type DeleteProductCode =
   | "internal"
   | "not-found"
   | "outcome-unknown"
+  | "too-many-requests"
   | "unauthenticated"
   | "validation";
 
@@ -478,6 +494,7 @@ export type GetProductCode =
   | "busy"
   | "internal"
   | "not-found"
+  | "too-many-requests"
   | "validation";
 
 /**
@@ -497,6 +514,7 @@ export type PutProductCode =
   | "outcome-unknown"
   | "payload-too-large"
   | "request-timeout"
+  | "too-many-requests"
   | "unauthenticated"
   | "unsupported-media-type"
   | "validation";
@@ -524,6 +542,7 @@ export type ReleaseQuarantineCode =
   | "outcome-unknown"
   | "payload-too-large"
   | "request-timeout"
+  | "too-many-requests"
   | "unauthenticated"
   | "unsupported-media-type"
   | "validation";
@@ -552,6 +571,7 @@ export type ReceiveCode =
   | "outcome-unknown"
   | "payload-too-large"
   | "request-timeout"
+  | "too-many-requests"
   | "unauthenticated"
   | "unsupported-media-type"
   | "validation";
@@ -573,6 +593,7 @@ export type GetStockCode =
   | "forbidden"
   | "internal"
   | "not-found"
+  | "too-many-requests"
   | "unauthenticated"
   | "validation";
 
@@ -598,6 +619,7 @@ export type WithdrawCode =
   | "outcome-unknown"
   | "payload-too-large"
   | "request-timeout"
+  | "too-many-requests"
   | "unauthenticated"
   | "unsupported-media-type"
   | "validation";
@@ -619,6 +641,7 @@ export type GetRehearsalCode =
   | "forbidden"
   | "internal"
   | "not-found"
+  | "too-many-requests"
   | "unauthenticated"
   | "validation";
 
@@ -646,6 +669,7 @@ export interface ListSalesQuery {
 export type ListSalesCode =
   | "busy"
   | "internal"
+  | "too-many-requests"
   | "unauthenticated"
   | "validation";
 
@@ -670,6 +694,7 @@ export type PlanSaleCode =
   | "outcome-unknown"
   | "payload-too-large"
   | "request-timeout"
+  | "too-many-requests"
   | "unauthenticated"
   | "unsupported-media-type"
   | "validation";
@@ -690,6 +715,7 @@ export type GetSaleCode =
   | "busy"
   | "internal"
   | "not-found"
+  | "too-many-requests"
   | "unauthenticated"
   | "validation";
 
@@ -716,6 +742,7 @@ export type ChangeSaleCode =
   | "payload-too-large"
   | "request-timeout"
   | "sale-overlaps"
+  | "too-many-requests"
   | "unauthenticated"
   | "unsupported-media-type"
   | "validation";
@@ -744,6 +771,7 @@ export type SaleChangesCode =
   | "forbidden"
   | "internal"
   | "not-found"
+  | "too-many-requests"
   | "unauthenticated"
   | "validation";
 
@@ -769,6 +797,7 @@ export type CloseSaleCode =
   | "outcome-unknown"
   | "payload-too-large"
   | "request-timeout"
+  | "too-many-requests"
   | "unauthenticated"
   | "unsupported-media-type"
   | "validation";
@@ -795,6 +824,7 @@ export type SaleFiguresCode =
   | "forbidden"
   | "internal"
   | "not-found"
+  | "too-many-requests"
   | "unauthenticated"
   | "validation";
 
@@ -821,6 +851,7 @@ export type OpenSaleCode =
   | "payload-too-large"
   | "request-timeout"
   | "sale-overlaps"
+  | "too-many-requests"
   | "unauthenticated"
   | "unsupported-media-type"
   | "validation";
@@ -847,6 +878,7 @@ export type PauseSaleCode =
   | "outcome-unknown"
   | "payload-too-large"
   | "request-timeout"
+  | "too-many-requests"
   | "unauthenticated"
   | "unsupported-media-type"
   | "validation";
@@ -873,6 +905,7 @@ export type StartRehearsalCode =
   | "outcome-unknown"
   | "payload-too-large"
   | "request-timeout"
+  | "too-many-requests"
   | "unauthenticated"
   | "unsupported-media-type"
   | "validation";
@@ -900,6 +933,7 @@ export type SaleReportCode =
   | "forbidden"
   | "internal"
   | "not-found"
+  | "too-many-requests"
   | "unauthenticated"
   | "validation";
 
@@ -925,6 +959,7 @@ export type ResumeSaleCode =
   | "outcome-unknown"
   | "payload-too-large"
   | "request-timeout"
+  | "too-many-requests"
   | "unauthenticated"
   | "unsupported-media-type"
   | "validation";
@@ -953,6 +988,7 @@ export type ScheduleSaleCode =
   | "payload-too-large"
   | "request-timeout"
   | "sale-overlaps"
+  | "too-many-requests"
   | "unauthenticated"
   | "unsupported-media-type"
   | "validation";
@@ -972,6 +1008,7 @@ export function scheduleSale(client: Client, id: string, options?: CallOptions):
 export type GetSellingCode =
   | "busy"
   | "internal"
+  | "too-many-requests"
   | "validation";
 
 /**
@@ -992,6 +1029,7 @@ export type PauseSellingCode =
   | "outcome-unknown"
   | "payload-too-large"
   | "request-timeout"
+  | "too-many-requests"
   | "unauthenticated"
   | "unsupported-media-type"
   | "validation";
@@ -1016,6 +1054,7 @@ export type ResumeSellingCode =
   | "outcome-unknown"
   | "payload-too-large"
   | "request-timeout"
+  | "too-many-requests"
   | "unauthenticated"
   | "unsupported-media-type"
   | "validation";
@@ -1062,6 +1101,7 @@ export type GetTransactionCode =
   | "forbidden"
   | "internal"
   | "not-found"
+  | "too-many-requests"
   | "unauthenticated"
   | "validation";
 
@@ -1088,6 +1128,7 @@ export type ExtendCode =
   | "outcome-unknown"
   | "payload-too-large"
   | "request-timeout"
+  | "too-many-requests"
   | "unauthenticated"
   | "unsupported-media-type"
   | "validation";
@@ -1109,6 +1150,7 @@ export type GetUnitCode =
   | "forbidden"
   | "internal"
   | "not-found"
+  | "too-many-requests"
   | "unauthenticated"
   | "validation";
 
@@ -1157,6 +1199,7 @@ export type ClaimCode =
   | "sale-not-open"
   | "sale-paused"
   | "sold-out"
+  | "too-many-requests"
   | "unauthenticated"
   | "unsupported-media-type"
   | "validation";
