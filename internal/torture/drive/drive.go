@@ -245,12 +245,16 @@ func (c *client) rest() {
 // chance is true in so many of a hundred cases.
 func (c *client) chance(percent int) bool { return c.rng.IntN(100) < percent }
 
-// attempt sends an ask once. It is not cut short when ctx ends, so that nothing is unknown that need not be.
+// attempt sends an ask once. It is not cut short when ctx ends, so that nothing is unknown that need not be; after that nothing is sent, and nothing written down.
 func (c *client) attempt(a *ask) *history.Op {
+	op := a.op
 	if c.pace != nil {
 		_ = c.pace.Wait(c.ctx)
 	}
-	op := a.op
+	if c.ctx.Err() != nil {
+		op.Outcome = history.Unknown
+		return &op
+	}
 	op.Client, op.Server = c.n, c.rng.IntN(len(c.conns))
 	q := driven.Ask{Method: a.method, Path: a.path, Buyer: op.Buyer, Header: a.header, Body: a.body, Patience: a.patience}
 	if op.Kind == history.Claim {
