@@ -304,6 +304,14 @@ func (c *client) insist(a *ask) *history.Op {
 	return op
 }
 
+// withOther has another client send an ask as soon as one comes by, unless they have enough to do.
+func (c *client) withOther(a *ask) {
+	select {
+	case c.r.others <- a:
+	default:
+	}
+}
+
 // settle sends an ask until it is decided, and now and then more often; or gives it up. It returns the last attempt.
 func (c *client) settle(a *ask) *history.Op {
 	more := 0
@@ -312,10 +320,7 @@ func (c *client) settle(a *ask) *history.Op {
 	}
 	if more > 0 && c.chance(50) {
 		for ; more > 0; more-- {
-			select {
-			case c.r.others <- a:
-			default:
-			}
+			c.withOther(a)
 		}
 	}
 	op := c.attempt(a)
