@@ -245,12 +245,16 @@ func (c *client) rest() {
 // chance is true in so many of a hundred cases.
 func (c *client) chance(percent int) bool { return c.rng.IntN(100) < percent }
 
-// attempt sends an ask once. It is not cut short when ctx ends, so that nothing is unknown that need not be.
+// attempt sends an ask once. It is not cut short when ctx ends, so that nothing is unknown that need not be; after that nothing is sent, and nothing written down.
 func (c *client) attempt(a *ask) *history.Op {
+	op := a.op
 	if c.pace != nil {
 		_ = c.pace.Wait(c.ctx)
 	}
-	op := a.op
+	if c.ctx.Err() != nil {
+		op.Outcome = history.Unknown
+		return &op
+	}
 	op.Client, op.Server = c.n, c.rng.IntN(len(c.conns))
 	q := driven.Ask{Method: a.method, Path: a.path, Buyer: op.Buyer, Header: a.header, Body: a.body, Patience: a.patience}
 	if op.Kind == history.Claim {
@@ -300,6 +304,14 @@ func (c *client) insist(a *ask) *history.Op {
 	return op
 }
 
+// withOther has another client send an ask as soon as one comes by, unless they have enough to do.
+func (c *client) withOther(a *ask) {
+	select {
+	case c.r.others <- a:
+	default:
+	}
+}
+
 // settle sends an ask until it is decided, and now and then more often; or gives it up. It returns the last attempt.
 func (c *client) settle(a *ask) *history.Op {
 	more := 0
@@ -308,10 +320,7 @@ func (c *client) settle(a *ask) *history.Op {
 	}
 	if more > 0 && c.chance(50) {
 		for ; more > 0; more-- {
-			select {
-			case c.r.others <- a:
-			default:
-			}
+			c.withOther(a)
 		}
 	}
 	op := c.attempt(a)

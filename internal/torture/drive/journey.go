@@ -127,14 +127,6 @@ func (c *client) giveUp(h hold) {
 	c.settle(release(h.buyer, h.id))
 }
 
-// withOther has another client send an ask as soon as one comes by.
-func (c *client) withOther(a *ask) {
-	select {
-	case c.r.others <- a:
-	default:
-	}
-}
-
 // comeBack does something with what was left in a cart, by whomever, which may have lapsed by now.
 func (c *client) comeBack() {
 	h, found := c.r.left.pick(c.rng, c.chance(80))
