@@ -53,7 +53,7 @@ bench-orders: ## run carts, orders and payments from outside and check the books
 torture: ## break lastunit on purpose for an hour, and check what it answered (docs/proof.md); ARGS="-for 5m" and the like
 	$(need) go postgresql
 	@go build -o bin/torture ./cmd/torture
-	@exec bin/torture run -for 1h $(ARGS)
+	@exec bin/torture run -for 1h -round 1m -clock $(ARGS)
 
 build: ## build bin/lastunit
 	$(need) go

@@ -40,6 +40,7 @@ type Service struct {
 // Server is one process; it keeps its address over restarts.
 type Server struct {
 	Address string // host:port
+	binary  string // empty: the service's
 	cmd     *exec.Cmd
 	exited  chan struct{}
 	log     log
@@ -143,6 +144,9 @@ func (s *Service) start(i int) error {
 		args = append(args, "--database-url", s.Database())
 	}
 	cmd := s.command(args...)
+	if srv.binary != "" {
+		cmd.Path = srv.binary
+	}
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
 		return err
@@ -183,6 +187,9 @@ func (s *Service) Database() string {
 	defer s.mu.Unlock()
 	return s.database
 }
+
+// Use has a server be another build of the program from its next start on; empty: the one that all began with.
+func (s *Service) Use(i int, binary string) { s.Servers[i].binary = binary }
 
 // Kill is kill -9 of a server.
 func (s *Service) Kill(i int) {

@@ -16,6 +16,7 @@ import (
 	"maps"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -96,21 +97,28 @@ func tortureOnce(ctx context.Context, args []string, out io.Writer) error {
 	f.DurationVar(&o.For, "for", time.Minute, "how long to begin new rounds")
 	results := f.String("json", "", "a file for the figures")
 	name := f.String("bug", "", "run lastunit with this bug in it")
+	clock := f.Bool("clock", false, "also with servers whose clock is an hour ahead: that builds everything anew, which takes minutes the first time")
 	if err := parse(f, o, faults, level, args); err != nil {
 		return err
 	}
+	dir, err := os.MkdirTemp("", "lastunit-bug-")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	var b bug.Bug
 	if *name != "" {
-		b, found := bug.Named(*name)
-		if !found {
+		found := false
+		if b, found = bug.Named(*name); !found {
 			return fmt.Errorf("there is no bug %q", *name)
 		}
-		dir, err := os.MkdirTemp("", "lastunit-bug-")
-		if err != nil {
-			return err
-		}
-		defer func() { _ = os.RemoveAll(dir) }()
 		o.Bug = &b
 		if o.Binary, err = b.Build(ctx, dir); err != nil {
+			return err
+		}
+	}
+	if *clock || b.Ahead {
+		if o.Ahead, err = buildAhead(ctx, b, dir); err != nil {
 			return err
 		}
 	}
@@ -167,6 +175,15 @@ func findBugs(ctx context.Context, args []string, out io.Writer) error {
 	return nil
 }
 
+// buildAhead builds the program with a clock that is ahead, beside another one.
+func buildAhead(ctx context.Context, b bug.Bug, dir string) (string, error) {
+	beside := filepath.Join(dir, "ahead")
+	if err := os.Mkdir(beside, 0o755); err != nil {
+		return "", err
+	}
+	return b.BuildAhead(ctx, beside)
+}
+
 // findBug tells how a bug was found, empty: it was not.
 func findBug(ctx context.Context, o torture.Options, b bug.Bug) (string, error) {
 	dir, err := os.MkdirTemp("", "lastunit-bug-")
@@ -178,6 +195,11 @@ func findBug(ctx context.Context, o torture.Options, b bug.Bug) (string, error) 
 		return "", err
 	}
 	o.Bug = &b
+	if b.Ahead {
+		if o.Ahead, err = buildAhead(ctx, b, dir); err != nil {
+			return "", err
+		}
+	}
 	r, err := torture.Run(ctx, o, io.Discard)
 	if err != nil {
 		return "", err

@@ -37,6 +37,7 @@ type Options struct {
 	Faults  []string
 	History string // a directory for the histories; empty: they are kept in memory alone
 	Bug     *bug.Bug
+	Ahead   string // a build of lastunit whose clock is an hour ahead, and of the bug if there is one; empty: clocks are right
 	Log     *slog.Logger
 }
 
@@ -98,7 +99,7 @@ func Run(ctx context.Context, o Options, out io.Writer) (*Result, error) {
 // start brings the world up, with the bug in it if there is one.
 func (r *run) start(ctx context.Context) (err error) {
 	r.w, err = world.Start(ctx, world.Options{
-		Binary: r.Binary, Servers: r.Servers, Standby: r.Standby, Log: r.Log,
+		Binary: r.Binary, Servers: r.Servers, Standby: r.Standby, Log: r.Log, Ahead: r.Ahead,
 		Args: []string{"--hold", "3s", "--sweep-every", "500ms"},
 	})
 	if err != nil {

@@ -19,7 +19,7 @@ func TestMain(m *testing.M) {
 }
 
 func options() torture.Options {
-	return torture.Options{Servers: 2, Standby: true, Clients: 32, Round: 10 * time.Second}
+	return torture.Options{Servers: 2, Standby: true, Clients: 100, Round: 10 * time.Second}
 }
 
 // said collects what a run prints, for a test that fails.
@@ -57,6 +57,11 @@ func TestBugsAreFound(t *testing.T) {
 			var err error
 			if o.Binary, err = b.Build(t.Context(), t.TempDir()); err != nil {
 				t.Fatal(err)
+			}
+			if b.Ahead {
+				if o.Ahead, err = b.BuildAhead(t.Context(), t.TempDir()); err != nil {
+					t.Fatal(err)
+				}
 			}
 			o.Bug, o.For = &b, time.Minute
 			r, err := torture.Run(t.Context(), o, &out)

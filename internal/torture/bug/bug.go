@@ -22,6 +22,8 @@ type Bug struct {
 	SQL   []string
 	// Needs names the fault without which it can't be seen; empty: load is enough.
 	Needs string
+	// Ahead: it needs a server whose clock is ahead (BuildAhead).
+	Ahead bool
 }
 
 // Edit replaces a text that is in a file once.
@@ -188,6 +190,7 @@ gone AS (
 		What:  "time is taken from the server, not from the database",
 		Edits: []Edit{{"internal/shop/shop.go", "func (o Options) withDefaults() Options {\n", "func (o Options) withDefaults() Options {\n\tif o.Now == nil {\n\t\to.Now = func() *time.Time { t := time.Now(); return &t }\n\t}\n"}},
 		Needs: "a server whose clock is wrong",
+		Ahead: true,
 	},
 }
 
@@ -207,13 +210,52 @@ func (b Bug) Build(ctx context.Context, dir string) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	return build(ctx, root, texts, dir)
+}
+
+// Fits tells whether the edits fit the sources as they now are.
+func (b Bug) Fits(ctx context.Context) error {
+	_, _, err := b.edited(ctx)
+	return err
+}
+
+// BuildAhead compiles lastunit, with the bug in it, into dir so that its clock is an hour ahead: with another time.Now. That compiles everything anew the first time. The
+// zero Bug is none.
+func (b Bug) BuildAhead(ctx context.Context, dir string) (string, error) {
+	root, texts, err := b.edited(ctx)
+	if err != nil {
+		return "", err
+	}
+	out, err := exec.CommandContext(ctx, "go", "env", "GOROOT").Output()
+	if err != nil {
+		return "", fmt.Errorf("find Go: %w", err)
+	}
+	file := filepath.Join(strings.TrimSpace(string(out)), "src", "time", "time.go")
+	e := Edit{file, "\tsec, nsec, mono := runtimeNow()\n\tif mono == 0 {", "\tsec, nsec, mono := runtimeNow()\n\tsec += 3600\n\tif mono == 0 {"}
+	if err := e.apply(texts); err != nil {
+		return "", err
+	}
+	return build(ctx, root, texts, dir)
+}
+
+// sources is the module's directory.
+func sources(ctx context.Context) (string, error) {
+	out, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}", "github.com/lastunit/lastunit").Output()
+	if err != nil {
+		return "", fmt.Errorf("find the sources: %w", err)
+	}
+	return strings.TrimSpace(string(out)), nil
+}
+
+// build compiles lastunit with other texts in some files.
+func build(ctx context.Context, root string, texts map[string]string, dir string) (string, error) {
 	overlay := map[string]map[string]string{"Replace": {}}
 	for file, text := range texts {
-		path := filepath.Join(dir, strings.ReplaceAll(file, "/", "-"))
+		path := filepath.Join(dir, strings.ReplaceAll(strings.TrimPrefix(file, root), "/", "-"))
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			return "", err
 		}
-		overlay["Replace"][filepath.Join(root, file)] = path
+		overlay["Replace"][file] = path
 	}
 	text, err := json.Marshal(overlay)
 	if err != nil {
@@ -223,40 +265,42 @@ func (b Bug) Build(ctx context.Context, dir string) (string, error) {
 	if err := os.WriteFile(list, text, 0o600); err != nil {
 		return "", err
 	}
-	build := exec.CommandContext(ctx, "go", "build", "-overlay", list, "-o", binary, "./cmd/lastunit")
-	build.Dir = root
-	if said, err := build.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build lastunit with the bug %s: %w\n%s", b.Name, err, said)
+	cmd := exec.CommandContext(ctx, "go", "build", "-overlay", list, "-o", binary, "./cmd/lastunit")
+	cmd.Dir = root
+	if said, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build lastunit with other sources: %w\n%s", err, said)
 	}
 	return binary, nil
 }
 
-// Fits tells whether the edits fit the sources as they now are.
-func (b Bug) Fits(ctx context.Context) error {
-	_, _, err := b.edited(ctx)
-	return err
-}
-
-// edited are the texts of the files that the bug changes, and the module's directory, below which they are.
+// edited are the texts of the files that the bug changes, and the module's directory.
 func (b Bug) edited(ctx context.Context) (root string, texts map[string]string, err error) {
-	out, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}", "github.com/lastunit/lastunit").Output()
-	if err != nil {
-		return "", nil, fmt.Errorf("find the sources: %w", err)
+	if root, err = sources(ctx); err != nil {
+		return "", nil, err
 	}
-	root, texts = strings.TrimSpace(string(out)), map[string]string{}
+	texts = map[string]string{}
 	for _, e := range b.Edits {
-		text, found := texts[e.File]
-		if !found {
-			read, err := os.ReadFile(filepath.Join(root, e.File))
-			if err != nil {
-				return "", nil, err
-			}
-			text = string(read)
+		e.File = filepath.Join(root, e.File)
+		if err := e.apply(texts); err != nil {
+			return "", nil, fmt.Errorf("the bug %s: %w", b.Name, err)
 		}
-		if n := strings.Count(text, e.Old); n != 1 {
-			return "", nil, fmt.Errorf("the bug %s replaces a text that is in %s %d times, not once: %s", b.Name, e.File, n, e.Old)
-		}
-		texts[e.File] = strings.Replace(text, e.Old, e.New, 1)
 	}
 	return root, texts, nil
+}
+
+// apply edits a file, or what earlier edits have made of it.
+func (e Edit) apply(texts map[string]string) error {
+	text, found := texts[e.File]
+	if !found {
+		read, err := os.ReadFile(e.File)
+		if err != nil {
+			return err
+		}
+		text = string(read)
+	}
+	if n := strings.Count(text, e.Old); n != 1 {
+		return fmt.Errorf("what is to be replaced is in %s %d times, not once: %s", e.File, n, e.Old)
+	}
+	texts[e.File] = strings.Replace(text, e.Old, e.New, 1)
+	return nil
 }

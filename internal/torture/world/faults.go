@@ -48,6 +48,9 @@ func (w *World) Faults() []Fault {
 	if w.Standby {
 		all = append(all, Fault{"promotion", 3, w.promote}, Fault{"standby lost", 1, w.loseStandby}, Fault{"crash while the standby is cut off, then promotion", 1, w.crashApart})
 	}
+	if w.Ahead != "" {
+		all = append(all, Fault{"a server whose clock is an hour ahead", 2, w.ahead})
+	}
 	if w.unmount != nil {
 		all = append(all, Fault{"disk full", 1, w.fillDisk})
 	}
@@ -112,6 +115,21 @@ func (w *World) killServer(ctx context.Context, rng *rand.Rand) error {
 	w.count("servers killed")
 	w.servers.Kill(i)
 	lasts(ctx, rng, 200*time.Millisecond)
+	return w.servers.Restart(i)
+}
+
+// ahead has a server be one whose clock is ahead, for a while.
+func (w *World) ahead(ctx context.Context, rng *rand.Rand) error {
+	i := rng.IntN(len(w.servers.Servers))
+	w.count("servers with a wrong clock")
+	w.servers.Kill(i)
+	w.servers.Use(i, w.Ahead)
+	if err := w.servers.Restart(i); err != nil {
+		return err
+	}
+	lasts(ctx, rng, 4*time.Second)
+	w.servers.Kill(i)
+	w.servers.Use(i, "")
 	return w.servers.Restart(i)
 }
 

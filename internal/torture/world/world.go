@@ -26,6 +26,7 @@ type Options struct {
 	Servers int
 	Standby bool     // with a synchronous standby
 	Args    []string // more for serve
+	Ahead   string   // a build of the program whose clock is ahead; empty: there is none
 	Log     *slog.Logger
 }
 
