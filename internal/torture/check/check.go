@@ -133,7 +133,7 @@ func All(ops []history.Op, began time.Time, db *Database, limit int) ([]Violatio
 	}
 	c.sort()
 	for _, rule := range []func(){
-		c.faults, c.keys, c.answeredIsThere, c.thereWasAsked, c.forward, c.conserved, c.lives, c.limits, c.refusals, c.inOrder,
+		c.faults, c.keys, c.answeredIsThere, c.thereWasAsked, c.inTime, c.forward, c.conserved, c.lives, c.limits, c.refusals, c.inOrder,
 	} {
 		rule()
 	}
@@ -413,6 +413,24 @@ func (c *checker) mayHaveOrdered(row *Order) bool {
 		}
 	}
 	return false
+}
+
+// inTime: no hold was ordered for which nobody had asked before it lapsed. (Of a lapsed hold confirm makes another transaction.)
+func (c *checker) inTime() {
+	for _, row := range c.db.Claims {
+		if row.Status != "ordered" || row.Replaces != nil || row.ExpiresAt == nil {
+			continue
+		}
+		var ops []*history.Op
+		for _, op := range slices.Concat(c.on[row.ID], c.on["cart of "+row.Buyer]) {
+			if (op.Kind == history.Checkout || op.Kind == history.Confirm) && op.Outcome != history.Failed {
+				ops = append(ops, op)
+			}
+		}
+		if start, _ := within(ops); len(ops) > 0 && start > c.at(*row.ExpiresAt)+slack {
+			c.violated("lapsed holds", fmt.Sprintf("the transaction %s had lapsed at %.1f ms, and was ordered", row.ID, ms(c.at(*row.ExpiresAt))), ops...)
+		}
+	}
 }
 
 // forward: of two answers of which one had ended before the other began, the second shows the same state or a later one.

@@ -181,7 +181,11 @@ func TestEachMistakeIsFound(t *testing.T) {
 			t.op(400, 410, history.Op{Kind: history.Claim, Buyer: "cat", Key: "c2", SKU: sku, Quantity: 1, Outcome: history.Failed, Status: 409, Code: "all-held"})
 		}, "true refusals"},
 		"whoever came later stands before": {func(t *tale) { c := t.other(350, 360, "u1"); before := int64(-1); c.Place = &before }, "order"},
-		"what the books say":               {func(t *tale) { t.db.Broken = []string{"a charge is a payment: no"} }, "money and units"},
+		"a lapsed hold that was ordered": {func(t *tale) {
+			t.ops[5].Start, t.ops[5].End = at(230), at(235)
+			t.db.Claims["ann's"].ExpiresAt = when(200)
+		}, "lapsed holds"},
+		"what the books say": {func(t *tale) { t.db.Broken = []string{"a charge is a payment: no"} }, "money and units"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
