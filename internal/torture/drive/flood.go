@@ -3,6 +3,7 @@ package drive
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -17,22 +18,23 @@ import (
 )
 
 // FloodOptions of a flood of direct claims, each for one unit. What is 0 has a default. The servers must refuse what they can't get to while others wait: with fewer --max-waiting than there are
-// connections.
+// connections. Where the clients have the same processors as the servers, the peak must be far below what those can do, or the flood measures how the processors are shared: let the way to the database
+// take some 10 ms each way.
 type FloodOptions struct {
 	Prefix      string // of the product, the buyers and the keys
 	Key         string // an API key that may do everything
 	Addresses   []string
 	Units       int           // in stock: enough for all who are served until their holds lapse; 200,000
 	Connections int           // that requests arrive on: as many can be under way at once; 4096
-	Closed      int           // of those, how many measure the peak, each asking when it was answered; 256
+	Closed      int           // of those, how many ask for the peak first, each when it was answered: fewer than may wait; 128
 	Times       float64       // the peak; 10
-	Peak        time.Duration // how long it is measured; 10 s
+	Peak        time.Duration // how long each measurement of it takes; 10 s
 	For         time.Duration // how long the flood is; 5 min
 }
 
 // Flooded is what became of a flood. Rates are a second.
 type Flooded struct {
-	Peak     float64 // claims served, with connections that ask one after the other
+	Peak     float64 // the most claims that were served before the flood
 	Calm     Spread  // what they take while half of the peak arrives
 	Arriving float64 // requests that were to arrive in the flood
 	Sent     float64 // that were sent; the others found no connection of ours free
@@ -68,7 +70,7 @@ func (f Flooded) Print(w io.Writer) {
 
 // Flood measures the peak, lets a multiple of it arrive by the clock, whatever becomes of it, and sees how soon all is as before. Error: ctx's, or that of stocking the product.
 func Flood(ctx context.Context, o FloodOptions) (Flooded, error) {
-	o.Units, o.Connections, o.Closed = cmp.Or(o.Units, 200_000), cmp.Or(o.Connections, 4096), cmp.Or(o.Closed, 256)
+	o.Units, o.Connections, o.Closed = cmp.Or(o.Units, 200_000), cmp.Or(o.Connections, 4096), cmp.Or(o.Closed, 128)
 	o.Times, o.Peak, o.For = cmp.Or(o.Times, 10), cmp.Or(o.Peak, 10*time.Second), cmp.Or(o.For, 5*time.Minute)
 	f := &flood{o: o, sku: o.Prefix + "flooded"}
 	if err := f.stock(ctx); err != nil {
@@ -82,21 +84,35 @@ func Flood(ctx context.Context, o FloodOptions) (Flooded, error) {
 			c.Close()
 		}
 	}()
-	f.wave(ctx, 0, o.Peak/4) // to be warm
-	peak := f.wave(ctx, 0, o.Peak)
-	out := Flooded{Peak: peak.rate(peak.served.n.Load())}
+	out := Flooded{Peak: f.peak(ctx)}
 	if out.Peak == 0 {
-		return out, fmt.Errorf("nothing was served: %v", peak.other)
+		return out, errors.New("nothing was served")
 	}
 	calm := f.wave(ctx, out.Peak/2, o.Peak)
 	out.Calm = calm.served.spread()
 	out.Arriving = o.Times * out.Peak
+	end := time.Now().Add(o.For)
 	storm := f.wave(ctx, out.Arriving, o.For)
-	out.Normal = f.untilAsBefore(ctx, out)
+	out.Normal = f.untilAsBefore(ctx, out, end) // the last of them may have been answered long after
 	out.Sent, out.Served = storm.rate(storm.sent.Load()), storm.rate(storm.served.n.Load())
 	out.Share, out.Worst = out.Served/out.Peak, storm.worst()/out.Peak
 	out.Took, out.Refused, out.Refusals, out.Other = storm.served.spread(), storm.busy.n.Load(), storm.busy.spread(), storm.other
 	return out, ctx.Err()
+}
+
+// peak is the most that is served: by connections that ask when they were answered, or of twice as much as was served before.
+func (f *flood) peak(ctx context.Context) float64 {
+	f.wave(ctx, 0, f.o.Peak/4) // to be warm
+	w := f.wave(ctx, 0, f.o.Peak)
+	most := w.rate(w.served.n.Load())
+	for range 4 {
+		w = f.wave(ctx, 2*most, f.o.Peak)
+		before := most
+		if most = max(most, w.rate(w.served.n.Load())); most < before*11/10 {
+			break
+		}
+	}
+	return most
 }
 
 type flood struct {
@@ -122,9 +138,9 @@ func (f *flood) stock(ctx context.Context) error {
 }
 
 // untilAsBefore lets half of the peak arrive, second by second, until nearly all of it is served and takes about what it took before.
-func (f *flood) untilAsBefore(ctx context.Context, out Flooded) time.Duration {
-	for began := time.Now(); ctx.Err() == nil && time.Since(began) < time.Minute; {
-		before := time.Since(began)
+func (f *flood) untilAsBefore(ctx context.Context, out Flooded, end time.Time) time.Duration {
+	for ctx.Err() == nil && time.Since(end) < time.Minute {
+		before := time.Since(end)
 		w := f.wave(ctx, out.Peak/2, time.Second)
 		if n := w.served.n.Load(); n > 0 && n >= w.due*98/100 && w.served.spread().P95 <= 2*out.Calm.P95+20*time.Millisecond {
 			return before
@@ -196,7 +212,7 @@ func (f *flood) wave(ctx context.Context, rate float64, during time.Duration) *w
 	return w
 }
 
-// send sends one request and writes down what became of it.
+// send sends one request and writes down what became of it. It returns the request's bytes, to be used again.
 func (f *flood) send(w *wave, conn *driven.Wire, request []byte, began time.Time) []byte {
 	n := f.keys.Add(1)
 	name := f.o.Prefix + strconv.FormatInt(n, 36)

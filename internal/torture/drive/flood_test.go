@@ -9,10 +9,10 @@ import (
 
 func TestAFloodIsServedOrRefused(t *testing.T) {
 	t.Parallel()
-	const units = 20_000
+	const units = 50_000
 	ctx, s := started(t, 1, "--hold", "10m", "--max-waiting", "32")
 	f, err := drive.Flood(ctx, drive.FloodOptions{
-		Prefix: "f-", Key: s.Key, Addresses: s.Addresses(), Units: units, Connections: 256, Closed: 16, Times: 5, Peak: 500 * time.Millisecond, For: time.Second,
+		Prefix: "f-", Key: s.Key, Addresses: s.Addresses(), Units: units, Connections: 256, Closed: 16, Times: 50, Peak: 500 * time.Millisecond, For: time.Second,
 	})
 	if err != nil {
 		t.Fatal(err)
