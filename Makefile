@@ -45,7 +45,7 @@ bench-queue: ## run the queue from outside and check what clients saw; ARGS="ord
 	@go build -o bin/bench-queue ./bench/queue
 	@exec bin/bench-queue $(ARGS)
 
-bench-orders: ## run carts, orders and payments from outside and check the books; ARGS="faults", "limit", "carts" or "export" with their flags
+bench-orders: ## run carts, orders and payments from outside and check the books; ARGS="faults", "limit", "carts", "hoard" or "export" with their flags
 	$(need) go postgresql
 	@go build -o bin/bench-orders ./bench/orders
 	@exec bin/bench-orders $(ARGS)

@@ -20,6 +20,7 @@ const usage = `go run ./bench/orders SCENARIO [flags]
   faults  money and units add up, whatever the cards do and whatever is killed
   limit   nobody is ever above the purchase limit, and everybody with patience reaches it
   carts   carts of several products in any order never deadlock
+  hoard   what somebody with a thousand accounts can freeze, and what settings do about it
   export  a million lines in flat memory
 
 SCENARIO -h lists the flags`
@@ -54,6 +55,15 @@ func scenarioOf(name string, f *flag.FlagSet) driven.Scenario {
 		f.IntVar(&o.servers, "servers", 1, "servers on the database")
 		f.DurationVar(&o.hold, "hold", 10*time.Second, "length of a hold")
 		return func(ctx context.Context, binary string) error { return end(carts(ctx, binary, o, os.Stdout)) }
+	case "hoard":
+		o := hoardOptions{}
+		f.IntVar(&o.accounts, "accounts", 1000, "accounts of the hoarder")
+		f.IntVar(&o.clients, "clients", 16, "connections of the hoarder")
+		f.IntVar(&o.units, "units", 300, "units in stock")
+		f.DurationVar(&o.took, "for", 15*time.Second, "how long each defence is tried")
+		f.IntVar(&o.perSecond, "buyers", 10, "buyers who come in a second, each of whom wants one unit")
+		f.DurationVar(&o.patience, "patience", 5*time.Second, "how long a buyer goes on asking, twice a second")
+		return func(ctx context.Context, binary string) error { return hoard(ctx, binary, o, os.Stdout) }
 	case "export":
 		o := exportOptions{}
 		f.IntVar(&o.lines, "lines", 1000000, "lines of orders")

@@ -191,11 +191,18 @@ func program() string {
 
 func withoutPassword(databaseURL string) string {
 	u, err := url.Parse(databaseURL)
-	if err != nil {
+	if err != nil || u.Scheme == "" {
 		return "(set)"
 	}
 	if _, has := u.User.Password(); has {
 		u.User = url.UserPassword(u.User.Username(), "...")
+	}
+	query := u.Query()
+	for _, name := range []string{"password", "sslpassword"} {
+		if query.Has(name) {
+			query.Set(name, "...")
+			u.RawQuery = query.Encode()
+		}
 	}
 	return u.String()
 }

@@ -92,21 +92,21 @@ type process struct {
 	cmd      *exec.Cmd
 	address  string
 	database string
-	printed  string // everything up to the line that says that it is ready
+	printed  string        // everything up to the line that says that it is ready
+	logged   *bytes.Buffer // to be read when it has exited
 	exited   chan struct{}
 }
 
 // start runs serve or demo until it has said where it is.
 func start(t *testing.T, command, dir string, args ...string) *process {
 	t.Helper()
-	p := &process{t: t, exited: make(chan struct{})}
+	p := &process{t: t, exited: make(chan struct{}), logged: &bytes.Buffer{}}
 	p.cmd = lastunit(t, append([]string{command, "--data-dir", dir, "--listen", "127.0.0.1:0", "--log-level", "error"}, args...)...)
 	stdout, err := p.cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	var stderr bytes.Buffer
-	p.cmd.Stderr = &stderr
+	p.cmd.Stderr = p.logged
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -136,7 +136,7 @@ func start(t *testing.T, command, dir string, args ...string) *process {
 	}()
 	if p.address == "" {
 		<-p.exited
-		t.Fatalf("%s did not start: %s", command, stderr.String())
+		t.Fatalf("%s did not start: %s", command, p.logged.String())
 	}
 	return p
 }

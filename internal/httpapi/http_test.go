@@ -2,11 +2,13 @@ package httpapi_test
 
 import (
 	"bytes"
+	"context"
 	"net/http"
 	"strings"
 	"testing"
 
 	"github.com/lastunit/lastunit/internal/httpapi"
+	"github.com/lastunit/lastunit/internal/shop"
 )
 
 func TestCORS(t *testing.T) {
@@ -96,6 +98,31 @@ func TestFault(t *testing.T) {
 	faults := strings.Count(w.log.take(), `"msg":"fault"`)
 	if faults != 3 {
 		t.Errorf("3 faults were logged %d times", faults)
+	}
+}
+
+// TestPanic: what a panic has at hand is neither told nor logged.
+func TestPanic(t *testing.T) {
+	t.Parallel()
+	w := newWorldWith(t, httpapi.Options{Claim: func(context.Context, shop.ClaimRequest) (shop.Claimed, error) {
+		var none map[string]int
+		none["x"]++
+		return shop.Claimed{}, nil
+	}})
+	key := w.key(t, shop.ScopeClaim)
+	for _, r := range []request{goodClaim(claimPaths[0]), {method: "POST", path: claimPaths[0], token: key, header: http.Header{"Buyer-Id": {"ann"}}, body: `{"sku": "cup"}`}} {
+		r = r.with("Idempotency-Key", canary)
+		r.body = `{"sku": "cup", "reference": "` + canary + `"}`
+		w.send(t, r).refused(t, 500, "internal")
+		logged := w.log.take()
+		if !strings.Contains(logged, `"msg":"panic"`) || !strings.Contains(logged, "nil map") {
+			t.Errorf("logged: %s", logged)
+		}
+		for _, secret := range []string{canary, r.token, buyerSecret} {
+			if strings.Contains(logged, secret) {
+				t.Errorf("logged %s: %s", secret, logged)
+			}
+		}
 	}
 }
 
