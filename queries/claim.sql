@@ -704,6 +704,12 @@ WHERE claim.buyer = ANY(@buyers::text[])
     AND claim.status = 'queued'
 GROUP BY claim.buyer;
 
+-- ClaimReadRecord makes one synchronous WAL record where commits wait for a standby, so that what was read before it in the same transaction is shown only when that
+-- standby has it as well: a primary that has crashed, or a commit that gave up waiting, shows what the standby may never get.
+-- name: ClaimReadRecord :exec
+SELECT pg_logical_emit_message(true, 'lastunit.read', '')
+WHERE current_setting('synchronous_standby_names') <> '';
+
 -- ClaimRefuseMany ends queued requests, of which the caller has the locks, without units.
 -- name: ClaimRefuseMany :many
 WITH given AS (

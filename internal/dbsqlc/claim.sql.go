@@ -1647,6 +1647,18 @@ func (q *Queries) ClaimQueuedPlaces(ctx context.Context, db DBTX, arg ClaimQueue
 	return items, nil
 }
 
+const claimReadRecord = `-- name: ClaimReadRecord :exec
+SELECT pg_logical_emit_message(true, 'lastunit.read', '')
+WHERE current_setting('synchronous_standby_names') <> ''
+`
+
+// ClaimReadRecord makes one synchronous WAL record where commits wait for a standby, so that what was read before it in the same transaction is shown only when that
+// standby has it as well: a primary that has crashed, or a commit that gave up waiting, shows what the standby may never get.
+func (q *Queries) ClaimReadRecord(ctx context.Context, db DBTX) error {
+	_, err := db.Exec(ctx, claimReadRecord)
+	return err
+}
+
 const claimRefuseMany = `-- name: ClaimRefuseMany :many
 WITH given AS (
     SELECT

@@ -119,7 +119,7 @@ func (s *Shop) through(ctx context.Context, lanes *claimLanes, call *claimCall) 
 	case out.lapsed:
 		// A replay of a hold that has lapsed: it is expired before it is shown.
 		t, err := s.Transaction(ctx, call.Buyer, out.transaction.ID)
-		return Claimed{Transaction: t, Replayed: out.replayed}, err
+		return Claimed{Transaction: t, Replayed: out.replayed}, afterwards(err)
 	}
 	return Claimed{Transaction: out.transaction, Replayed: out.replayed}, s.undoForNobody(ctx, call.ClaimRequest, out.transaction.ID)
 }
@@ -132,7 +132,7 @@ func (s *Shop) undoForNobody(ctx context.Context, r ClaimRequest, id ID) error {
 	later, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	if _, err := s.Release(later, r.Buyer, id); err != nil {
-		return err
+		return afterwards(err)
 	}
 	return busy()
 }
@@ -161,7 +161,13 @@ type Cart struct {
 
 // Cart reads a buyer's live transactions. Holds that have lapsed are expired first.
 func (s *Shop) Cart(ctx context.Context, buyer string) (Cart, error) {
-	rows, err := s.q.ClaimOfBuyer(ctx, s.pool, dbsqlc.ClaimOfBuyerParams{Now: s.o.Now(), Buyer: buyer})
+	var rows []dbsqlc.ClaimOfBuyerRow
+	err := pgdb.Together(ctx, s.pool,
+		func(db pgdb.Queryer) (err error) {
+			rows, err = s.q.ClaimOfBuyer(ctx, db, dbsqlc.ClaimOfBuyerParams{Now: s.o.Now(), Buyer: buyer})
+			return err
+		},
+		func(db pgdb.Queryer) error { return s.q.ClaimReadRecord(ctx, db) })
 	if err != nil {
 		return Cart{}, explain("read cart", err)
 	}
@@ -412,11 +418,22 @@ func (s *Shop) read(ctx context.Context, batch []lane.Call[byte, ownedID], _ fun
 	for i, c := range batch {
 		ids[i] = c.In
 	}
-	found, err := s.claimsByIDs(ctx, s.pool, ids)
+	found, err := s.claimsToShow(ctx, ids)
 	for i, id := range ids {
 		answers[i].Out, answers[i].Err = found[id], err
 	}
 	return answers
+}
+
+// claimsToShow reads transactions that somebody is shown.
+func (s *Shop) claimsToShow(ctx context.Context, ids []ownedID) (found map[ownedID]*dbsqlc.ClaimByIDsRow, err error) {
+	err = pgdb.Together(ctx, s.pool,
+		func(db pgdb.Queryer) (err error) {
+			found, err = s.claimsByIDs(ctx, db, ids)
+			return err
+		},
+		func(db pgdb.Queryer) error { return s.q.ClaimReadRecord(ctx, db) })
+	return found, err
 }
 
 func (s *Shop) claimsByIDs(ctx context.Context, db dbsqlc.DBTX, ids []ownedID) (map[ownedID]*dbsqlc.ClaimByIDsRow, error) {

@@ -43,10 +43,10 @@ func (s *Shop) Confirm(ctx context.Context, r ConfirmRequest) (Order, bool, erro
 	}
 	if was || replayed { // a key that came after the reference had confirmed is bound to an order that was never made: the reference tells which it is
 		o, err := s.confirmed(ctx, r)
-		return o, true, err
+		return o, true, afterwards(err)
 	}
 	o, err := s.Order(ctx, nil, id)
-	return o, false, err
+	return o, false, afterwards(err)
 }
 
 // errConfirmed rolls back because the reference has confirmed in the meantime.
@@ -258,7 +258,7 @@ func (s *Shop) Extend(ctx context.Context, buyer string, id ID, by time.Duration
 		return Transaction{}, false, explain("extend hold", err)
 	}
 	t, err := s.Transaction(ctx, buyer, id)
-	return t, replayed, err
+	return t, replayed, afterwards(err)
 }
 
 func lapsedBeforeExtended(id ID) *Refusal {

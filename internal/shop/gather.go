@@ -156,7 +156,8 @@ func (s *Shop) readOrders(ctx context.Context, batch []lane.Call[byte, ID], _ fu
 		func(db pgdb.Queryer) (err error) {
 			lines, err = s.linesOf(ctx, db, ids...)
 			return err
-		})
+		},
+		func(db pgdb.Queryer) error { return s.q.ClaimReadRecord(ctx, db) })
 	found := make(map[ID]*orderRead, len(rows))
 	for _, row := range rows {
 		found[row.ShopOrder.OrderID] = &orderRead{row: dbsqlc.ShopOrderListRow(row)}

@@ -124,7 +124,7 @@ func (s *Shop) Checkout(ctx context.Context, r CheckoutRequest) (Order, bool, er
 		}
 		if done {
 			o, err := s.Order(ctx, &r.Buyer, id)
-			return o, false, err
+			return o, false, afterwards(err)
 		}
 	}
 	id, replayed, err := s.once(ctx, Call{r.Buyer, r.Key}, "checkout", request, id, func(tx pgx.Tx) error { return s.checkout(ctx, tx, r, id) })
@@ -133,7 +133,7 @@ func (s *Shop) Checkout(ctx context.Context, r CheckoutRequest) (Order, bool, er
 		return Order{}, false, explain("check out", err)
 	}
 	o, err := s.Order(ctx, &r.Buyer, id)
-	return o, replayed, err
+	return o, replayed, afterwards(err)
 }
 
 // expireNamed puts away the holds that a refusal names, so that the cart shows what it said. What it can't do now is done by the next look.

@@ -170,7 +170,7 @@ func (s *Shop) CancelOrder(ctx context.Context, buyer string, id ID, key string)
 		return Order{}, false, explain("cancel order", err)
 	}
 	o, err = s.Order(ctx, &buyer, id)
-	return o, replayed, err
+	return o, replayed, afterwards(err)
 }
 
 // callOff asks the provider to call off the payment that is under way for an order, and writes down what came of it.

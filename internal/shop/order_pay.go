@@ -199,12 +199,12 @@ func (s *Shop) charge(ctx context.Context, buyer string, c payment.Charge, again
 		recorded = s.PaymentChanged(later, c.ID)
 	}
 	if recorded != nil {
-		return Order{}, false, explain("record payment", recorded)
+		return Order{}, false, afterwards(explain("record payment", recorded))
 	}
 	o, readErr := s.Order(later, &buyer, c.OrderID)
 	switch {
 	case readErr != nil:
-		return Order{}, false, readErr
+		return Order{}, false, afterwards(readErr)
 	case no != nil:
 		return Order{}, false, no
 	case state == payment.Failed:

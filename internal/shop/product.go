@@ -111,7 +111,7 @@ func (s *Shop) PutProduct(ctx context.Context, p Product) (Product, bool, error)
 		return Product{}, false, explain("put product", err)
 	}
 	put, err := s.Product(ctx, p.SKU)
-	return put, created, err
+	return put, created, afterwards(err)
 }
 
 // isPicture tells whether a URL may name a picture: browsers fetch it from this service or by https, and run nothing.

@@ -58,7 +58,7 @@ func (s *Shop) Refund(ctx context.Context, r RefundRequest) (Order, bool, error)
 		s.giveBack(ctx, *pending)
 	}
 	o, err := s.Order(ctx, nil, r.OrderID)
-	return o, replayed, err
+	return o, replayed, afterwards(err)
 }
 
 func (s *Shop) refund(ctx context.Context, tx pgx.Tx, r RefundRequest, outcome string) (*pendingRefund, error) {

@@ -190,6 +190,15 @@ func tooManyQueued(limit int) *Refusal {
 	}
 }
 
+// afterwards is for what fails when something has been done: nobody may be told then that nothing happened.
+func afterwards(err error) error {
+	var r *Refusal
+	if errors.As(err, &r) && r.Code == Busy {
+		return outcomeUnknown()
+	}
+	return err
+}
+
 func outcomeUnknown() *Refusal {
 	return &Refusal{
 		Code: OutcomeUnknown,

@@ -131,7 +131,7 @@ func (s *Shop) CreateSale(ctx context.Context, o Operator, t SaleTerms) (Sale, b
 		return Sale{}, false, explain("create sale", err)
 	}
 	sale, err := s.Sale(ctx, id, true)
-	return sale, replayed, err
+	return sale, replayed, afterwards(err)
 }
 
 func (s *Shop) insertSale(ctx context.Context, tx pgx.Tx, o Operator, id ID, t SaleTerms) error {
@@ -395,7 +395,7 @@ func (s *Shop) ChangeSale(ctx context.Context, o Operator, id ID, p SalePatch) (
 		return Sale{}, false, explain("change sale", err)
 	}
 	sale, err := s.Sale(ctx, id, true)
-	return sale, replayed, err
+	return sale, replayed, afterwards(err)
 }
 
 // lockedSale is a sale whose row is locked.

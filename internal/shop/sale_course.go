@@ -73,11 +73,11 @@ func (s *Shop) MoveSale(ctx context.Context, o Operator, id ID, action SaleActio
 	if action == CloseSale {
 		// What it leaves undone is done by TendSales.
 		if err := s.TendSales(ctx); err != nil {
-			return Sale{}, false, explain("close sale", err)
+			return Sale{}, false, afterwards(explain("close sale", err))
 		}
 	}
 	sale, err := s.Sale(ctx, id, true)
-	return sale, replayed, err
+	return sale, replayed, afterwards(err)
 }
 
 // move returns the sale as it is after an action.

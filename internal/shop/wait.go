@@ -226,7 +226,7 @@ func (ws *waiters) passed(rows []dbsqlc.QueueProgressRow) []ownedID {
 
 // fetch reads transactions and tells those who wait for them, unless they are still queued.
 func (ws *waiters) fetch(ctx context.Context, ids []ownedID) error {
-	rows, err := ws.s.claimsByIDs(ctx, ws.s.pool, ids)
+	rows, err := ws.s.claimsToShow(ctx, ids)
 	if err != nil {
 		return err
 	}

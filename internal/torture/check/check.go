@@ -375,7 +375,13 @@ func (c *checker) thereWasAsked() {
 	}
 	for _, row := range c.db.Orders {
 		if row.Replaces == nil && len(c.byOrder[row.ID]) == 0 && !c.mayHaveOrdered(row) {
-			c.violated(rule, fmt.Sprintf("nobody asked for the order %s of %s", row.ID, row.Buyer))
+			var ops []*history.Op
+			for _, claim := range c.db.Claims {
+				if claim.OrderID != nil && *claim.OrderID == row.ID {
+					ops = append(ops, slices.Concat(c.on[claim.ID], c.byTransaction[claim.ID])...)
+				}
+			}
+			c.violated(rule, fmt.Sprintf("nobody asked for the order %s of %s, which is %s", row.ID, row.Buyer, row.Status), ops...)
 		}
 	}
 	for _, row := range c.db.Receipts {
