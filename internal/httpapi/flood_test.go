@@ -429,15 +429,15 @@ func (f *flood) learn(id string, a answer) {
 		return
 	}
 	add := func(kind string, ids ...string) { f.things[kind] = append(f.things[kind], ids...) }
-	switch {
-	case id == "claim" || id == "claimQueued":
+	switch id {
+	case "claim", "claimQueued":
 		add("transaction_id", found.ID)
 		add("unit_id", found.UnitIDs...)
-	case id == "checkout" || id == "confirm":
+	case "checkout", "confirm":
 		add("order_id", found.ID)
-	case id == "planSale":
+	case "planSale":
 		add("sale_id", found.ID)
-	case id == "startRehearsal":
+	case "startRehearsal":
 		add("rehearsal_id", found.ID)
 	}
 	if found.NextCursor != "" {
