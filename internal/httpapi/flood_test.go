@@ -406,6 +406,7 @@ func (f *flood) call(t testing.TB) {
 	o := openAPI().Paths[template][method]
 	r := f.request(method, template, o, !f.chance(3))
 	r.path = secondsOfWaiting.ReplaceAllString(r.path, "wait=0")
+	r.path = r.path[:min(len(r.path), 5000)] // net/http itself refuses what is longer than all headers may be
 	a := f.w.send(t, r)
 	if a.status >= 500 && o.OperationID != "ready" || a.status < 100 {
 		t.Errorf("%s %s %.2000v %.2000v: got %d %s", r.method, r.path, r.header, r.body, a.status, a.body)
@@ -428,15 +429,15 @@ func (f *flood) learn(id string, a answer) {
 		return
 	}
 	add := func(kind string, ids ...string) { f.things[kind] = append(f.things[kind], ids...) }
-	switch {
-	case id == "claim" || id == "claimQueued":
+	switch id {
+	case "claim", "claimQueued":
 		add("transaction_id", found.ID)
 		add("unit_id", found.UnitIDs...)
-	case id == "checkout" || id == "confirm":
+	case "checkout", "confirm":
 		add("order_id", found.ID)
-	case id == "planSale":
+	case "planSale":
 		add("sale_id", found.ID)
-	case id == "startRehearsal":
+	case "startRehearsal":
 		add("rehearsal_id", found.ID)
 	}
 	if found.NextCursor != "" {
@@ -450,7 +451,7 @@ func TestFlood(t *testing.T) {
 	t.Parallel()
 	called := map[string]map[int]int{}
 	var mu sync.Mutex
-	const floods, requests = 3, 2000
+	const floods, requests = 3, 1300
 	t.Run("by seed", func(t *testing.T) {
 		for seed := range uint64(floods) {
 			t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) {

@@ -3,6 +3,7 @@ package httpapi_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"net/http"
 	"strings"
 	"testing"
@@ -105,9 +106,8 @@ func TestFault(t *testing.T) {
 func TestPanic(t *testing.T) {
 	t.Parallel()
 	w := newWorldWith(t, httpapi.Options{Claim: func(context.Context, shop.ClaimRequest) (shop.Claimed, error) {
-		var none map[string]int
-		none["x"]++
-		return shop.Claimed{}, nil
+		var none []string
+		return shop.Claimed{}, errors.New(none[len(none)])
 	}})
 	key := w.key(t, shop.ScopeClaim)
 	for _, r := range []request{goodClaim(claimPaths[0]), {method: "POST", path: claimPaths[0], token: key, header: http.Header{"Buyer-Id": {"ann"}}, body: `{"sku": "cup"}`}} {
@@ -115,7 +115,7 @@ func TestPanic(t *testing.T) {
 		r.body = `{"sku": "cup", "reference": "` + canary + `"}`
 		w.send(t, r).refused(t, 500, "internal")
 		logged := w.log.take()
-		if !strings.Contains(logged, `"msg":"panic"`) || !strings.Contains(logged, "nil map") {
+		if !strings.Contains(logged, `"msg":"panic"`) || !strings.Contains(logged, "out of range") {
 			t.Errorf("logged: %s", logged)
 		}
 		for _, secret := range []string{canary, r.token, buyerSecret} {
