@@ -80,7 +80,7 @@ func Start(ctx context.Context, binary string, servers int, args ...string) (*Se
 
 // StartOn starts a server on each URL, all of the same database.
 func StartOn(ctx context.Context, binary string, urls []string, args ...string) (*Service, error) {
-	s := &Service{ctx: ctx, binary: binary, urls: urls, args: append([]string{"--log-level", "error"}, args...)}
+	s := &Service{ctx: ctx, binary: binary, urls: urls, args: append([]string{"--log-level", "error", "--buyer-rate", "0"}, args...)}
 	if err := s.startAll(len(urls)); err != nil {
 		s.Stop()
 		return nil, err

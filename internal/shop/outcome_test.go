@@ -152,13 +152,22 @@ func TestAClaimSaysThatItsOutcomeIsUnknownWhenTheDatabaseStaysAway(t *testing.T)
 
 func cuttingPool(t *testing.T, url string, cuts *atomic.Int64, after bool) *pgxpool.Pool {
 	t.Helper()
+	return poolOf(t, url, func(conn net.Conn) net.Conn { return &cutter{Conn: conn, cuts: cuts, after: after} })
+}
+
+// poolOf is a pool whose connections are something else besides.
+func poolOf(t *testing.T, url string, wrap func(net.Conn) net.Conn) *pgxpool.Pool {
+	t.Helper()
 	cfg, err := pgxpool.ParseConfig(url)
 	if err != nil {
 		t.Fatal(err)
 	}
 	cfg.ConnConfig.DialFunc = func(ctx context.Context, network, addr string) (net.Conn, error) {
 		conn, err := (&net.Dialer{}).DialContext(ctx, network, addr)
-		return &cutter{Conn: conn, cuts: cuts, after: after}, err
+		if err != nil {
+			return nil, err
+		}
+		return wrap(conn), nil
 	}
 	pool, err := pgxpool.NewWithConfig(background, cfg)
 	if err != nil {
@@ -166,4 +175,74 @@ func cuttingPool(t *testing.T, url string, cuts *atomic.Int64, after bool) *pgxp
 	}
 	t.Cleanup(pool.Close)
 	return pool
+}
+
+// lost is a connection that goes away when a commit was answered, and with it the database.
+type lost struct {
+	net.Conn
+	armed *atomic.Bool // the next commit is the last that is heard of
+	gone  *atomic.Bool
+}
+
+func (c lost) Write(b []byte) (int, error) {
+	if c.gone.Load() {
+		_ = c.Close()
+		return 0, errCut
+	}
+	n, err := c.Conn.Write(b)
+	if bytes.Contains(b, []byte("commit\x00")) && c.armed.CompareAndSwap(true, false) {
+		c.gone.Store(true)
+	}
+	return n, err
+}
+
+// When something was done and can't be shown, nobody is told that nothing happened.
+func TestWhatWasDoneAndCannotBeReadIsNotCalledNothing(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name string
+		do   func(s *shop.Shop, w *world, hold, other shop.Transaction, o shop.Order) error
+	}{
+		{"checkout of holds", func(s *shop.Shop, _ *world, hold, _ shop.Transaction, _ shop.Order) error {
+			_, _, err := s.Checkout(background, shop.CheckoutRequest{Buyer: "b", TransactionIDs: []shop.ID{hold.ID}, Key: "k"})
+			return err
+		}},
+		{"checkout of the cart", func(s *shop.Shop, _ *world, _, _ shop.Transaction, _ shop.Order) error {
+			_, _, err := s.Checkout(background, shop.CheckoutRequest{Buyer: "b", Key: "k"})
+			return err
+		}},
+		{"confirm", func(s *shop.Shop, w *world, hold, _ shop.Transaction, _ shop.Order) error {
+			_, _, err := s.Confirm(background, shop.ConfirmRequest{TransactionIDs: []shop.ID{hold.ID}, Reference: "r", Operator: shop.Operator{KeyID: w.key, Key: "k"}})
+			return err
+		}},
+		{"extend", func(s *shop.Shop, w *world, hold, _ shop.Transaction, _ shop.Order) error {
+			_, _, err := s.Extend(background, "b", hold.ID, time.Second, shop.Operator{KeyID: w.key, Key: "k"})
+			return err
+		}},
+		{"cancel", func(s *shop.Shop, _ *world, _, _ shop.Transaction, o shop.Order) error {
+			_, _, err := s.CancelOrder(background, "c", o.ID, "k")
+			return err
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, shop.Options{})
+			w.priced("A", 100, 10)
+			hold, other := w.mustClaim("b", "A", 1), w.mustClaim("c", "A", 1)
+			o := w.mustCheckout("c")
+			var armed, gone atomic.Bool
+			s := shop.New(poolOf(t, w.url, func(conn net.Conn) net.Conn { return lost{conn, &armed, &gone} }), shop.Options{})
+			t.Cleanup(s.Close)
+			armed.Store(true)
+			refusal(t, c.do(s, w, hold, other, o), shop.OutcomeUnknown)
+			if !gone.Load() {
+				t.Fatal("nothing was committed")
+			}
+			gone.Store(false)
+			if err := c.do(s, w, hold, other, o); err != nil {
+				t.Errorf("asked again with the same key: %v", err)
+			}
+			w.audited()
+		})
+	}
 }
