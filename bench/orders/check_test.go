@@ -2,11 +2,12 @@ package main
 
 import (
 	"fmt"
-	"github.com/lastunit/lastunit/bench/books"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/lastunit/lastunit/bench/books"
 )
 
 // judged are the rules that a run is judged by.

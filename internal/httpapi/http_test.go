@@ -106,7 +106,7 @@ func TestFault(t *testing.T) {
 func TestPanic(t *testing.T) {
 	t.Parallel()
 	w := newWorldWith(t, httpapi.Options{Claim: func(context.Context, shop.ClaimRequest) (shop.Claimed, error) {
-		var none []string
+		none := strings.Fields("")
 		return shop.Claimed{}, errors.New(none[len(none)])
 	}})
 	key := w.key(t, shop.ScopeClaim)

@@ -1,8 +1,8 @@
 package torture_test
 
 import (
-	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -49,8 +49,9 @@ func TestNothingIsFound(t *testing.T) {
 func TestBugsAreFound(t *testing.T) {
 	const aDay = 4
 	first := time.Now().YearDay() * aDay
+	all := slices.DeleteFunc(slices.Clone(bug.Bugs), func(b bug.Bug) bool { return b.Ahead }) // which takes minutes to build
 	for i := range aDay {
-		b := bug.Bugs[(first+i)%len(bug.Bugs)]
+		b := all[(first+i)%len(all)]
 		t.Run(b.Name, func(t *testing.T) {
 			var out said
 			o := options()
@@ -58,20 +59,15 @@ func TestBugsAreFound(t *testing.T) {
 			if o.Binary, err = b.Build(t.Context(), t.TempDir()); err != nil {
 				t.Fatal(err)
 			}
-			if b.Ahead {
-				if o.Ahead, err = b.BuildAhead(t.Context(), t.TempDir()); err != nil {
-					t.Fatal(err)
-				}
-			}
 			o.Bug, o.For = &b, time.Minute
 			r, err := torture.Run(t.Context(), o, &out)
 			if err != nil {
 				t.Fatalf("%v\n%s", err, &out)
 			}
 			if len(r.Violations) == 0 {
-				t.Errorf("%s (%s) was not found\n%s", b.Name, b.What, &out)
+				t.Fatalf("%s (%s) was not found\n%s", b.Name, b.What, &out)
 			}
-			t.Log(fmt.Sprintf("found after %s: %s", r.Found.Round(time.Second), r.Violations[0].Rule))
+			t.Logf("found after %s: %s", r.Found.Round(time.Second), r.Violations[0].Rule)
 		})
 	}
 }
