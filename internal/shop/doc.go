@@ -81,7 +81,7 @@
 //     statement; the audit checks it (one_place).
 //  2. Received = the sum over the places: units are made in the receipt's transaction and never deleted (audit: conservation).
 //  3. A transaction moves only along its states: the trigger claim_moves_forward. What was answered is on disk: every answer is given after
-//     a synchronous commit (pgdb.Connect), a replay after a WAL record of its own.
+//     a synchronous commit (pgdb.Connect), a replay after a WAL record of its own; so is a look at transactions and orders where commits wait for a standby.
 //  4. A key binds one transaction: claim_key_once, written in the transaction that takes the units (audit: key_once).
 //  5. Nobody has more units of a sale than its purchase limit: sale_buyer counts what each buyer has, beside the limit, and sale_buyer_within_limit
 //     holds the one to the other. Whoever takes units or gives them back writes the count in the same transaction (audit: purchase_limit).

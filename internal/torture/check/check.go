@@ -21,20 +21,20 @@ type Violation struct {
 
 // Figures say how much was checked.
 type Figures struct {
-	Attempts, UnknownAttempts  int
-	Claims, Orders             int // answered OK: transactions and orders, each once
-	Refusals, Decided, SoldOut int // for want of units; of which something was known at every instant; sold-out
-	Keys, KeysRepeated         int // used; of them sent three times or more
-	Units, UnitSteps           int // whose lives were put into an order; steps in them
-	Accepted                   int // queued requests whose order was compared
-	Over5s                     int // attempts that took more than 5 s longer than they were asked, or may, to wait
-	Slowest                    time.Duration
+	Attempts, UnknownAttempts int
+	Claims, Orders            int // answered OK: transactions and orders, each once
+	Refusals, SoldOut         int // for want of units; of them sold-out
+	Keys, KeysRepeated        int // used; of them sent three times or more
+	Units, UnitSteps          int // whose lives were put into an order; steps in them
+	Accepted                  int // queued requests whose order was compared
+	Over5s                    int // attempts that took more than 5 s longer than they were asked, or may, to wait
+	Slowest                   time.Duration
 }
 
 // Plus adds up.
 func (f Figures) Plus(g Figures) Figures {
 	f.Attempts, f.UnknownAttempts, f.Claims, f.Orders = f.Attempts+g.Attempts, f.UnknownAttempts+g.UnknownAttempts, f.Claims+g.Claims, f.Orders+g.Orders
-	f.Refusals, f.Decided, f.SoldOut = f.Refusals+g.Refusals, f.Decided+g.Decided, f.SoldOut+g.SoldOut
+	f.Refusals, f.SoldOut = f.Refusals+g.Refusals, f.SoldOut+g.SoldOut
 	f.Keys, f.KeysRepeated, f.Units, f.UnitSteps = f.Keys+g.Keys, f.KeysRepeated+g.KeysRepeated, f.Units+g.Units, f.UnitSteps+g.UnitSteps
 	f.Accepted, f.Over5s, f.Slowest = f.Accepted+g.Accepted, f.Over5s+g.Over5s, max(f.Slowest, g.Slowest)
 	return f
