@@ -31,6 +31,7 @@ export function say(problem: Problem<ClaimCode>): string {
     case "unauthenticated":
     case "forbidden":
     case "busy":
+    case "too-many-requests":
     case "outcome-unknown":
     case "request-timeout":
     case "payload-too-large":
