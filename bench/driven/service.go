@@ -70,18 +70,17 @@ func (l *log) String() string {
 // Start starts so many servers with arguments for serve, the first with the PostgreSQL that all use. Everything ends with ctx. Unless the arguments say
 // otherwise a buyer may ask as often as they like: a few of ours do the work of thousands.
 func Start(ctx context.Context, binary string, servers int, args ...string) (*Service, error) {
-	s := &Service{ctx: ctx, binary: binary, args: append([]string{"--log-level", "error", "--buyer-rate", "0"}, args...)}
-	if err := s.startAll(servers); err != nil {
-		s.Stop()
-		return nil, err
-	}
-	return s, nil
+	return begin(ctx, binary, servers, nil, args)
 }
 
-// StartOn starts a server on each URL, all of the same database.
+// StartOn is Start with a server on each URL, all of the same database, which is somebody else's.
 func StartOn(ctx context.Context, binary string, urls []string, args ...string) (*Service, error) {
+	return begin(ctx, binary, len(urls), urls, args)
+}
+
+func begin(ctx context.Context, binary string, servers int, urls, args []string) (*Service, error) {
 	s := &Service{ctx: ctx, binary: binary, urls: urls, args: append([]string{"--log-level", "error", "--buyer-rate", "0"}, args...)}
-	if err := s.startAll(len(urls)); err != nil {
+	if err := s.startAll(servers); err != nil {
 		s.Stop()
 		return nil, err
 	}

@@ -2,7 +2,7 @@
 //
 //	torture run   -for 10m -standby           all faults, by a printed seed; exit 1 when something is found
 //	torture bugs  -within 60s                 lastunit with a mistake in it, one after the other: each must be found
-//	torture list                              the faults and the bugs
+//	torture list                              the mistakes, and without which fault they can't be seen
 package main
 
 import (
@@ -51,6 +51,9 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	case "list":
 		for _, b := range bug.Bugs {
 			fmt.Fprintf(out, "%-26s %s\n", b.Name, b.What)
+			if b.Needs != "" {
+				fmt.Fprintf(out, "%-26s (needs %s)\n", "", b.Needs)
+			}
 		}
 		return nil
 	}

@@ -202,10 +202,10 @@ func less(a, b []int) []int {
 	return d
 }
 
-// at50 sends a request 50 times at once.
-func (w *world) at50(t testing.TB, r request) []answer {
+// atOnce sends a request n times at once.
+func (w *world) atOnce(t testing.TB, n int, r request) []answer {
 	t.Helper()
-	answers := make([]answer, 50)
+	answers := make([]answer, n)
 	var ready, done sync.WaitGroup
 	ready.Add(len(answers))
 	for i := range answers {
@@ -252,7 +252,7 @@ func TestFiftyAtOnce(t *testing.T) {
 				}
 			}
 		}
-		without := effect(func(r request) { judge("without a key", w.at50(t, r)) })
+		without := effect(func(r request) { judge("without a key", w.atOnce(t, 50, r)) })
 		if !slices.Contains(makesAnother, id) && !slices.Equal(without, once) {
 			t.Errorf("%s 50 times at once without a key makes %v, once %v", id, without, once)
 		}
@@ -261,7 +261,7 @@ func TestFiftyAtOnce(t *testing.T) {
 		}
 		with := effect(func(r request) {
 			r = r.with("Idempotency-Key", "once of "+id)
-			answers := w.at50(t, r)
+			answers := w.atOnce(t, 50, r)
 			judge("with a key", answers)
 			answers = append(answers, w.send(t, r))
 			fresh, told := 0, answers[len(answers)-1]

@@ -6,7 +6,6 @@ import (
 	"reflect"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/lastunit/lastunit/internal/httpapi"
@@ -295,17 +294,7 @@ func TestAuditKeyTwiceAtOnce(t *testing.T) {
 // onceOf8 sends a request eight times at once with one key, and holds that it was done once.
 func (w *world) onceOf8(t *testing.T, r request) {
 	t.Helper()
-	answers := make([]answer, 8)
-	var ready, done sync.WaitGroup
-	ready.Add(len(answers))
-	for i := range answers {
-		done.Go(func() {
-			ready.Done()
-			ready.Wait()
-			answers[i] = w.send(t, r.with("Idempotency-Key", "once"))
-		})
-	}
-	done.Wait()
+	answers := w.atOnce(t, 8, r.with("Idempotency-Key", "once"))
 	fresh, bodies := 0, map[string]bool{}
 	for _, a := range answers {
 		a.into(t, 201, nil)

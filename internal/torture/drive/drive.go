@@ -137,9 +137,6 @@ func (r *Round) openSale(c *client) error {
 	return err
 }
 
-// SaleID is the round's sale.
-func (r *Round) SaleID() string { return r.saleID }
-
 // SKUs are its products, of the sale and besides.
 func (r *Round) SKUs() []string {
 	var all []string

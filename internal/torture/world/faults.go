@@ -30,12 +30,14 @@ func (w *World) Faults() []Fault {
 		{"cut clients amid their answer", 6, w.armed(w.anyOuter, proxy.Amid, 40)},
 		{"slow clients", 2, w.slow(w.anyOuter, 200*time.Millisecond)},
 		{"clients in a black hole", 2, w.deaf(w.anyOuter)},
+		{"clients refused", 2, w.refused(w.anyOuter)},
 		{"cut PostgreSQL", 6, w.each(func(rng *rand.Rand) { w.anyInner(rng).CutAll() })},
 		{"cut before COMMIT", 6, w.armed(w.anyInner, proxy.Before, 6)},
 		{"cut before the answer to COMMIT", 10, w.armed(w.anyInner, proxy.After, 6)},
 		{"cut amid the answer to COMMIT", 6, w.armed(w.anyInner, proxy.Amid, 6)},
 		{"slow PostgreSQL", 2, w.slow(w.anyInner, 30*time.Millisecond)},
 		{"PostgreSQL in a black hole", 2, w.deaf(w.anyInner)},
+		{"PostgreSQL refused", 2, w.refused(w.anyInner)},
 		{"kill -9 of a server", 8, w.killServer},
 		{"SIGSTOP of a server", 2, w.stopServer},
 		{"kill -9 of PostgreSQL", 3, w.killPostgres},
@@ -105,6 +107,18 @@ func (w *World) deaf(which func(*rand.Rand) *proxy.Proxy) func(context.Context, 
 		if rng.IntN(2) == 0 { // what stood still goes on, or is gone
 			p.CutAll()
 		}
+		p.Heal()
+		return nil
+	}
+}
+
+// refused ends all connections, and new ones at once, as when nobody listens.
+func (w *World) refused(which func(*rand.Rand) *proxy.Proxy) func(context.Context, *rand.Rand) error {
+	return func(ctx context.Context, rng *rand.Rand) error {
+		p := which(rng)
+		p.Refuse(true)
+		p.CutAll()
+		lasts(ctx, rng, time.Second)
 		p.Heal()
 		return nil
 	}
