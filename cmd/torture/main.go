@@ -51,8 +51,8 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	case "list":
 		for _, b := range bug.Bugs {
 			fmt.Fprintf(out, "%-26s %s\n", b.Name, b.What)
-			if b.Needs != "" {
-				fmt.Fprintf(out, "%-26s (needs %s)\n", "", b.Needs)
+			if len(b.Needs) > 0 {
+				fmt.Fprintf(out, "%-26s (needs %s)\n", "", strings.Join(b.Needs, ", "))
 			}
 		}
 		return nil

@@ -108,6 +108,8 @@ func (s *Shop) through(ctx context.Context, lanes *claimLanes, call *claimCall) 
 	call.arrivedAt = time.Now()
 	out, err := lanes.Do(wait, call.SKU, call)
 	switch {
+	case errors.Is(err, lane.ErrUnderWay):
+		return Claimed{}, explain("claim", err) // its batch has it, and may write to it
 	case err != nil:
 		if err = explain("claim", err); call.unknown {
 			err = outcomeUnknown()
@@ -401,9 +403,17 @@ func (s *Shop) readClaim(ctx context.Context, buyer string, id ID) (dbsqlc.Claim
 		err = notFound("transaction")
 	}
 	if err != nil {
-		return dbsqlc.ClaimByIDsRow{}, err
+		return dbsqlc.ClaimByIDsRow{}, readError(err)
 	}
 	return *row, nil
+}
+
+// readError is what a lane says of a call that changes nothing: that it is under way means as little as that it has not begun.
+func readError(err error) error {
+	if errors.Is(err, lane.ErrUnderWay) {
+		return busy()
+	}
+	return err
 }
 
 // readLanes is how many queries for transactions may be under way at once.

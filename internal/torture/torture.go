@@ -122,7 +122,25 @@ func (r *run) start(ctx context.Context) (err error) {
 			return fmt.Errorf("there is no fault %q here; there are: %v", name, names(r.w.Faults()))
 		}
 	}
+	if r.Bug != nil {
+		r.favour(r.Bug.Needs)
+	}
 	return nil
+}
+
+// favour has faults of these names be half of those that are injected.
+func (r *run) favour(needed []string) {
+	others := 0
+	for _, f := range r.faults {
+		if !slices.Contains(needed, f.Name) {
+			others += f.Weight
+		}
+	}
+	for i := range r.faults {
+		if slices.Contains(needed, r.faults[i].Name) {
+			r.faults[i].Weight = others / len(needed)
+		}
+	}
 }
 
 func names(faults []world.Fault) (all []string) {

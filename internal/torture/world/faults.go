@@ -46,6 +46,7 @@ func (w *World) Faults() []Fault {
 		{"connections exhausted", 1, w.exhaust},
 		{"locks held", 3, w.holdLocks},
 		{"an old snapshot", 1, w.oldSnapshot},
+		{"payment provider silent", 1, w.silenceProvider},
 	}
 	if w.Standby {
 		all = append(all, Fault{"promotion", 3, w.promote}, Fault{"standby lost", 1, w.loseStandby}, Fault{"crash while the standby is cut off, then promotion", 1, w.crashApart})
