@@ -94,9 +94,9 @@ type operation struct {
 	unlimited bool // may come as often as it likes: what asks whether we live, and what speaks for all buyers
 }
 
-// An answer comes within 5 s even when the database says nothing any more: a commit that is under way then is given half a second (pgdb.InTx).
+// An answer comes within 5 s even when the database says nothing any more: a commit, or a batch, that is under way then is given half a second (pgdb.InTx, lane.Do), and the rest is for the way.
 const (
-	usually   = 4 * time.Second
+	usually   = 3 * time.Second
 	unbounded = time.Duration(-1)
 )
 
