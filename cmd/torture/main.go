@@ -3,6 +3,8 @@
 //	torture run   -for 10m -standby           all faults, by a printed seed; exit 1 when something is found
 //	torture bugs  -within 60s                 lastunit with a mistake in it, one after the other: each must be found
 //	torture list                              the mistakes, and without which fault they can't be seen
+//	torture flood -for 5m                     ten times more than a server can serve
+//	torture soak  -for 1h                     half of what servers can do, and what grows
 package main
 
 import (
@@ -27,7 +29,7 @@ import (
 	"github.com/lastunit/lastunit/internal/torture/bug"
 )
 
-const usage = `usage: torture run|bugs|list [flags]; torture run -h lists them`
+const usage = `usage: torture run|bugs|list|flood|soak [flags]; torture run -h lists them`
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -48,6 +50,10 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		return tortureOnce(ctx, args[1:], out)
 	case "bugs":
 		return findBugs(ctx, args[1:], out)
+	case "flood":
+		return flood(ctx, args[1:], out)
+	case "soak":
+		return soak(ctx, args[1:], out)
 	case "list":
 		for _, b := range bug.Bugs {
 			fmt.Fprintf(out, "%-26s %s\n", b.Name, b.What)
