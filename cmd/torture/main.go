@@ -71,6 +71,7 @@ func flags(name string) (*flag.FlagSet, *torture.Options, *string, *string) {
 	f := flag.NewFlagSet(name, flag.ContinueOnError)
 	o := &torture.Options{}
 	f.StringVar(&o.Binary, "lastunit", "", "the program, if it is not to be built")
+	f.StringVar(&o.Before, "before", "", "an earlier build of the program, which knows all migrations but the newest: servers begin as that one, and are upgraded under load")
 	f.DurationVar(&o.Round, "round", 20*time.Second, "how long clients drive before everything is healed and checked")
 	f.IntVar(&o.Servers, "servers", 2, "servers on one database")
 	f.BoolVar(&o.Standby, "standby", true, "with a synchronous standby, and promotions")

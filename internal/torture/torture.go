@@ -38,6 +38,7 @@ type Options struct {
 	History string // a directory for the histories; empty: they are kept in memory alone
 	Bug     *bug.Bug
 	Ahead   string // a build of lastunit whose clock is an hour ahead, and of the bug if there is one; empty: clocks are right
+	Before  string // an earlier build of lastunit, which knows all migrations but the newest; empty: there is no upgrade
 	Log     *slog.Logger
 }
 
@@ -99,7 +100,7 @@ func Run(ctx context.Context, o Options, out io.Writer) (*Result, error) {
 // start brings the world up, with the bug in it if there is one.
 func (r *run) start(ctx context.Context) (err error) {
 	r.w, err = world.Start(ctx, world.Options{
-		Binary: r.Binary, Servers: r.Servers, Standby: r.Standby, Log: r.Log, Ahead: r.Ahead,
+		Binary: r.Binary, Servers: r.Servers, Standby: r.Standby, Log: r.Log, Ahead: r.Ahead, Before: r.Before,
 		Args: []string{"--hold", "3s", "--sweep-every", "500ms"},
 	})
 	if err != nil {
