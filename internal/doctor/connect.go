@@ -211,7 +211,7 @@ func (e *exam) pooler(ctx context.Context) {
 		return
 	}
 	e.add(Hint, "pooler", "a pooler in transaction mode stands between here and PostgreSQL", "Migrations lock by session, which it breaks; what is set for a session gets lost.",
-		"run lastunit migrate up with the URL of PostgreSQL itself; pgbouncer needs ignore_startup_parameters = idle_in_transaction_session_timeout")
+		"run lastunit migrate up with the URL of PostgreSQL itself")
 }
 
 type querier interface {

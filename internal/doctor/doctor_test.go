@@ -261,3 +261,22 @@ func TestConnectionsThatCannotBeMade(t *testing.T) {
 		}
 	}
 }
+
+func TestAPoolerInTransactionMode(t *testing.T) {
+	t.Parallel()
+	direct := dbtest.URL(t)
+	o := options(dbtest.Pooler(t, direct))
+	o.QueryMode = pgx.QueryExecModeCacheStatement
+	if f := must(t, o, doctor.Error, "pooler", "transaction mode"); !strings.Contains(f.Do, "--query-mode cache_describe") {
+		t.Errorf("%+v", f)
+	}
+	o.QueryMode = pgx.QueryExecModeCacheDescribe
+	must(t, o, doctor.Hint, "pooler", "transaction mode")
+	conn := connect(t, direct)
+	exec(t, conn, `ALTER DATABASE `+ask[string](t, conn, `SELECT current_database()`)+` SET synchronous_commit = off`)
+	exec(t, connect(t, direct), `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()`)
+	o.URL = dbtest.Pooler(t, direct) // the settings of sessions are those of their beginning
+	must(t, o, doctor.Error, "synchronous_commit", "off")
+	o.URL = direct
+	mustNot(t, o, "pooler", "")
+}

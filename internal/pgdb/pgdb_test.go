@@ -43,6 +43,23 @@ func TestEveryConnectionCommitsSynchronously(t *testing.T) {
 	}
 }
 
+// A pooler refuses to be told at the start of a session what it can't keep apart.
+func TestConnectThroughAPooler(t *testing.T) {
+	t.Parallel()
+	url := dbtest.URL(t)
+	pool, err := pgdb.Connect(background, dbtest.Pooler(t, url), pgdb.Options{QueryMode: pgx.QueryExecModeCacheDescribe})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pool.Close()
+	if n := query[int](t, pool, `SELECT count(*) FROM product`); n != 0 {
+		t.Errorf("%d products", n)
+	}
+	if got := query[string](t, dbtest.Connect(t, url), `SHOW idle_in_transaction_session_timeout`); got != "30s" {
+		t.Errorf("a stalled session ends after %s, want 30s", got)
+	}
+}
+
 func TestConnectSaysWhatIsWrongAndNoSecret(t *testing.T) {
 	t.Parallel()
 	for _, url := range []string{"postgres://u:hush@127.0.0.1:1/x", "postgres://u:hush@[broken"} {
