@@ -48,7 +48,6 @@ func Connect(ctx context.Context, url string, o Options) (*pgxpool.Pool, error) 
 	params := cfg.ConnConfig.RuntimeParams
 	params["application_name"] = cmp.Or(o.ApplicationName, "lastunit")
 	params["timezone"] = "UTC"
-	params["idle_in_transaction_session_timeout"] = "30s"
 	cfg.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
 		// For the query modes that do not ask the server for the types of parameters.
 		conn.TypeMap().RegisterDefaultPgType(ID{}, "uuid")
@@ -68,11 +67,12 @@ func Connect(ctx context.Context, url string, o Options) (*pgxpool.Pool, error) 
 	return pool, nil
 }
 
-// prepareSession leaves synchronous_commit at remote_apply, which promises more. It turns the compiling of plans off, which PostgreSQL does by default where it reckons that a
+// prepareSession sets what pgbouncer refuses to be told at the start of a session. It leaves synchronous_commit at remote_apply, which promises more. It turns the compiling of plans off, which PostgreSQL does by default where it reckons that a
 // query is dear: it takes hundreds of milliseconds, and our queries take less than one.
 func prepareSession(ctx context.Context, conn *pgx.Conn) error {
 	_, err := conn.Exec(ctx, `SELECT
 		set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, false),
+		set_config('idle_in_transaction_session_timeout', '30s', false),
 		set_config('jit', 'off', false)`)
 	return err
 }
