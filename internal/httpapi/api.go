@@ -145,11 +145,11 @@ func (a *api) operations() {
 
 func (a *api) buyersOperations() {
 	register(a, operation{id: "claimQueued", method: "POST", path: "/api/v1/order/addToCart", tag: "cart", who: buyers, status: 202, also: 201,
-		lasts: unbounded, summary: "Add to the cart, in turn", about: claimQueuedText, refuses: claimRefuses}, a.claimQueued)
+		summary: "Add to the cart, in turn", about: claimQueuedText, refuses: claimRefuses}, a.claimQueued)
 	register(a, operation{id: "claim", method: "POST", path: "/order/addToCart", tag: "cart", who: buyers, status: 201, also: 202,
 		lasts: unbounded, summary: "Add to the cart, decided now", about: claimText, refuses: claimRefuses}, a.claim)
 	register(a, operation{id: "getTransaction", method: "GET", path: "/api/v1/transaction/{id}", tag: "cart", who: buyers,
-		lasts: unbounded, summary: "Look at a transaction", about: getTransactionText, refuses: []shop.Code{shop.NotFound}}, a.getTransaction)
+		summary: "Look at a transaction", about: getTransactionText, refuses: []shop.Code{shop.NotFound}}, a.getTransaction)
 	register(a, operation{id: "watchTransaction", method: "GET", path: "/api/v1/transaction/{id}/events", tag: "cart", who: buyers, describe: describeEvents,
 		lasts: unbounded, summary: "Watch a transaction", about: watchTransactionText, refuses: []shop.Code{shop.NotFound}}, a.watchTransaction)
 	register(a, operation{id: "extend", method: "POST", path: "/api/v1/transaction/{id}/extend", tag: "cart", who: backEnds,

@@ -89,7 +89,7 @@ type operation struct {
 	example          string                                 // of such a body
 	arrives          time.Duration                          // how long the body may take, if longer than bodyArrivesIn
 	refuses          []shop.Code
-	// lasts is how long it may take, its body aside; usually when 0, and as long as it likes when unbounded: such a one sees to that itself.
+	// lasts is how long it may take, its body and what it is asked to wait aside; usually when 0, and as long as it likes when unbounded: such a one sees to that itself.
 	lasts     time.Duration
 	unlimited bool // may come as often as it likes: what asks whether we live, and what speaks for all buyers
 }
@@ -106,6 +106,9 @@ const (
 	eventBytesAtMost   = 512 << 10
 	serialsBytesAtMost = 2 << 20
 )
+
+// waiting is an input that asks for some patience.
+type waiting interface{ waits() time.Duration }
 
 // register is the only caller of huma.Register: whatever a handler returns becomes a problem here, so that no text of an error that was
 // not meant for callers reaches one.
@@ -171,6 +174,9 @@ func register[I, O any](a *api, op operation, handler func(context.Context, *I) 
 	huma.Register(a.huma, o, func(ctx context.Context, in *I) (*O, error) {
 		within := ctx
 		if lasts := cmp.Or(op.lasts, usually); lasts != unbounded {
+			if in, waits := any(in).(waiting); waits {
+				lasts += in.waits()
+			}
 			var end func()
 			within, end = context.WithTimeout(ctx, lasts)
 			defer end()

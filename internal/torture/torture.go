@@ -206,9 +206,9 @@ func (r *run) round(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// drain gives clients a minute to get all that is left; less where a mistake is looked for.
+// drain gives clients some minutes to get all that is left, and to look at everything; less where a mistake is looked for.
 func (r *run) drain(ctx context.Context, d *drive.Round, log *history.Log) error {
-	most := time.Minute
+	most := 4 * time.Minute
 	if r.Bug != nil {
 		most = 20 * time.Second
 	}
