@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"math/rand/v2"
 	"net"
+	"net/http"
 	"net/url"
 	"os"
 	"os/exec"
@@ -295,15 +296,25 @@ func (s *Service) Addresses() []string {
 	return all
 }
 
-// Operate calls the first server as the operator, once, and returns an error unless it does what it is told.
+// Operate calls the first server as the operator, again with the same key while it is answered 503, and returns an error unless it does what it is told.
 func (s *Service) Operate(method, path, body string) (*Answer, error) {
 	c := Conn{Address: s.Servers[0].Address, Key: s.Key}
 	defer c.Close()
-	a, err := c.Do(s.ctx, Ask{Method: method, Path: path, Body: body, Patience: 5 * time.Minute})
-	if err == nil && a.Status/100 != 2 {
-		err = fmt.Errorf("%s %s: %v", method, path, a)
+	q := Ask{Method: method, Path: path, Body: body, Patience: 5 * time.Minute}
+	if method == http.MethodPost {
+		q.Header = fmt.Sprintf("Idempotency-Key: %x\r\n", rand.Uint64())
 	}
-	return a, err
+	for {
+		a, err := c.Do(s.ctx, q)
+		if err == nil && a.Status == http.StatusServiceUnavailable {
+			Pause(s.ctx, time.Second)
+			continue
+		}
+		if err == nil && a.Status/100 != 2 {
+			err = fmt.Errorf("%s %s: %v", method, path, a)
+		}
+		return a, err
+	}
 }
 
 // Stock makes a product with so many units.

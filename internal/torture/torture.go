@@ -64,7 +64,8 @@ type run struct {
 	out    io.Writer
 	began  time.Time
 	faults []world.Fault
-	done   []injected
+	mu     sync.Mutex
+	done   []injected // guarded by mu while clients drive
 	driven time.Duration // of the history, when clients stopped driving
 	result Result
 }
@@ -72,6 +73,7 @@ type run struct {
 // injected is a fault that was injected, within the present round.
 type injected struct {
 	name       string
+	stills     bool
 	start, end time.Duration // of the history
 }
 
@@ -97,11 +99,14 @@ func Run(ctx context.Context, o Options, out io.Writer) (*Result, error) {
 	return &r.result, r.finish(ctx)
 }
 
+// hold is how long a hold lasts outside a sale.
+const hold = 3 * time.Second
+
 // start brings the world up, with the bug in it if there is one.
 func (r *run) start(ctx context.Context) (err error) {
 	r.w, err = world.Start(ctx, world.Options{
 		Binary: r.Binary, Servers: r.Servers, Standby: r.Standby, Log: r.Log, Ahead: r.Ahead, Before: r.Before,
-		Args: []string{"--hold", "3s", "--sweep-every", "500ms"},
+		Args: []string{"--hold", hold.String(), "--sweep-every", "500ms"},
 	})
 	if err != nil {
 		return fmt.Errorf("start the world: %w", err)
@@ -235,31 +240,37 @@ func (r *run) drive(ctx context.Context, d *drive.Round, log *history.Log) {
 	defer stop()
 	var all sync.WaitGroup
 	r.done = nil
-	all.Go(func() { r.harm(driving, log) })
+	ofClients := func(f world.Fault) bool { return f.OfClients }
+	for _, faults := range [][]world.Fault{slices.DeleteFunc(slices.Clone(r.faults), ofClients), slices.DeleteFunc(slices.Clone(r.faults), func(f world.Fault) bool { return !ofClients(f) })} {
+		rng := rand.New(rand.NewPCG(r.rng.Uint64(), 0))
+		all.Go(func() { r.harm(driving, log, rng, faults) })
+	}
 	d.Drive(driving, log)
 	r.driven = log.Now()
 	all.Wait()
 }
 
 // harm injects one fault after the other, chosen by their weights.
-func (r *run) harm(ctx context.Context, log *history.Log) {
+func (r *run) harm(ctx context.Context, log *history.Log, rng *rand.Rand, faults []world.Fault) {
 	total := 0
-	for _, f := range r.faults {
+	for _, f := range faults {
 		total += f.Weight
 	}
-	for total > 0 && pause(ctx, time.Duration(50+r.rng.IntN(400))*time.Millisecond) {
-		n := r.rng.IntN(total)
+	for total > 0 && pause(ctx, time.Duration(50+rng.IntN(400))*time.Millisecond) {
+		n := rng.IntN(total)
 		i := 0
-		for ; n >= r.faults[i].Weight; i++ {
-			n -= r.faults[i].Weight
+		for ; n >= faults[i].Weight; i++ {
+			n -= faults[i].Weight
 		}
-		f := r.faults[i]
-		done := injected{name: f.Name, start: log.Now()}
-		if err := f.Do(ctx, r.rng); err != nil && ctx.Err() == nil {
+		f := faults[i]
+		done := injected{name: f.Name, stills: f.Stills, start: log.Now()}
+		if err := f.Do(ctx, rng); err != nil && ctx.Err() == nil {
 			r.Log.Warn("a fault could not be injected, or healed", "fault", f.Name, "error", err)
 		}
 		done.end = log.Now()
+		r.mu.Lock()
 		r.done = append(r.done, done)
+		r.mu.Unlock()
 	}
 }
 
@@ -279,10 +290,11 @@ func (r *run) check(ctx context.Context, ops []history.Op, began time.Time, pref
 		return check.Figures{}, err
 	}
 	defer func() { _ = db.Close(ctx) }()
-	rows, err := check.Rows(ctx, db, prefix)
+	rows, err := check.Rows(ctx, db, prefix, hold)
 	if err != nil {
 		return check.Figures{}, fmt.Errorf("read the rows: %w", err)
 	}
+	r.standstill(ops)
 	violations, figures := check.All(ops, began, rows, limit)
 	r.violated(violations...)
 	var deadlocks int
@@ -293,6 +305,17 @@ func (r *run) check(ctx context.Context, ops []history.Op, began time.Time, pref
 		r.violated(check.Violation{Rule: "deadlock", Text: fmt.Sprintf("PostgreSQL has counted %d deadlocks", deadlocks)})
 	}
 	return figures, nil
+}
+
+// standstill counts as waiting the time in which attempts could not be answered, because a fault kept servers from being heard.
+func (r *run) standstill(ops []history.Op) {
+	for _, f := range r.done {
+		for i := range ops {
+			if op := &ops[i]; f.stills && op.Start < f.end && op.End > f.start {
+				op.Wait += min(op.End, f.end) - max(op.Start, f.start)
+			}
+		}
+	}
 }
 
 // violated prints the first violations of each rule.

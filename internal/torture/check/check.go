@@ -135,7 +135,7 @@ func All(ops []history.Op, began time.Time, db *Database, limit int) ([]Violatio
 	}
 	c.sort()
 	for _, rule := range []func(){
-		c.faults, c.keys, c.answeredIsThere, c.lines, c.thereWasAsked, c.causes, c.inTime, c.forward, c.conserved, c.lastCounts, c.lives, c.limits, c.refusals, c.inOrder, c.overtaken,
+		c.faults, c.keys, c.answeredIsThere, c.lines, c.thereWasAsked, c.causes, c.inTime, c.forward, c.conserved, c.lastCounts, c.lives, c.limits, c.refusals, c.inOrder, c.inFront, c.overtaken,
 	} {
 		rule()
 	}

@@ -311,6 +311,11 @@ func TestEachMistakeIsFound(t *testing.T) {
 			t.op(400, 410, history.Op{Kind: history.Claim, Buyer: "cat", Key: "c2", SKU: sku, Quantity: 1, Outcome: history.Failed, Status: 409, Code: "all-held"})
 		}, "true refusals"},
 		"whoever came later stands before": {func(t *tale) { c := t.other(350, 360, "u1"); before := int64(-1); c.Place = &before }, "order"},
+		"who stands behind gets what was not enough for who stands before": {func(t *tale) {
+			t.inTurn("all-held", 1, 450, 460)
+			c, place := t.other(400, 460, "u1"), int64(2)
+			c.Place, c.SaleID, c.HeldAt = &place, nil, when(412)
+		}, "order"},
 		"a lapsed hold that was ordered": {func(t *tale) {
 			t.ops[5].Start, t.ops[5].End = at(230), at(235)
 			t.db.Claims["ann's"].ExpiresAt = when(200)

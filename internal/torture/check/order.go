@@ -62,6 +62,39 @@ func (c *checker) inOrder() {
 	}
 }
 
+// inFront: a request that went away empty, for want of units, had its turn before those that stand behind it, in the same pool, got as many units as it wanted or more: when it was refused, none of
+// them had any yet.
+func (c *checker) inFront() {
+	holds := map[pool][]*Claim{}
+	for _, claim := range c.db.Claims {
+		if claim.Place != nil && claim.HeldAt != nil && len(claim.Units) > 0 {
+			holds[pool{claim.SKU, claim.Pool}] = append(holds[pool{claim.SKU, claim.Pool}], claim)
+		}
+	}
+	for id, told := range c.toldRefused {
+		claim := c.db.Claims[id]
+		if claim == nil || claim.Place == nil || claim.EndedAt == nil || !slices.Contains([]string{"sold-out", "all-held", "not-enough-units"}, reasonTold(told[0], id)) {
+			continue
+		}
+		for _, behind := range holds[pool{claim.SKU, claim.Pool}] {
+			if *behind.Place > *claim.Place && behind.Quantity >= claim.Quantity && !behind.HeldAt.After(*claim.EndedAt) {
+				c.violated("order", fmt.Sprintf("the request %s stands behind %s (%d, %d), and got %d units before that was refused for want of %d", behind.ID, id, *behind.Place, *claim.Place, behind.Quantity,
+					claim.Quantity), told[0])
+				break
+			}
+		}
+	}
+}
+
+func reasonTold(op *history.Op, id string) string {
+	for _, t := range named(op) {
+		if t.ID == id {
+			return t.Reason
+		}
+	}
+	return ""
+}
+
 // overtaken: if the 202 for A was received before B was sent, for the same product and pool, A is settled before B; so nobody sees A queued in a look that began after B was told what it got. B may
 // have been queued or not. What came in place of another (a lapsed hold that was paid for) stands in no queue.
 func (c *checker) overtaken() {

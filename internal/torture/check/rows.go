@@ -37,6 +37,7 @@ type Claim struct {
 	CreatedAt      time.Time
 	ExpiresAt      *time.Time
 	EndedAt        *time.Time
+	HeldAt         *time.Time // when it got its units; later than that if the hold was extended
 	Units          []*Held `db:"-"`
 }
 
@@ -88,8 +89,8 @@ type Withdrawal struct {
 	Quantity int
 }
 
-// Rows waits until nothing is under way, half a minute at most, and reads the rows of a round.
-func Rows(ctx context.Context, db *pgx.Conn, prefix string) (*Database, error) {
+// Rows waits until nothing is under way, half a minute at most, and reads the rows of a round. hold is how long a hold lasts at first, outside a sale.
+func Rows(ctx context.Context, db *pgx.Conn, prefix string, hold time.Duration) (*Database, error) {
 	open, err := settle(ctx, db)
 	if err != nil {
 		return nil, err
@@ -102,8 +103,12 @@ func Rows(ctx context.Context, db *pgx.Conn, prefix string) (*Database, error) {
 	d := &Database{Claims: map[string]*Claim{}, Orders: map[string]*Order{}, Units: map[string]*Unit{}, Receipts: map[string]Receipt{}, Withdrawals: map[string]Withdrawal{}}
 	like := prefix + "%"
 	claims, err := collect[Claim](ctx, tx, `
-		SELECT claim.claim_id::text, buyer, sku, pool_id, quantity, status, idempotency_key, queue_place, sale_id::text, order_id::text, replaces_claim_id::text, claim.created_at, expires_at, ended_at
-		FROM claim JOIN product USING (product_id) WHERE sku LIKE $1`, like)
+		SELECT claim.claim_id::text, claim.buyer, product.sku, claim.pool_id, claim.quantity, claim.status, claim.idempotency_key, claim.queue_place, claim.sale_id::text, claim.order_id::text,
+			claim.replaces_claim_id::text, claim.created_at, claim.expires_at, claim.ended_at, claim.expires_at - coalesce(sale.hold_seconds * interval '1 second', $2)
+		FROM claim
+		JOIN product USING (product_id)
+		LEFT JOIN sale USING (sale_id)
+		WHERE sku LIKE $1`, like, hold)
 	if err != nil {
 		return nil, err
 	}

@@ -19,46 +19,50 @@ type Fault struct {
 	Weight int // how often it is chosen, beside the others
 	// Do injects it, lets it last, and heals it; when ctx ends, at once. Whatever it chooses it chooses by rng.
 	Do func(ctx context.Context, rng *rand.Rand) error
+	// OfClients: it is between clients and servers alone, and may be injected while another one is that is not.
+	OfClients bool
+	// Stills: while it lasts a server can't be heard, so that what its answers take longer is not the server's doing.
+	Stills bool
 }
 
 // Faults are those that can be injected into this world, on this machine.
 func (w *World) Faults() []Fault {
 	all := []Fault{
-		{"cut clients", 6, w.each(func(rng *rand.Rand) { w.outer[rng.IntN(len(w.outer))].CutAll() })},
-		{"cut clients before their question", 6, w.armed(w.anyOuter, proxy.Before, 40)},
-		{"cut clients before their answer", 10, w.armed(w.anyOuter, proxy.After, 40)},
-		{"cut clients amid their answer", 6, w.armed(w.anyOuter, proxy.Amid, 40)},
-		{"slow clients", 2, w.slow(w.anyOuter, 200*time.Millisecond)},
-		{"clients in a black hole", 2, w.deaf(w.anyOuter)},
-		{"clients refused", 2, w.refused(w.anyOuter)},
-		{"cut PostgreSQL", 6, w.each(func(rng *rand.Rand) { w.anyInner(rng).CutAll() })},
-		{"cut before COMMIT", 6, w.armed(w.anyInner, proxy.Before, 6)},
-		{"cut before the answer to COMMIT", 10, w.armed(w.anyInner, proxy.After, 6)},
-		{"cut amid the answer to COMMIT", 6, w.armed(w.anyInner, proxy.Amid, 6)},
-		{"slow PostgreSQL", 2, w.slow(w.anyInner, 30*time.Millisecond)},
-		{"PostgreSQL in a black hole", 2, w.deaf(w.anyInner)},
-		{"PostgreSQL refused", 2, w.refused(w.anyInner)},
-		{"kill -9 of a server", 8, w.killServer},
-		{"SIGSTOP of a server", 2, w.stopServer},
-		{"kill -9 of PostgreSQL", 3, w.killPostgres},
-		{"SIGSTOP of PostgreSQL", 1, w.stopPostgres},
-		{"restart of PostgreSQL", 1, w.restartPostgres},
-		{"connections exhausted", 1, w.exhaust},
-		{"locks held", 3, w.holdLocks},
-		{"an old snapshot", 1, w.oldSnapshot},
-		{"payment provider silent", 1, w.silenceProvider},
+		{Name: "cut clients", Weight: 6, Do: w.each(func(rng *rand.Rand) { w.outer[rng.IntN(len(w.outer))].CutAll() }), OfClients: true},
+		{Name: "cut clients before their question", Weight: 6, Do: w.armed(w.anyOuter, proxy.Before, 100), OfClients: true},
+		{Name: "cut clients before their answer", Weight: 10, Do: w.armed(w.anyOuter, proxy.After, 100), OfClients: true},
+		{Name: "cut clients amid their answer", Weight: 6, Do: w.armed(w.anyOuter, proxy.Amid, 100), OfClients: true},
+		{Name: "slow clients", Weight: 2, Do: w.slow(w.anyOuter, 200*time.Millisecond), OfClients: true, Stills: true},
+		{Name: "clients in a black hole", Weight: 2, Do: w.deaf(w.anyOuter), OfClients: true, Stills: true},
+		{Name: "clients refused", Weight: 2, Do: w.refused(w.anyOuter), OfClients: true},
+		{Name: "cut PostgreSQL", Weight: 6, Do: w.each(func(rng *rand.Rand) { w.anyInner(rng).CutAll() })},
+		{Name: "cut before COMMIT", Weight: 6, Do: w.armed(w.anyInner, proxy.Before, 6)},
+		{Name: "cut before the answer to COMMIT", Weight: 10, Do: w.armed(w.anyInner, proxy.After, 6)},
+		{Name: "cut amid the answer to COMMIT", Weight: 6, Do: w.armed(w.anyInner, proxy.Amid, 6)},
+		{Name: "slow PostgreSQL", Weight: 2, Do: w.slow(w.anyInner, 30*time.Millisecond)},
+		{Name: "PostgreSQL in a black hole", Weight: 2, Do: w.deaf(w.anyInner)},
+		{Name: "PostgreSQL refused", Weight: 2, Do: w.refused(w.anyInner)},
+		{Name: "kill -9 of a server", Weight: 8, Do: w.killServer},
+		{Name: "SIGSTOP of a server", Weight: 2, Do: w.stopServer, Stills: true},
+		{Name: "kill -9 of PostgreSQL", Weight: 3, Do: w.killPostgres},
+		{Name: "SIGSTOP of PostgreSQL", Weight: 1, Do: w.stopPostgres},
+		{Name: "restart of PostgreSQL", Weight: 1, Do: w.restartPostgres},
+		{Name: "connections exhausted", Weight: 1, Do: w.exhaust},
+		{Name: "locks held", Weight: 3, Do: w.holdLocks},
+		{Name: "an old snapshot", Weight: 1, Do: w.oldSnapshot},
+		{Name: "payment provider silent", Weight: 1, Do: w.silenceProvider},
 	}
 	if w.Standby {
-		all = append(all, Fault{"promotion", 3, w.promote}, Fault{"standby lost", 1, w.loseStandby}, Fault{"crash while the standby is cut off, then promotion", 1, w.crashApart})
+		all = append(all, Fault{Name: "promotion", Weight: 3, Do: w.promote}, Fault{Name: "standby lost", Weight: 1, Do: w.loseStandby}, Fault{Name: "crash while the standby is cut off, then promotion", Weight: 1, Do: w.crashApart})
 	}
 	if w.Ahead != "" {
-		all = append(all, Fault{"a server whose clock is an hour ahead", 2, w.ahead})
+		all = append(all, Fault{Name: "a server whose clock is an hour ahead", Weight: 2, Do: w.ahead})
 	}
 	if w.unmount != nil {
-		all = append(all, Fault{"disk full (data)", 1, w.fillDisk("data disk full", w.dataDir())}, Fault{"disk full (WAL)", 1, w.fillDisk("WAL disk full", w.walDir())})
+		all = append(all, Fault{Name: "disk full (data)", Weight: 1, Do: w.fillDisk("data disk full", w.dataDir())}, Fault{Name: "disk full (WAL)", Weight: 1, Do: w.fillDisk("WAL disk full", w.walDir())})
 	}
 	if w.Before != "" {
-		all = append(all, Fault{"rolling upgrade", 6, w.upgrade})
+		all = append(all, Fault{Name: "rolling upgrade", Weight: 6, Do: w.upgrade})
 	}
 	return all
 }
