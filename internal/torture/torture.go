@@ -65,7 +65,7 @@ type run struct {
 	began  time.Time
 	faults []world.Fault
 	mu     sync.Mutex
-	done   []injected // guarded by mu while clients drive
+	done   []injected    // guarded by mu while clients drive
 	driven time.Duration // of the history, when clients stopped driving
 	result Result
 }

@@ -38,7 +38,7 @@ type Claim struct {
 	ExpiresAt      *time.Time
 	EndedAt        *time.Time
 	HeldAt         *time.Time // when it got its units; later than that if the hold was extended
-	Units          []*Held `db:"-"`
+	Units          []*Held    `db:"-"`
 }
 
 // Held is a row of claim_unit.
