@@ -236,6 +236,9 @@ func (b *settlement) spend(h *holding) (take dbsqlc.StockTokenTakeParams, left d
 			if c.terms != nil {
 				b.buyers[saleBuyer{c.terms.SaleID, c.Buyer}].added += int32(c.Quantity)
 			}
+			if hold := b.holdFor(c); len(p.spent) == 0 || hold < p.holds {
+				p.holds = hold
+			}
 			for _, position := range positions {
 				p.spent[position] = true
 				take.ProductIds = append(take.ProductIds, p.productID)

@@ -175,7 +175,8 @@ type poolShare struct {
 	calls         []int   // of the batch, in the order in which they are to be settled: queued requests, then direct claims as they arrived
 	tokens        []int64 // positions that were picked, rising
 	spent         map[int64]bool
-	short         []int // calls that found too little
+	holds         time.Duration // of which the shortest is so long that got the spent ones
+	short         []int         // calls that found too little
 	// again: there may be more than was seen, so nobody is refused yet.
 	again    bool
 	reckoned dbsqlc.StockTokenReckonRow

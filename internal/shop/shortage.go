@@ -154,7 +154,7 @@ func (b *settlement) reason(p *poolShare, c *claimCall) *Refusal {
 		return c.saleRefusal
 	}
 	if len(p.spent) > 0 {
-		if ours := now.Add(b.s.o.Hold); next == nil || ours.Before(*next) {
+		if ours := now.Add(p.holds); next == nil || ours.Before(*next) {
 			next = &ours
 		}
 	}
