@@ -3,6 +3,7 @@ package driven
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -79,7 +80,7 @@ func StartOn(ctx context.Context, binary string, urls []string, args ...string) 
 }
 
 func begin(ctx context.Context, binary string, servers int, urls, args []string) (*Service, error) {
-	s := &Service{ctx: ctx, binary: binary, urls: urls, args: append([]string{"--log-level", "error", "--buyer-rate", "0"}, args...)}
+	s := &Service{ctx: ctx, binary: binary, urls: urls, args: append([]string{"--log-level", "error"}, args...)}
 	if err := s.startAll(servers); err != nil {
 		s.Stop()
 		return nil, err
@@ -135,7 +136,11 @@ func (s *Service) command(args ...string) *exec.Cmd {
 // start starts a server that is down, and returns when it has said where it is.
 func (s *Service) start(i int) error {
 	srv := s.Servers[i]
-	args := append([]string{"serve", "--listen", srv.Address}, s.args...)
+	args := []string{"serve", "--listen", srv.Address}
+	if s.limitsRates(cmp.Or(srv.binary, s.binary)) {
+		args = append(args, "--buyer-rate", "0")
+	}
+	args = append(args, s.args...)
 	switch {
 	case len(s.urls) > 0:
 		args = append(args, "--database-url", s.urls[i])
@@ -180,6 +185,12 @@ func (s *Service) start(i int) error {
 	return nil
 }
 
+// limitsRates tells whether a build has rates: an earlier one, from which somebody upgrades, may not.
+func (s *Service) limitsRates(binary string) bool {
+	help, _ := exec.CommandContext(s.ctx, binary, "serve", "-h").CombinedOutput()
+	return bytes.Contains(help, []byte("-buyer-rate"))
+}
+
 // Database is the URL of the database, as the last server that was started has told it.
 func (s *Service) Database() string {
 	s.mu.Lock()
@@ -189,6 +200,31 @@ func (s *Service) Database() string {
 
 // Use has a server be another build of the program from its next start on; empty: the one that all began with.
 func (s *Service) Use(i int, binary string) { s.Servers[i].binary = binary }
+
+// Upgrade has the commands that are run from now on be another build of the program, and the servers whose next start is as that (Use); until then they are what they were.
+func (s *Service) Upgrade(binary string) {
+	for _, srv := range s.Servers {
+		srv.binary = cmp.Or(srv.binary, s.binary)
+	}
+	s.binary = binary
+}
+
+// Migrate applies the migrations that are missing, and returns what it says.
+func (s *Service) Migrate() (string, error) {
+	out, err := s.command("migrate", "up").CombinedOutput()
+	return string(out), err
+}
+
+// End ends a server in order.
+func (s *Service) End(i int) {
+	srv := s.Servers[i]
+	_ = srv.cmd.Process.Signal(syscall.SIGTERM)
+	select {
+	case <-srv.exited:
+	case <-time.After(30 * time.Second):
+		s.Kill(i)
+	}
+}
 
 // Kill is kill -9 of a server.
 func (s *Service) Kill(i int) {
@@ -243,15 +279,8 @@ func (s *Service) KillPostgres() bool {
 // Stop ends the servers, the first last, and removes their directory.
 func (s *Service) Stop() {
 	for i := len(s.Servers) - 1; i >= 0; i-- {
-		srv := s.Servers[i]
-		if srv.cmd == nil {
-			continue
-		}
-		_ = srv.cmd.Process.Signal(syscall.SIGTERM)
-		select {
-		case <-srv.exited:
-		case <-time.After(30 * time.Second):
-			s.Kill(i)
+		if s.Servers[i].cmd != nil {
+			s.End(i)
 		}
 	}
 	_ = os.RemoveAll(s.dir)

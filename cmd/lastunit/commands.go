@@ -214,15 +214,13 @@ func migrate(ctx context.Context, e *environment) error {
 		}
 	case "down":
 		var undone pgdb.Migration
-		undone, err = pgdb.MigrateDown(ctx, pool, migrations.FS)
-		list = []pgdb.Migration{undone}
+		if undone, err = pgdb.MigrateDown(ctx, pool, migrations.FS); err == nil {
+			list = []pgdb.Migration{undone}
+		}
 	case "status":
 		list, err = pgdb.MigrateStatus(ctx, pool, migrations.FS)
 	default:
 		return errors.New("say one of: migrate up, migrate down, migrate status")
-	}
-	if err != nil {
-		return err
 	}
 	for _, m := range list {
 		state := "applied"
@@ -231,7 +229,7 @@ func migrate(ctx context.Context, e *environment) error {
 		}
 		fmt.Fprintf(e.stdout, "%-12s %s\n", state, m.Name)
 	}
-	return nil
+	return err
 }
 
 func openapi(_ context.Context, e *environment) error {

@@ -66,6 +66,7 @@ func commands() []command {
 		{"serve", "", "run the service", serve},
 		{"demo", "", "run the service with a small catalogue in stock, and say how to buy", demo},
 		{"rehearse", "", "play the 12.12 event and judge what came of it", rehearse},
+		{"doctor", "", "say what is wrong with the database and the settings, and how to mend it", examine},
 		{"audit", "", "check that nothing was lost, and with --repair put right what was", audit},
 		{"report", "--sale ID", "what has become of a sale, as a page to mail", saleReport},
 		{"import", "FILE", "bring products and stock in from CSV; - is standard input", importSheet},

@@ -3,6 +3,8 @@
 //	torture run   -for 10m -standby           all faults, by a printed seed; exit 1 when something is found
 //	torture bugs  -within 60s                 lastunit with a mistake in it, one after the other: each must be found
 //	torture list                              the mistakes, and without which fault they can't be seen
+//	torture flood -for 5m                     ten times more than a server can serve
+//	torture soak  -for 1h                     half of what servers can do, and what grows
 package main
 
 import (
@@ -27,7 +29,7 @@ import (
 	"github.com/lastunit/lastunit/internal/torture/bug"
 )
 
-const usage = `usage: torture run|bugs|list [flags]; torture run -h lists them`
+const usage = `usage: torture run|bugs|list|flood|soak [flags]; torture run -h lists them`
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -48,11 +50,15 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		return tortureOnce(ctx, args[1:], out)
 	case "bugs":
 		return findBugs(ctx, args[1:], out)
+	case "flood":
+		return flood(ctx, args[1:], out)
+	case "soak":
+		return soak(ctx, args[1:], out)
 	case "list":
 		for _, b := range bug.Bugs {
 			fmt.Fprintf(out, "%-26s %s\n", b.Name, b.What)
-			if b.Needs != "" {
-				fmt.Fprintf(out, "%-26s (needs %s)\n", "", b.Needs)
+			if len(b.Needs) > 0 {
+				fmt.Fprintf(out, "%-26s (needs %s)\n", "", strings.Join(b.Needs, ", "))
 			}
 		}
 		return nil
@@ -65,6 +71,7 @@ func flags(name string) (*flag.FlagSet, *torture.Options, *string, *string) {
 	f := flag.NewFlagSet(name, flag.ContinueOnError)
 	o := &torture.Options{}
 	f.StringVar(&o.Binary, "lastunit", "", "the program, if it is not to be built")
+	f.StringVar(&o.Before, "before", "", "an earlier build of the program, which knows all migrations but the newest: servers begin as that one, and are upgraded under load")
 	f.DurationVar(&o.Round, "round", 20*time.Second, "how long clients drive before everything is healed and checked")
 	f.IntVar(&o.Servers, "servers", 2, "servers on one database")
 	f.BoolVar(&o.Standby, "standby", true, "with a synchronous standby, and promotions")

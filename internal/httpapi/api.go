@@ -147,11 +147,11 @@ func (a *api) buyersOperations() {
 	register(a, operation{id: "claimQueued", method: "POST", path: "/api/v1/order/addToCart", tag: "cart", who: buyers, status: 202, also: 201,
 		summary: "Add to the cart, in turn", about: claimQueuedText, refuses: claimRefuses}, a.claimQueued)
 	register(a, operation{id: "claim", method: "POST", path: "/order/addToCart", tag: "cart", who: buyers, status: 201, also: 202,
-		summary: "Add to the cart, decided now", about: claimText, refuses: claimRefuses}, a.claim)
+		lasts: unbounded, summary: "Add to the cart, decided now", about: claimText, refuses: claimRefuses}, a.claim)
 	register(a, operation{id: "getTransaction", method: "GET", path: "/api/v1/transaction/{id}", tag: "cart", who: buyers,
 		summary: "Look at a transaction", about: getTransactionText, refuses: []shop.Code{shop.NotFound}}, a.getTransaction)
 	register(a, operation{id: "watchTransaction", method: "GET", path: "/api/v1/transaction/{id}/events", tag: "cart", who: buyers, describe: describeEvents,
-		summary: "Watch a transaction", about: watchTransactionText, refuses: []shop.Code{shop.NotFound}}, a.watchTransaction)
+		lasts: unbounded, summary: "Watch a transaction", about: watchTransactionText, refuses: []shop.Code{shop.NotFound}}, a.watchTransaction)
 	register(a, operation{id: "extend", method: "POST", path: "/api/v1/transaction/{id}/extend", tag: "cart", who: backEnds,
 		summary: "Let a hold last longer", about: extendText, refuses: onHolds}, a.extend)
 	register(a, operation{id: "getCart", method: "GET", path: "/api/v1/cart", tag: "cart", who: buyers,
@@ -164,9 +164,9 @@ func (a *api) buyersOperations() {
 	register(a, operation{id: "checkout", method: "POST", path: "/api/v1/order/checkout", tag: "order", who: buyers, status: 201, body: idsBytesAtMost,
 		summary: "Order what is in the cart", about: checkoutText, refuses: append([]shop.Code{shop.CartEmpty}, onHolds...)}, a.checkout)
 	register(a, operation{id: "pay", method: "POST", path: "/api/v1/orders/{id}/pay", tag: "order", who: buyers,
-		summary: "Pay for an order", about: payText, refuses: append([]shop.Code{shop.PaymentFailed}, changes...)}, a.pay)
+		lasts: unbounded, summary: "Pay for an order", about: payText, refuses: append([]shop.Code{shop.PaymentFailed}, changes...)}, a.pay)
 	register(a, operation{id: "stripeWebhook", method: "POST", path: "/api/v1/payments/stripe/webhook", tag: "order", who: anyone, body: eventBytesAtMost, unlimited: true,
-		summary: "Hear from Stripe", about: stripeWebhookText, refuses: []shop.Code{shop.NotFound, shop.Forbidden}}, a.stripeWebhook)
+		lasts: unbounded, summary: "Hear from Stripe", about: stripeWebhookText, refuses: []shop.Code{shop.NotFound, shop.Forbidden}}, a.stripeWebhook)
 	register(a, operation{id: "cancel", method: "POST", path: "/api/v1/orders/{id}/cancel", tag: "order", who: buyers,
 		summary: "Cancel an unpaid order", about: cancelText, refuses: changes}, a.cancel)
 	register(a, operation{id: "listOrders", method: "GET", path: "/api/v1/orders", tag: "order", who: buyersOr(shop.ScopeOrder),
@@ -179,7 +179,7 @@ func (a *api) buyersOperations() {
 	register(a, operation{id: "getProduct", method: "GET", path: "/api/v1/products/{sku}", tag: "catalogue", who: anyone,
 		summary: "Look at a product", about: "With what can be claimed of it at this moment.", refuses: []shop.Code{shop.NotFound}}, a.getProduct)
 	register(a, operation{id: "watchProduct", method: "GET", path: "/api/v1/products/" + eventsSKU, tag: "catalogue", who: anyone, describe: describeProductEvents,
-		summary: "Watch products", about: watchProductText, refuses: []shop.Code{shop.NotFound}}, a.watchProduct)
+		lasts: unbounded, summary: "Watch products", about: watchProductText, refuses: []shop.Code{shop.NotFound}}, a.watchProduct)
 	register(a, operation{id: "listSales", method: "GET", path: "/api/v1/sales", tag: "sale", who: anyoneOr(shop.ScopeSale),
 		summary: "List the sales", about: listSalesText}, a.listSales)
 	register(a, operation{id: "getSale", method: "GET", path: "/api/v1/sales/{id}", tag: "sale", who: anyoneOr(shop.ScopeSale),
@@ -195,29 +195,29 @@ func (a *api) operatorsOperations() {
 		summary: "Delete a rehearsal's product", about: deleteProductText, refuses: []shop.Code{shop.NotFound, shop.Conflict, shop.OutcomeUnknown}}, a.deleteProduct)
 
 	register(a, operation{id: "importSheet", method: "POST", path: "/api/v1/imports", tag: "catalogue", who: keysWith(shop.ScopeCatalog), body: sheetBytesAtMost, media: "text/csv",
-		example: importExample, arrives: sheetArrivesIn, summary: "Import products and stock", about: importText, refuses: []shop.Code{shop.KeyReused, shop.OutcomeUnknown}}, a.importSheet)
+		example: importExample, arrives: sheetArrivesIn, lasts: unbounded, summary: "Import products and stock", about: importText, refuses: []shop.Code{shop.KeyReused, shop.OutcomeUnknown}}, a.importSheet)
 
 	register(a, operation{id: "receive", method: "POST", path: "/api/v1/products/{sku}/receipts", tag: "stock", who: keysWith(shop.ScopeStock), status: 201, body: serialsBytesAtMost,
-		summary: "Receive units", about: receiveText, refuses: changes}, a.receive)
+		lasts: unbounded, summary: "Receive units", about: receiveText, refuses: changes}, a.receive)
 	register(a, operation{id: "withdraw", method: "POST", path: "/api/v1/products/{sku}/withdrawals", tag: "stock", who: keysWith(shop.ScopeStock), status: 201,
-		summary: "Withdraw units for good", about: withdrawText, refuses: []shop.Code{shop.NotFound, shop.KeyReused, shop.NotEnoughUnits, shop.OutcomeUnknown}}, a.withdraw)
+		lasts: unbounded, summary: "Withdraw units for good", about: withdrawText, refuses: []shop.Code{shop.NotFound, shop.KeyReused, shop.NotEnoughUnits, shop.OutcomeUnknown}}, a.withdraw)
 	register(a, operation{id: "releaseQuarantine", method: "POST", path: "/api/v1/products/{sku}/quarantine/release", tag: "stock", who: keysWith(shop.ScopeStock), status: 201,
-		body: idsBytesAtMost, summary: "Let units out of quarantine", about: releaseQuarantineText, refuses: append([]shop.Code{shop.NotEnoughUnits}, changes...)}, a.releaseQuarantine)
+		body: idsBytesAtMost, lasts: unbounded, summary: "Let units out of quarantine", about: releaseQuarantineText, refuses: append([]shop.Code{shop.NotEnoughUnits}, changes...)}, a.releaseQuarantine)
 	register(a, operation{id: "getStock", method: "GET", path: "/api/v1/products/{sku}/stock", tag: "stock", who: keysWith(shop.ScopeStock),
-		summary: "Count the units by place", about: "Exactly, from one snapshot. Units in lapsed holds count as available.", refuses: []shop.Code{shop.NotFound}}, a.getStock)
+		lasts: 30 * time.Second, summary: "Count the units by place", about: "Exactly, from one snapshot. Units in lapsed holds count as available.", refuses: []shop.Code{shop.NotFound}}, a.getStock)
 	register(a, operation{id: "getUnit", method: "GET", path: "/api/v1/units/{id}", tag: "stock", who: keysWith(shop.ScopeStock),
 		summary: "Read a unit's life", about: "Where the unit is, and everything that happened to it.", refuses: []shop.Code{shop.NotFound}}, a.getUnit)
 
 	register(a, operation{id: "planSale", method: "POST", path: "/api/v1/sales", tag: "sale", who: keysWith(shop.ScopeSale), status: 201, body: idsBytesAtMost,
-		summary: "Plan a sale", about: planSaleText, refuses: []shop.Code{shop.NotFound, shop.KeyReused, shop.OutcomeUnknown}}, a.planSale)
+		lasts: 30 * time.Second, summary: "Plan a sale", about: planSaleText, refuses: []shop.Code{shop.NotFound, shop.KeyReused, shop.OutcomeUnknown}}, a.planSale)
 	register(a, operation{id: "changeSale", method: "PATCH", path: "/api/v1/sales/{id}", tag: "sale", who: keysWith(shop.ScopeSale), body: idsBytesAtMost,
-		summary: "Change a sale", about: changeSaleText, refuses: append([]shop.Code{shop.SaleOverlaps}, changes...)}, a.changeSale)
+		lasts: 30 * time.Second, summary: "Change a sale", about: changeSaleText, refuses: append([]shop.Code{shop.SaleOverlaps}, changes...)}, a.changeSale)
 	moves := map[shop.SaleAction]operation{
-		shop.ScheduleSale: {summary: "Schedule a sale", about: scheduleSaleText, refuses: append([]shop.Code{shop.SaleOverlaps, shop.NotEnoughUnits}, changes...)},
-		shop.OpenSale:     {summary: "Open a sale before its time", about: openSaleText, refuses: append([]shop.Code{shop.SaleOverlaps}, changes...)},
+		shop.ScheduleSale: {lasts: 30 * time.Second, summary: "Schedule a sale", about: scheduleSaleText, refuses: append([]shop.Code{shop.SaleOverlaps, shop.NotEnoughUnits}, changes...)},
+		shop.OpenSale:     {lasts: 30 * time.Second, summary: "Open a sale before its time", about: openSaleText, refuses: append([]shop.Code{shop.SaleOverlaps}, changes...)},
 		shop.PauseSale:    {summary: "Pause a sale", about: pauseSaleText, refuses: changes},
 		shop.ResumeSale:   {summary: "Resume a sale", about: resumeSaleText, refuses: changes},
-		shop.CloseSale:    {summary: "Close a sale", about: closeSaleText, refuses: changes},
+		shop.CloseSale:    {lasts: 30 * time.Second, summary: "Close a sale", about: closeSaleText, refuses: changes},
 	}
 	for _, action := range shop.SaleActions() {
 		o := moves[action]
@@ -229,9 +229,9 @@ func (a *api) operatorsOperations() {
 	register(a, operation{id: "saleFigures", method: "GET", path: "/api/v1/sales/{id}/figures", tag: "sale", who: keysWith(shop.ScopeSale),
 		summary: "See how a sale goes", about: saleFiguresText, refuses: []shop.Code{shop.NotFound}}, a.saleFigures)
 	register(a, operation{id: "saleReport", method: "GET", path: "/api/v1/sales/{id}/report", tag: "sale", who: keysWith(shop.ScopeSale), describe: a.describeReport,
-		summary: "Report on a sale", about: saleReportText, refuses: []shop.Code{shop.NotFound, shop.Conflict}}, a.saleReport)
+		lasts: unbounded, summary: "Report on a sale", about: saleReportText, refuses: []shop.Code{shop.NotFound, shop.Conflict}}, a.saleReport)
 	register(a, operation{id: "startRehearsal", method: "POST", path: "/api/v1/sales/{id}/rehearsals", tag: "sale", who: keysWith(shop.ScopeSale), status: 202,
-		summary: "Rehearse a planned sale", about: startRehearsalText, refuses: changes}, a.startRehearsal)
+		lasts: unbounded, summary: "Rehearse a planned sale", about: startRehearsalText, refuses: changes}, a.startRehearsal)
 	register(a, operation{id: "getRehearsal", method: "GET", path: "/api/v1/rehearsals/{id}", tag: "sale", who: keysWith(shop.ScopeSale),
 		summary: "Look at a rehearsal", about: getRehearsalText, refuses: []shop.Code{shop.NotFound}}, a.getRehearsal)
 	register(a, operation{id: "pauseSelling", method: "POST", path: "/api/v1/selling/pause", tag: "sale", who: keysWith(shop.ScopeSale),
@@ -244,12 +244,12 @@ func (a *api) operatorsOperations() {
 	register(a, operation{id: "refund", method: "POST", path: "/api/v1/orders/{id}/refund", tag: "order", who: keysWith(shop.ScopeOrder), body: idsBytesAtMost,
 		summary: "Take units back", about: refundText, refuses: changes}, a.refund)
 	register(a, operation{id: "exportOrders", method: "GET", path: "/api/v1/orders/export", tag: "order", who: keysWith(shop.ScopeOrder), describe: describeExport,
-		summary: "Export the orders", about: exportOrdersText}, a.exportOrders)
+		lasts: unbounded, summary: "Export the orders", about: exportOrdersText}, a.exportOrders)
 	register(a, operation{id: "listEvents", method: "GET", path: "/api/v1/events", tag: "event", who: keysWith(shop.ScopeOrder),
 		summary: "Read what happened", about: listEventsText}, a.listEvents)
 
 	register(a, operation{id: "runAudit", method: "POST", path: "/api/v1/audit", tag: "audit", who: keysWith(shop.ScopeAudit), status: 201,
-		summary: "Run an audit now", about: runAuditText, refuses: []shop.Code{shop.NotFound, shop.KeyReused, shop.OutcomeUnknown}}, a.runAudit)
+		lasts: unbounded, summary: "Run an audit now", about: runAuditText, refuses: []shop.Code{shop.NotFound, shop.KeyReused, shop.OutcomeUnknown}}, a.runAudit)
 	register(a, operation{id: "getAudit", method: "GET", path: "/api/v1/audit", tag: "audit", who: keysWith(shop.ScopeAudit),
 		summary: "Read the last audit", about: "The audit that finished last.", refuses: []shop.Code{shop.NotFound}}, a.getAudit)
 }

@@ -169,7 +169,9 @@ func (a *api) identify(hc huma.Context, who access) (caller, error) {
 	}
 	buyerIDs := r.Header.Values("Buyer-Id")
 	if strings.HasPrefix(token, shop.KeyPrefix) {
-		key, err := a.shop.KeyBySecret(hc.Context(), token)
+		within, end := context.WithTimeout(hc.Context(), time.Second)
+		defer end()
+		key, err := a.shop.KeyBySecret(within, token)
 		if err != nil || who.nobody {
 			return caller{key: key}, err
 		}

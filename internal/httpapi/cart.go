@@ -109,13 +109,18 @@ func (a *api) claim(ctx context.Context, in *ClaimInput) (*ClaimOutput, error) {
 	return claimOut(c)
 }
 
+func (in *claimQueuedInput) waits() time.Duration {
+	seconds, _ := preferredWait(in.Prefer)
+	return time.Duration(seconds) * time.Second
+}
+
 func (a *api) claimQueued(ctx context.Context, in *claimQueuedInput) (*claimQueuedOutput, error) {
 	r, err := in.request(ctx)
 	if err != nil {
 		return nil, err
 	}
 	seconds, waits := preferredWait(in.Prefer)
-	c, err := a.shop.Enqueue(ctx, r, time.Duration(seconds)*time.Second)
+	c, err := a.shop.Enqueue(ctx, r, in.waits())
 	if err != nil {
 		return nil, err
 	}
@@ -200,12 +205,14 @@ type getTransactionInput struct {
 
 type transactionOutput struct{ Body Transaction }
 
+func (in *getTransactionInput) waits() time.Duration { return time.Duration(in.Wait) * time.Second }
+
 func (a *api) getTransaction(ctx context.Context, in *getTransactionInput) (*transactionOutput, error) {
 	id, err := shop.ParseID("transaction", in.ID)
 	if err != nil {
 		return nil, err
 	}
-	t, err := a.shop.Await(ctx, callerOf(ctx).buyer, id, time.Duration(in.Wait)*time.Second)
+	t, err := a.shop.Await(ctx, callerOf(ctx).buyer, id, in.waits())
 	if err != nil {
 		return nil, err
 	}

@@ -89,8 +89,16 @@ type operation struct {
 	example          string                                 // of such a body
 	arrives          time.Duration                          // how long the body may take, if longer than bodyArrivesIn
 	refuses          []shop.Code
-	unlimited        bool // may come as often as it likes: what asks whether we live, and what speaks for all buyers
+	// lasts is how long it may take, its body and what it is asked to wait aside; usually when 0, and as long as it likes when unbounded: such a one sees to that itself.
+	lasts     time.Duration
+	unlimited bool // may come as often as it likes: what asks whether we live, and what speaks for all buyers
 }
+
+// An answer comes within 5 s even when the database says nothing any more: a commit, or a batch, that is under way then is given half a second (pgdb.InTx, lane.Do), and the rest is for the way.
+const (
+	usually   = 3 * time.Second
+	unbounded = time.Duration(-1)
+)
 
 const (
 	bodyBytesAtMost    = 16 << 10
@@ -98,6 +106,9 @@ const (
 	eventBytesAtMost   = 512 << 10
 	serialsBytesAtMost = 2 << 20
 )
+
+// waiting is an input that asks for some patience.
+type waiting interface{ waits() time.Duration }
 
 // register is the only caller of huma.Register: whatever a handler returns becomes a problem here, so that no text of an error that was
 // not meant for callers reaches one.
@@ -161,9 +172,18 @@ func register[I, O any](a *api, op operation, handler func(context.Context, *I) 
 		op.describe(&o)
 	}
 	huma.Register(a.huma, o, func(ctx context.Context, in *I) (*O, error) {
-		out, err := handler(ctx, in)
+		within := ctx
+		if lasts := cmp.Or(op.lasts, usually); lasts != unbounded {
+			if in, waits := any(in).(waiting); waits {
+				lasts += in.waits()
+			}
+			var end func()
+			within, end = context.WithTimeout(ctx, lasts)
+			defer end()
+		}
+		out, err := handler(within, in)
 		if err != nil {
-			return nil, a.problem(ctx, op.id, err)
+			return nil, a.problem(within, op.id, err)
 		}
 		return out, nil
 	})

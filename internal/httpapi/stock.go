@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"context"
+	"time"
 
 	"github.com/lastunit/lastunit/internal/shop"
 )
@@ -33,7 +34,14 @@ type receiptOutput struct {
 	Body     Receipt
 }
 
+// forUnits is ctx for as long as so many units may take: a million of them some 10 s, on a small machine.
+func forUnits(ctx context.Context, units int) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, usually+time.Duration(units)*100*time.Microsecond)
+}
+
 func (a *api) receive(ctx context.Context, in *receiveInput) (*receiptOutput, error) {
+	ctx, end := forUnits(ctx, in.Body.Quantity+len(in.Body.Serials))
+	defer end()
 	r, replayed, err := a.shop.Receive(ctx, shop.ReceiptRequest{
 		SKU: in.SKU, Quantity: in.Body.Quantity, Serials: in.Body.Serials, Reference: in.Body.Reference,
 		KeyID: callerOf(ctx).key.ID, Key: in.IdempotencyKey,
@@ -65,6 +73,8 @@ type withdrawalOutput struct {
 }
 
 func (a *api) withdraw(ctx context.Context, in *withdrawInput) (*withdrawalOutput, error) {
+	ctx, end := forUnits(ctx, in.Body.Quantity)
+	defer end()
 	w, replayed, err := a.shop.Withdraw(ctx, shop.WithdrawalRequest{
 		SKU: in.SKU, Quantity: in.Body.Quantity, Reason: in.Body.Reason, Place: shop.Place(in.Body.Place), KeyID: callerOf(ctx).key.ID, Key: in.IdempotencyKey,
 	})
@@ -98,6 +108,8 @@ func (a *api) releaseQuarantine(ctx context.Context, in *releaseQuarantineInput)
 	if err != nil {
 		return nil, err
 	}
+	ctx, end := forUnits(ctx, in.Body.Quantity+len(named))
+	defer end()
 	released, replayed, err := a.shop.QuarantineRelease(ctx, operatorOf(ctx, in.IdempotencyKey), in.SKU, in.Body.Quantity, named)
 	if err != nil {
 		return nil, err

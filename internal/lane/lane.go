@@ -20,7 +20,12 @@ var (
 	ErrFull = errors.New("lane: as many calls wait as may wait")
 	// ErrClosed says that no more calls are taken. Nothing was done.
 	ErrClosed = errors.New("lane: closed")
+	// ErrUnderWay says that the call was still in a batch when its time was over: it may be done yet. Its batch may still write to what the call is about.
+	ErrUnderWay = errors.New("lane: time is over, and it may be done yet")
 )
+
+// grace is how long after its deadline the answer to a call that is in a batch is still waited for.
+const grace = 500 * time.Millisecond
 
 // Config bounds the lanes. All must be positive.
 type Config struct {
@@ -90,7 +95,8 @@ func New[K comparable, In, Out any](cfg Config, settle func(ctx context.Context,
 
 // Do puts a call into the lane of its key and waits for its answer. When ctx ends before the call was taken into a batch, the
 // call is dropped and ctx's error returned: nothing was done, unless an earlier batch that had it asked for Again. Once taken,
-// the answer is waited for and returned, whatever ctx does, except Again: a call that is put back is dropped if ctx has ended.
+// the answer is waited for and returned, however long it takes when ctx was cancelled, and for half a second when its deadline is over:
+// then the error is ErrUnderWay. Again is no answer: a call that is put back is dropped if ctx has ended.
 func (l *Lanes[K, In, Out]) Do(ctx context.Context, key K, in In) (Out, error) {
 	c := &call[In, Out]{in: in, done: make(chan Answer[Out], 1)}
 	var none Out
@@ -110,11 +116,19 @@ func (l *Lanes[K, In, Out]) Do(ctx context.Context, key K, in In) (Out, error) {
 	if !taken {
 		return none, ctx.Err()
 	}
-	a := <-c.done
-	if a.Again {
-		return none, ctx.Err()
+	var enough <-chan time.Time // never, for one who has gone: nobody waits
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		enough = time.After(grace)
 	}
-	return a.Out, a.Err
+	select {
+	case a := <-c.done:
+		if a.Again {
+			return none, ctx.Err()
+		}
+		return a.Out, a.Err
+	case <-enough:
+		return none, ErrUnderWay
+	}
 }
 
 // Waiting tells how many calls are waiting, those in batches under way included.

@@ -296,6 +296,30 @@ func TestACallerThatGoesAfterItWasTakenLearnsTheAnswer(t *testing.T) {
 	l.Close()
 }
 
+func TestACallWhoseTimeIsOverWhileItsBatchGoesOnMayBeDoneYet(t *testing.T) {
+	t.Parallel()
+	g := newGate()
+	l := lane.New(roomy, g.settle)
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
+	defer cancel()
+	if _, err := l.Do(ctx, "a", 7); !errors.Is(err, lane.ErrUnderWay) {
+		t.Errorf("got %v", err)
+	}
+	<-g.entered
+	closed := make(chan struct{})
+	go func() {
+		l.Close()
+		close(closed)
+	}()
+	select {
+	case <-closed:
+		t.Error("closed while a batch was under way")
+	case <-time.After(20 * time.Millisecond):
+	}
+	close(g.open)
+	<-closed
+}
+
 func TestACallThatIsPutBackIsDroppedWhenItsCallerHasGone(t *testing.T) {
 	t.Parallel()
 	again := lane.New(roomy, func(_ context.Context, batch calls, _ func()) answers {

@@ -42,12 +42,12 @@ func Connect(ctx context.Context, url string, o Options) (*pgxpool.Pool, error) 
 		cfg.ConnConfig.DefaultQueryExecMode = o.QueryMode
 	}
 	if cfg.ConnConfig.ConnectTimeout == 0 {
-		cfg.ConnConfig.ConnectTimeout = 5 * time.Second
+		cfg.ConnConfig.ConnectTimeout = 2 * time.Second // for each of the URL's hosts: one that is gone may say nothing
 	}
+	cfg.ConnConfig.DialFunc = dial(cfg.ConnConfig.ConnectTimeout)
 	params := cfg.ConnConfig.RuntimeParams
 	params["application_name"] = cmp.Or(o.ApplicationName, "lastunit")
 	params["timezone"] = "UTC"
-	params["idle_in_transaction_session_timeout"] = "30s"
 	cfg.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
 		// For the query modes that do not ask the server for the types of parameters.
 		conn.TypeMap().RegisterDefaultPgType(ID{}, "uuid")
@@ -67,11 +67,12 @@ func Connect(ctx context.Context, url string, o Options) (*pgxpool.Pool, error) 
 	return pool, nil
 }
 
-// prepareSession leaves synchronous_commit at remote_apply, which promises more. It turns the compiling of plans off, which PostgreSQL does by default where it reckons that a
+// prepareSession sets what pgbouncer refuses to be told at the start of a session. It leaves synchronous_commit at remote_apply, which promises more. It turns the compiling of plans off, which PostgreSQL does by default where it reckons that a
 // query is dear: it takes hundreds of milliseconds, and our queries take less than one.
 func prepareSession(ctx context.Context, conn *pgx.Conn) error {
 	_, err := conn.Exec(ctx, `SELECT
 		set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, false),
+		set_config('idle_in_transaction_session_timeout', '30s', false),
 		set_config('jit', 'off', false)`)
 	return err
 }
@@ -86,8 +87,9 @@ type Begin interface {
 }
 
 // InTx runs fn in a READ COMMITTED transaction and commits it, or rolls it back when fn returns an error. Only tx may be
-// touched in fn. Once fn has returned nil the commit goes on even if ctx ends. The error is fn's own, one that says that
-// nothing was done, or one that is ErrOutcomeUnknown.
+// touched in fn. Once fn has returned nil the commit goes on even if ctx is cancelled: until ctx's deadline, but for half a second
+// at least, and for 10 s where there is none. The error is fn's own, one that says that nothing was done, or one that is
+// ErrOutcomeUnknown.
 func InTx(ctx context.Context, db Begin, fn func(tx pgx.Tx) error) error {
 	return InTxWith(ctx, db, "", fn)
 }
@@ -113,9 +115,13 @@ func InTxWith(ctx context.Context, db Begin, setting string, fn func(tx pgx.Tx) 
 	return nil
 }
 
-// finish commits or rolls back, whether or not ctx has ended, in at most 10 s.
+// finish commits or rolls back, whether or not ctx was cancelled, in the time that InTx promises.
 func finish(ctx context.Context, do func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	within := 10 * time.Second
+	if deadline, ends := ctx.Deadline(); ends {
+		within = min(within, max(time.Until(deadline), 500*time.Millisecond))
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), within)
 	defer cancel()
 	return do(ctx)
 }

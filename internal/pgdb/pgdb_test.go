@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -40,6 +41,23 @@ func TestEveryConnectionCommitsSynchronously(t *testing.T) {
 		if got := query[string](t, dbtest.Connect(t, url), `SHOW synchronous_commit`); got != c.want {
 			t.Errorf("the database's default is %s: got %s, want %s", c.serversDefault, got, c.want)
 		}
+	}
+}
+
+// A pooler refuses to be told at the start of a session what it can't keep apart.
+func TestConnectThroughAPooler(t *testing.T) {
+	t.Parallel()
+	url := dbtest.URL(t)
+	pool, err := pgdb.Connect(background, dbtest.Pooler(t, url), pgdb.Options{QueryMode: pgx.QueryExecModeCacheDescribe})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pool.Close()
+	if n := query[int](t, pool, `SELECT count(*) FROM product`); n != 0 {
+		t.Errorf("%d products", n)
+	}
+	if got := query[string](t, dbtest.Connect(t, url), `SHOW idle_in_transaction_session_timeout`); got != "30s" {
+		t.Errorf("a stalled session ends after %s, want 30s", got)
 	}
 }
 
@@ -185,6 +203,52 @@ func TestSeveralMigrateAtOnceAndEachMigrationIsAppliedOnce(t *testing.T) {
 		if !m.Applied {
 			t.Errorf("%s is not applied", m.Name)
 		}
+	}
+}
+
+// A forgotten reader keeps a migration from its table, and the migration must not keep everybody else from it.
+func TestAMigrationThatWaitsLetsOthersThrough(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithTimeout(background, 30*time.Second)
+	defer cancel()
+	pool := dbtest.Pool(t)
+	if _, err := pool.Exec(ctx, `CREATE TABLE wanted (n int)`); err != nil {
+		t.Fatal(err)
+	}
+	reader, err := pool.Begin(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = reader.Rollback(background) }()
+	if _, err := reader.Exec(ctx, `SELECT FROM wanted`); err != nil {
+		t.Fatal(err)
+	}
+	files := fstest.MapFS{
+		"900001_first.sql":  {Data: []byte("-- +goose Up\nCREATE TABLE first (n int);\n")},
+		"900002_second.sql": {Data: []byte("-- +goose Up\nALTER TABLE wanted ADD COLUMN m int;\n")},
+	}
+	type outcome struct {
+		done []pgdb.Migration
+		err  error
+	}
+	migrated := make(chan outcome, 1)
+	go func() {
+		done, err := pgdb.MigrateUp(ctx, pool, files)
+		migrated <- outcome{done, err}
+	}()
+	for query[int](t, pool, `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`) == 0 {
+		if ctx.Err() != nil {
+			t.Fatal("the migration does not wait for the table")
+		}
+	}
+	if _, err := pool.Exec(ctx, `SELECT FROM wanted`); err != nil {
+		t.Fatalf("who came after the migration: %v", err)
+	}
+	if err := reader.Commit(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if m := <-migrated; m.err != nil || len(m.done) != 2 || m.done[0].Version != 900001 {
+		t.Errorf("once the reader had gone: %+v", m)
 	}
 }
 

@@ -91,23 +91,25 @@ type Claimed struct {
 // When ctx ends before the claim was taken into a batch, nothing happens. After that a hold stands if it came with a key, and is
 // released if not, because nobody would know of it.
 func (s *Shop) Claim(ctx context.Context, r ClaimRequest) (Claimed, error) {
-	c, err := s.through(ctx, s.lanes, &claimCall{ClaimRequest: r, id: pgdb.NewID()})
+	c, err := s.through(ctx, s.o.ClaimWait, s.lanes, &claimCall{ClaimRequest: r, id: pgdb.NewID()})
 	if err == nil && c.Transaction.Status == Queued {
 		c.Transaction, err = s.Await(ctx, r.Buyer, c.Transaction.ID, s.o.ClaimWait)
 	}
 	return c, err
 }
 
-// through puts a call through a lane and waits for what becomes of it.
-func (s *Shop) through(ctx context.Context, lanes *claimLanes, call *claimCall) (Claimed, error) {
+// through puts a call through a lane and waits for so long for what becomes of it.
+func (s *Shop) through(ctx context.Context, within time.Duration, lanes *claimLanes, call *claimCall) (Claimed, error) {
 	if call.Quantity < 1 || call.Quantity > math.MaxInt32 {
 		return Claimed{}, tooMany(s.o.MaxQuantity)
 	}
-	wait, cancel := context.WithTimeout(ctx, s.o.ClaimWait)
+	wait, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	call.arrivedAt = time.Now()
 	out, err := lanes.Do(wait, call.SKU, call)
 	switch {
+	case errors.Is(err, lane.ErrUnderWay):
+		return Claimed{}, explain("claim", err) // its batch has it, and may write to it
 	case err != nil:
 		if err = explain("claim", err); call.unknown {
 			err = outcomeUnknown()
@@ -401,9 +403,17 @@ func (s *Shop) readClaim(ctx context.Context, buyer string, id ID) (dbsqlc.Claim
 		err = notFound("transaction")
 	}
 	if err != nil {
-		return dbsqlc.ClaimByIDsRow{}, err
+		return dbsqlc.ClaimByIDsRow{}, readError(err)
 	}
 	return *row, nil
+}
+
+// readError is what a lane says of a call that changes nothing: that it is under way means as little as that it has not begun.
+func readError(err error) error {
+	if errors.Is(err, lane.ErrUnderWay) {
+		return busy()
+	}
+	return err
 }
 
 // readLanes is how many queries for transactions may be under way at once.

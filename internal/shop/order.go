@@ -353,7 +353,7 @@ func (s *Shop) Order(ctx context.Context, buyer *string, id ID) (Order, error) {
 			return Order{}, notFound("order")
 		}
 		if err != nil {
-			return Order{}, explain("read order", err)
+			return Order{}, explain("read order", readError(err))
 		}
 		orders, overdue := withLines([]dbsqlc.ShopOrderListRow{read.row}, read.lines)
 		if len(overdue) == 0 {

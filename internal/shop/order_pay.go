@@ -176,7 +176,8 @@ func (s *Shop) livePayment(ctx context.Context, db dbsqlc.DBTX, orderID ID) (*db
 func (s *Shop) charge(ctx context.Context, buyer string, c payment.Charge, again bool) (Order, bool, error) {
 	asking, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.o.PayTimeout)
 	defer cancel()
-	later := context.WithoutCancel(ctx)
+	later, end := context.WithTimeout(context.WithoutCancel(ctx), s.o.PayTimeout+4*time.Second)
+	defer end()
 	s.charges.begin(c.ID)
 	state, secret, err := s.open(asking, c)
 	no := cannotBePaid(err)

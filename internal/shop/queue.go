@@ -23,13 +23,16 @@ type queueShare struct {
 	blocked    bool // somebody else has locked the request at reached
 }
 
+// acceptWait is how long a claim waits to be accepted, unless Options.ClaimWait is less: there is nobody to wait for but the database.
+const acceptWait = 3 * time.Second
+
 // Enqueue accepts a claim into the queue of its product, or answers at once what needs no stock to be decided, and waits up to so long
 // for the claim's turn: with 0, or when it has not come by then, the transaction is still queued. What it returns is on disk. A call with
 // a key that has made a transaction before returns that one as it now is. A claim that is refused when its turn comes is a transaction
 // with the status Refused, and no error.
 //
 // Refusals: Validation, KeyReused, NotFound, NotSelling, SoldOut; Busy when as many units are asked for in the queue as may be, or when it
-// could not be accepted within Options.ClaimWait (nothing happened); TooManyRequests when the buyer has as many requests queued as anybody
+// could not be accepted within acceptWait (nothing happened); TooManyRequests when the buyer has as many requests queued as anybody
 // may have; OutcomeUnknown as for Claim.
 //
 // When ctx ends before the claim was taken into a batch, nothing happens. After that it stays if it came with a key, and is cancelled
@@ -37,12 +40,12 @@ type queueShare struct {
 func (s *Shop) Enqueue(ctx context.Context, r ClaimRequest, wait time.Duration) (Claimed, error) {
 	call := &claimCall{ClaimRequest: r, kind: newRequest, id: pgdb.NewID()}
 	if wait <= 0 {
-		return s.through(ctx, s.accepts, call)
+		return s.through(ctx, min(s.o.ClaimWait, acceptWait), s.accepts, call)
 	}
 	// Before it is accepted, so that its turn can't be missed.
 	w := s.waiters.add(ownedID{call.id, r.Buyer})
 	defer s.waiters.remove(w)
-	c, err := s.through(ctx, s.accepts, call)
+	c, err := s.through(ctx, min(s.o.ClaimWait, acceptWait), s.accepts, call)
 	if err != nil || c.Transaction.Status != Queued {
 		return c, err
 	}

@@ -217,7 +217,7 @@ func explain(doing string, err error) error {
 		return nil
 	case errors.As(err, &refusal):
 		return refusal
-	case errors.Is(err, pgdb.ErrOutcomeUnknown):
+	case errors.Is(err, pgdb.ErrOutcomeUnknown), errors.Is(err, lane.ErrUnderWay):
 		return outcomeUnknown()
 	case pgdb.Retryable(err), errors.Is(err, lane.ErrFull), errors.Is(err, lane.ErrClosed):
 		return busy()

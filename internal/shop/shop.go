@@ -46,7 +46,7 @@ type Options struct {
 	KeepRefused time.Duration
 	// Workers is how many batches of claims may be in transactions at once. 4.
 	Workers int
-	// ClaimWait is how long a claim waits to be settled, or to be accepted, before it is refused as busy. 5 s.
+	// ClaimWait is how long a claim waits to be settled before it is refused as busy; to be accepted it waits 3 s at most. 5 s.
 	ClaimWait time.Duration
 	// HoldMax is how long a hold can be made to last in all. 1 hour.
 	HoldMax time.Duration

@@ -38,6 +38,7 @@ type Options struct {
 	History string // a directory for the histories; empty: they are kept in memory alone
 	Bug     *bug.Bug
 	Ahead   string // a build of lastunit whose clock is an hour ahead, and of the bug if there is one; empty: clocks are right
+	Before  string // an earlier build of lastunit, which knows all migrations but the newest; empty: there is no upgrade
 	Log     *slog.Logger
 }
 
@@ -99,7 +100,7 @@ func Run(ctx context.Context, o Options, out io.Writer) (*Result, error) {
 // start brings the world up, with the bug in it if there is one.
 func (r *run) start(ctx context.Context) (err error) {
 	r.w, err = world.Start(ctx, world.Options{
-		Binary: r.Binary, Servers: r.Servers, Standby: r.Standby, Log: r.Log, Ahead: r.Ahead,
+		Binary: r.Binary, Servers: r.Servers, Standby: r.Standby, Log: r.Log, Ahead: r.Ahead, Before: r.Before,
 		Args: []string{"--hold", "3s", "--sweep-every", "500ms"},
 	})
 	if err != nil {
@@ -122,7 +123,25 @@ func (r *run) start(ctx context.Context) (err error) {
 			return fmt.Errorf("there is no fault %q here; there are: %v", name, names(r.w.Faults()))
 		}
 	}
+	if r.Bug != nil {
+		r.favour(r.Bug.Needs)
+	}
 	return nil
+}
+
+// favour has faults of these names be half of those that are injected.
+func (r *run) favour(needed []string) {
+	others := 0
+	for _, f := range r.faults {
+		if !slices.Contains(needed, f.Name) {
+			others += f.Weight
+		}
+	}
+	for i := range r.faults {
+		if slices.Contains(needed, r.faults[i].Name) {
+			r.faults[i].Weight = others / len(needed)
+		}
+	}
 }
 
 func names(faults []world.Fault) (all []string) {
@@ -187,9 +206,9 @@ func (r *run) round(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// drain gives clients a minute to get all that is left; less where a mistake is looked for.
+// drain gives clients some minutes to get all that is left, and to look at everything; less where a mistake is looked for.
 func (r *run) drain(ctx context.Context, d *drive.Round, log *history.Log) error {
-	most := time.Minute
+	most := 4 * time.Minute
 	if r.Bug != nil {
 		most = 20 * time.Second
 	}

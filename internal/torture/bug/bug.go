@@ -20,8 +20,8 @@ type Bug struct {
 	// Edits of the sources; SQL is run against the database when its schema has been made.
 	Edits []Edit
 	SQL   []string
-	// Needs names the fault without which it can't be seen; empty: load is enough.
-	Needs string
+	// Needs names the faults (world.Fault) without which it can't be seen, or hardly; none: load is enough. They are half of those that are injected.
+	Needs []string
 	// Ahead: it needs a server whose clock is ahead (BuildAhead).
 	Ahead bool
 }
@@ -143,7 +143,7 @@ gone AS (
 		Name:  "read-only-replay",
 		What:  "a replay is answered from what it reads, without a record of its own in the log",
 		Edits: []Edit{{claims, "SELECT pg_logical_emit_message(true, 'lastunit.replay', '')", "SELECT 1, 'lastunit.replay', ''"}},
-		Needs: "a primary that crashes while its standby is cut off, and a promotion",
+		Needs: []string{"crash while the standby is cut off, then promotion"},
 	},
 	{
 		Name: "asynchronous-commit",
@@ -152,7 +152,7 @@ gone AS (
 			{"internal/pgdb/pgdb.go", "WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END", "WHEN 'nothing' THEN 'on' ELSE 'off' END"},
 			{"internal/shop/ready.go", `settings["synchronous_commit"] != "on" && settings["synchronous_commit"] != "remote_apply"`, "false"},
 		},
-		Needs: "kill -9 of PostgreSQL",
+		Needs: []string{"kill -9 of PostgreSQL"},
 	},
 	{
 		Name:  "position-reused",
@@ -168,7 +168,7 @@ gone AS (
 		Name:  "unknown-taken-for-failed",
 		What:  "a commit whose answer was lost is taken for one that failed",
 		Edits: []Edit{{"internal/pgdb/pgdb.go", "return fmt.Errorf(\"%w: %w\", ErrOutcomeUnknown, err)", "return fmt.Errorf(\"commit: %w\", err)"}},
-		Needs: "connections to the database that are cut during a commit",
+		Needs: []string{"cut before the answer to COMMIT", "cut amid the answer to COMMIT"},
 	},
 	{
 		Name:  "sold-out-too-early",
@@ -179,6 +179,7 @@ gone AS (
 		Name:  "late-money-kept",
 		What:  "money that comes when an order is cancelled is kept, and nobody gets anything for it",
 		Edits: []Edit{{"internal/shop/order_pay.go", "\tmore := map[string]any{\"amount\": p.AmountMinor, \"currency\": p.Currency}\n\tif !found {\n", "\tmore := map[string]any{\"amount\": p.AmountMinor, \"currency\": p.Currency}\n\tif !found {\n\t\tif len(more) > 0 {\n\t\t\treturn nil, nil\n\t\t}\n"}},
+		Needs: []string{"payment provider silent"},
 	},
 	{
 		Name:  "queue-out-of-turn",
@@ -189,7 +190,7 @@ gone AS (
 		Name:  "server-clock",
 		What:  "time is taken from the server, not from the database",
 		Edits: []Edit{{"internal/shop/shop.go", "func (o Options) withDefaults() Options {\n", "func (o Options) withDefaults() Options {\n\tif o.Now == nil {\n\t\to.Now = func() *time.Time { t := time.Now(); return &t }\n\t}\n"}},
-		Needs: "a server whose clock is wrong",
+		Needs: []string{"a server whose clock is an hour ahead"},
 		Ahead: true,
 	},
 }

@@ -106,6 +106,7 @@ type checker struct {
 	byTransaction map[string][]*history.Op // that show it
 	byOrder       map[string][]*history.Op
 	on            map[string][]*history.Op // that act on it: releases, checkouts, payments, cancellations, refunds
+	toldRefused   map[string][]*history.Op // that show a transaction as refused
 	found         []Violation
 	figures       Figures
 }
@@ -130,10 +131,11 @@ func All(ops []history.Op, began time.Time, db *Database, limit int) ([]Violatio
 	c := &checker{
 		ops: ops, began: began, db: db, limit: limit,
 		byKey: map[keyed][]*history.Op{}, byTransaction: map[string][]*history.Op{}, byOrder: map[string][]*history.Op{}, on: map[string][]*history.Op{},
+		toldRefused: map[string][]*history.Op{},
 	}
 	c.sort()
 	for _, rule := range []func(){
-		c.faults, c.keys, c.answeredIsThere, c.thereWasAsked, c.inTime, c.forward, c.conserved, c.lives, c.limits, c.refusals, c.inOrder,
+		c.faults, c.keys, c.answeredIsThere, c.lines, c.thereWasAsked, c.causes, c.inTime, c.forward, c.conserved, c.lastCounts, c.lives, c.limits, c.refusals, c.inOrder, c.overtaken,
 	} {
 		rule()
 	}
@@ -172,6 +174,11 @@ func (c *checker) sort() {
 		for _, t := range shown(op) {
 			c.byTransaction[t.ID] = append(c.byTransaction[t.ID], op)
 		}
+		for _, t := range named(op) {
+			if t.Status == "refused" {
+				c.toldRefused[t.ID] = append(c.toldRefused[t.ID], op)
+			}
+		}
 		if op.Order != nil && op.Outcome == history.OK {
 			c.byOrder[op.Order.ID] = append(c.byOrder[op.Order.ID], op)
 			for _, l := range op.Order.Lines {
@@ -180,12 +187,6 @@ func (c *checker) sort() {
 		}
 		if op.Kind == history.Checkout && len(op.IDs) == 0 {
 			c.on["cart of "+op.Buyer] = append(c.on["cart of "+op.Buyer], op)
-		}
-		if late := op.End - op.Start - op.Wait; op.Card != "hang" {
-			c.figures.Slowest = max(c.figures.Slowest, late)
-			if late > 5*time.Second {
-				c.figures.Over5s++
-			}
 		}
 	}
 	c.figures.Keys = len(c.byKey)
@@ -201,6 +202,11 @@ func shown(op *history.Op) []history.Transaction {
 	if op.Outcome != history.OK {
 		return nil
 	}
+	return named(op)
+}
+
+// named are the transactions that an answer names, also those that tell that nothing was got.
+func named(op *history.Op) []history.Transaction {
 	if op.Transaction != nil {
 		return []history.Transaction{*op.Transaction}
 	}
@@ -210,10 +216,24 @@ func shown(op *history.Op) []history.Transaction {
 // at is an instant of the database as one of the history.
 func (c *checker) at(t time.Time) time.Duration { return t.Sub(c.began) }
 
+// slow is how long a call may take, waits aside.
+const slow = 5 * time.Second
+
+// faults: no answer that nobody should get, and none that nobody gets. (With the card "hang" the provider has none.)
 func (c *checker) faults() {
 	for i := range c.ops {
-		if op := &c.ops[i]; op.Fault != "" && op.Status > 0 {
+		op := &c.ops[i]
+		if op.Fault != "" && op.Status > 0 {
 			c.violated("no fault", "an answer that nobody should get", op)
+		}
+		if op.Card == "hang" {
+			continue
+		}
+		late := op.End - op.Start - op.Wait
+		c.figures.Slowest = max(c.figures.Slowest, late)
+		if late > slow {
+			c.figures.Over5s++
+			c.violated("no fault", fmt.Sprintf("a call took %.1f s longer than it was to wait", late.Seconds()), op)
 		}
 	}
 }
@@ -469,16 +489,6 @@ func (c *checker) forwardIn(what string, ops []*history.Op, allowed map[string][
 			if now := status(op); !moves(allowed, was, now) {
 				c.violated("status", fmt.Sprintf("the %s was %s, then %s", what, was, now), earlier, op)
 			}
-		}
-	}
-}
-
-// conserved: at each count, what came in is somewhere.
-func (c *checker) conserved() {
-	for i := range c.ops {
-		op := &c.ops[i]
-		if s := op.Stock; s != nil && op.Outcome == history.OK && s.Received != s.Available+s.Held+s.Ordered+s.Sold+s.Quarantine+s.Withdrawn {
-			c.violated("conservation", "received is not the sum over the places", op)
 		}
 	}
 }

@@ -2,6 +2,7 @@ package check_test
 
 import (
 	"bytes"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -67,7 +68,7 @@ func newTale() *tale {
 		ID: "ann's", Buyer: "ann", SKU: sku, Quantity: 1, Status: "ordered", Key: text("a"), SaleID: sale, OrderID: text("order"),
 		CreatedAt: *when(25), ExpiresAt: when(225), EndedAt: when(75), Units: []*check.Held{{ClaimID: "ann's", UnitID: "u1", ReleasedAt: when(335), Outcome: text("returned")}},
 	}
-	place := int64(0)
+	place, common := int64(0), int64(0)
 	bob := &check.Claim{
 		ID: "bob's", Buyer: "bob", SKU: sku, Quantity: 1, Status: "expired", Key: text("b"), SaleID: sale, Place: &place,
 		CreatedAt: *when(25), ExpiresAt: when(240), EndedAt: when(310), Units: []*check.Held{{ClaimID: "bob's", UnitID: "u2", ReleasedAt: when(310)}},
@@ -76,7 +77,7 @@ func newTale() *tale {
 		Claims: map[string]*check.Claim{"ann's": ann, "bob's": bob},
 		Orders: map[string]*check.Order{"order": {ID: "order", Buyer: "ann", Status: "refunded", Total: 100, Refunded: 100, PaidAt: when(93)}},
 		Units: map[string]*check.Unit{
-			"u1": {ID: "u1", SKU: sku, Receipt: "first", Held: ann.Units}, "u2": {ID: "u2", SKU: sku, Receipt: "first", Held: bob.Units},
+			"u1": {ID: "u1", SKU: sku, Receipt: "first", Held: ann.Units, Pool: &common}, "u2": {ID: "u2", SKU: sku, Receipt: "first", Held: bob.Units, Pool: &common},
 		},
 		Receipts:    map[string]check.Receipt{"first": {Key: "first", SKU: sku, Quantity: 2}},
 		Withdrawals: map[string]check.Withdrawal{},
@@ -106,18 +107,147 @@ func (t *tale) other(start, end int, unit string) *check.Claim {
 	}
 	t.db.Claims["dan's"] = c
 	t.db.Units[unit].Held = append(t.db.Units[unit].Held, c.Units...)
+	t.db.Units[unit].Pool = nil
 	return c
+}
+
+// inTurn has gus ask, be accepted from 400 to 410 ms, and see at the end of a look that his request was refused.
+func (t *tale) inTurn(reason string, quantity, start, end int) *check.Claim {
+	place := int64(1)
+	g := &history.Transaction{ID: "gus's", Status: "queued", SKU: sku, Quantity: quantity}
+	t.op(400, 410, history.Op{Kind: history.ClaimQueued, Buyer: "gus", Key: "g", SKU: sku, Quantity: quantity, Transaction: g})
+	refused := *g
+	refused.Status, refused.Reason = "refused", reason
+	t.op(start, end, history.Op{Kind: history.Look, Buyer: "gus", Target: "gus's", Transaction: &refused})
+	c := &check.Claim{ID: "gus's", Buyer: "gus", SKU: sku, Quantity: quantity, Status: "refused", Key: text("g"), Place: &place, CreatedAt: *when(405), EndedAt: when(415)}
+	t.db.Claims["gus's"] = c
+	return c
+}
+
+// allotted has u1 lie in the pool 7 from the beginning, and ann have it from there; u2 lies in the common one.
+func (t *tale) allotted() {
+	pool := int64(7)
+	t.db.Claims["ann's"].Pool = pool
+	t.db.Units["u1"].Pool = &pool
+}
+
+// refusedAt has cat refused once more.
+func (t *tale) refusedAt(start, end int, code string, quantity int) {
+	t.op(start, end, history.Op{Kind: history.Claim, Buyer: "cat", Key: "c2", SKU: sku, Quantity: quantity, Outcome: history.Failed, Status: 409, Code: code})
+}
+
+// queuedBefore has dan accepted from 345 to 347 ms and seen as queued from start to end, and eve ask, directly, from 350 to 360 ms, and get u2.
+func (t *tale) queuedBefore(start, end int) {
+	place := int64(1)
+	q := &history.Transaction{ID: "dan's", Status: "queued", SKU: sku, Quantity: 1}
+	t.op(345, 347, history.Op{Kind: history.ClaimQueued, Buyer: "dan", Key: "d", SKU: sku, Quantity: 1, Transaction: q})
+	t.op(start, end, history.Op{Kind: history.Look, Buyer: "dan", Target: "dan's", Transaction: q})
+	t.op(350, 360, history.Op{Kind: history.Claim, Buyer: "eve", Key: "e", SKU: sku, Quantity: 1, Transaction: held("eve's", "held", "u2")})
+	t.db.Claims["dan's"] = &check.Claim{ID: "dan's", Buyer: "dan", SKU: sku, Quantity: 1, Status: "queued", Key: text("d"), SaleID: text("sale"), Place: &place, CreatedAt: *when(346)}
+	c := &check.Claim{
+		ID: "eve's", Buyer: "eve", SKU: sku, Quantity: 1, Status: "held", Key: text("e"), SaleID: text("sale"), CreatedAt: *when(355), ExpiresAt: when(555),
+		Units: []*check.Held{{ClaimID: "eve's", UnitID: "u2"}},
+	}
+	t.db.Claims["eve's"] = c
+	t.db.Units["u2"].Held = append(t.db.Units["u2"].Held, c.Units...)
+	t.db.Units["u2"].Pool = nil
+}
+
+// other2 has fay claim u2.
+func (t *tale) other2(start, end int) {
+	t.op(start, end, history.Op{Kind: history.Claim, Buyer: "fay", Key: "f", SKU: sku, Quantity: 1, Transaction: held("fay's", "held", "u2")})
+	c := &check.Claim{
+		ID: "fay's", Buyer: "fay", SKU: sku, Quantity: 1, Status: "held", Key: text("f"), SaleID: text("sale"), CreatedAt: *when(start), ExpiresAt: when(start + 200),
+		Units: []*check.Held{{ClaimID: "fay's", UnitID: "u2"}},
+	}
+	t.db.Claims["fay's"] = c
+	t.db.Units["u2"].Held = append(t.db.Units["u2"].Held, c.Units...)
+	t.db.Units["u2"].Pool = nil
+}
+
+func (t *tale) count(start, end int, s history.Stock) {
+	t.op(start, end, history.Op{Kind: history.CountStock, SKU: sku, Stock: &s})
+}
+
+// more has a unit come in.
+func (t *tale) more(start, end int) {
+	common := int64(0)
+	t.op(start, end, history.Op{Kind: history.Receive, SKU: sku, Quantity: 1, Key: "more", Reference: "more"})
+	t.db.Receipts["more"] = check.Receipt{Key: "more", SKU: sku, Quantity: 1}
+	t.db.Units["u3"] = &check.Unit{ID: "u3", SKU: sku, Receipt: "more", Pool: &common}
+}
+
+// writtenOff has ann's unit written off instead of going back.
+func (t *tale) writtenOff() {
+	t.ops[9].Restock = "write_off"
+	u := t.db.Units["u1"]
+	u.Held[0].Outcome, u.Pool, u.Withdrawn = text("written_off"), nil, text("")
+}
+
+// looked has ann's unit go into quarantine, and out of it, as somebody asks.
+func (t *tale) looked() {
+	t.ops[9].Restock = "quarantine"
+	u := t.db.Units["u1"]
+	u.Held[0].Outcome = text("quarantined")
+	u.Quarantine = []check.Quarantine{{UnitID: "u1", EnteredAt: *when(335), LeftAt: when(365)}}
+	t.op(360, 370, history.Op{Kind: history.Unquarantine, SKU: sku, Quantity: 1, Key: "out"})
+}
+
+// released has bob give his unit back himself.
+func (t *tale) released() {
+	t.ops[8] = history.Op{N: 8, Start: at(200), End: at(210), Kind: history.Release, Buyer: "bob", Target: "bob's", Outcome: history.OK, Status: 204}
+	c := t.db.Claims["bob's"]
+	c.Status, c.EndedAt, c.Units[0].ReleasedAt = "released", when(205), when(205)
+}
+
+// cancelled has ann cancel instead of paying.
+func (t *tale) cancelled(reason string) {
+	o := order("cancelled")
+	o.Lines[0].ReturnedUnitIDs = []string{"u1"}
+	t.ops[6] = history.Op{N: 6, Start: at(90), End: at(95), Kind: history.Cancel, Buyer: "ann", Key: "p", Target: "order", Order: o, Outcome: history.OK, Status: 200}
+	t.ops[7].Stock = &history.Stock{Received: 2, Held: 1, Available: 1}
+	t.ops[9] = history.Op{N: 9, Start: at(330), End: at(340), Kind: history.LookOrder, Buyer: "ann", Target: "order", Order: o, Outcome: history.OK, Status: 200}
+	row := t.db.Orders["order"]
+	row.Status, row.Reason, row.Refunded, row.PaidAt, row.PayBy, row.EndedAt = "cancelled", text(reason), 0, nil, when(275), when(93)
+	h := t.db.Units["u1"].Held[0]
+	h.Outcome, h.ReleasedAt = text("cancelled"), when(93)
 }
 
 func TestWhatIsRightIsNotFoundFaultWith(t *testing.T) {
 	t.Parallel()
-	if rules, printed := newTale().rules(); len(rules) > 0 {
-		t.Errorf("found %v\n%s", rules, printed)
-	}
-	later := newTale()
-	later.other(350, 360, "u1")
-	if rules, printed := later.rules(); len(rules) > 0 {
-		t.Errorf("found %v\n%s", rules, printed)
+	for name, also := range map[string]func(*tale){
+		"nothing else":                 func(*tale) {},
+		"a unit is claimed again":      func(t *tale) { t.other(350, 360, "u1") },
+		"refused in turn, all held":    func(t *tale) { t.other(405, 412, "u1"); t.other2(405, 412); t.inTurn("all-held", 1, 420, 430) },
+		"refused in turn, too few":     func(t *tale) { t.other(350, 360, "u1"); t.inTurn("not-enough-units", 2, 420, 430) },
+		"refused from the allotment":   func(t *tale) { t.allotted(); t.inTurn("not-enough-units", 2, 420, 430).Pool = 7 },
+		"refused from both pools":      func(t *tale) { t.allotted(); t.refusedAt(400, 410, "not-enough-units", 2) },
+		"refused while one is taken":   func(t *tale) { t.allotted(); t.other(405, 420, "u2"); t.refusedAt(415, 425, "not-enough-units", 2) },
+		"still queued before":          func(t *tale) { t.queuedBefore(348, 400) },
+		"another has not been told":    func(t *tale) { t.queuedBefore(355, 400) },
+		"a hold is released":           (*tale).released,
+		"an order is cancelled":        func(t *tale) { t.cancelled("cancelled-by-buyer") },
+		"an order is overdue":          func(t *tale) { t.cancelled("payment-overdue"); t.db.Orders["order"].PayBy = when(92) },
+		"a unit is written off":        (*tale).writtenOff,
+		"a unit is looked at":          (*tale).looked,
+		"counted when all is over":     func(t *tale) { t.count(400, 410, history.Stock{Received: 2, Available: 2}) },
+		"counted, then something came": func(t *tale) { t.count(400, 410, history.Stock{Received: 2, Available: 2}); t.more(420, 430) },
+		"counted as something comes":   func(t *tale) { t.count(400, 410, history.Stock{Received: 3, Available: 3}); t.more(405, 430) },
+		"counted, then a write-off": func(t *tale) {
+			t.writtenOff()
+			t.count(400, 410, history.Stock{Received: 2, Available: 1, Withdrawn: 1})
+		},
+		"a call that waits": func(t *tale) { t.ops[8].End, t.ops[8].Wait = at(5400), 2*time.Second },
+		"a card that hangs": func(t *tale) { t.ops[6].Card, t.ops[6].End = "hang", at(9000) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			tale := newTale()
+			also(tale)
+			if rules, printed := tale.rules(); len(rules) > 0 {
+				t.Errorf("found %v\n%s", rules, printed)
+			}
+		})
 	}
 }
 
@@ -185,7 +315,57 @@ func TestEachMistakeIsFound(t *testing.T) {
 			t.ops[5].Start, t.ops[5].End = at(230), at(235)
 			t.db.Claims["ann's"].ExpiresAt = when(200)
 		}, "lapsed holds"},
-		"what the books say": {func(t *tale) { t.db.Broken = []string{"a charge is a payment: no"} }, "money and units"},
+		"sold out in turn while a hold may lapse": {func(t *tale) { t.other(350, 360, "u1"); t.inTurn("sold-out", 1, 420, 430) }, "true refusals"},
+		"all held in turn while a unit is there":  {func(t *tale) { t.inTurn("all-held", 1, 420, 430) }, "true refusals"},
+		"too few in turn while there are enough":  {func(t *tale) { t.inTurn("not-enough-units", 2, 420, 430) }, "true refusals"},
+		"a later look does not make it true": {func(t *tale) {
+			t.inTurn("all-held", 1, 420, 430)
+			t.other(435, 440, "u1")
+			t.other2(435, 440)
+			again := t.ops[11]
+			t.op(500, 510, again)
+		}, "true refusals"},
+		"refused in turn from an allotment that has it": {func(t *tale) { t.allotted(); t.inTurn("all-held", 1, 420, 430).Pool = 7 }, "true refusals"},
+		"refused while the allotment has it":            {func(t *tale) { t.allotted(); t.other2(350, 360); t.refusedAt(400, 410, "all-held", 1) }, "true refusals"},
+		"refused while there is one beside the sale":    {func(t *tale) { t.allotted(); t.other(350, 360, "u1").Pool = 7; t.refusedAt(400, 410, "all-held", 1) }, "true refusals"},
+		"still queued when a later one has got it":      {func(t *tale) { t.queuedBefore(361, 400) }, "order"},
+		"still queued when a later one was refused": {func(t *tale) {
+			t.queuedBefore(425, 430)
+			delete(t.db.Claims, "eve's")
+			u := t.db.Units["u2"]
+			u.Held = u.Held[:1]
+			t.ops = t.ops[:len(t.ops)-1]
+			t.refusedAt(415, 420, "all-held", 1)
+		}, "order"},
+		"an order with another's transaction": {func(t *tale) { t.db.Orders["order"].Buyer = "bob" }, "lines"},
+		"an order shown with another unit":    {func(t *tale) { t.ops[6].Order.Lines[0].UnitIDs = []string{"u2"} }, "lines"},
+		"an order shown without a line":       {func(t *tale) { t.ops[6].Order.Lines = nil }, "lines"},
+		"an order of what was not asked for":  {func(t *tale) { t.ops[5].IDs = []string{"bob's"} }, "lines"},
+		"an order that shows a unit as given back": {func(t *tale) {
+			t.cancelled("cancelled-by-buyer")
+			t.db.Units["u1"].Held[0].ReleasedAt = nil
+		}, "lines"},
+		"a unit too few in an order":            {func(t *tale) { t.db.Claims["ann's"].Units = nil; t.db.Units["u1"].Held = nil }, "lines"},
+		"equal units that are another's":        {func(t *tale) { t.db.Claims["ann's"].Replaces = text("bob's") }, "lines"},
+		"more received than came in":            {func(t *tale) { t.count(400, 410, history.Stock{Received: 3, Available: 3}); t.more(420, 430) }, "conservation"},
+		"less received than came in":            {func(t *tale) { t.more(350, 360); t.count(400, 410, history.Stock{Received: 2, Available: 2}) }, "conservation"},
+		"withdrawn, and nobody did":             {func(t *tale) { t.count(400, 410, history.Stock{Received: 2, Available: 1, Withdrawn: 1}) }, "conservation"},
+		"written off, and not counted":          {func(t *tale) { t.writtenOff(); t.count(400, 410, history.Stock{Received: 2, Available: 2}) }, "conservation"},
+		"a last count that the rows don't have": {func(t *tale) { t.count(400, 410, history.Stock{Received: 2, Available: 1, Sold: 1}) }, "conservation"},
+		"a release that nobody asked for":       {func(t *tale) { t.released(); t.ops[8].Kind = history.Extend }, "database ⊆ answered ∪ unknown"},
+		"a release that was refused":            {func(t *tale) { t.released(); t.ops[8].Outcome = history.Failed }, "database ⊆ answered ∪ unknown"},
+		"a payment that nobody made":            {func(t *tale) { t.ops[6].Kind = history.LookOrder }, "database ⊆ answered ∪ unknown"},
+		"a payment with a card that declines":   {func(t *tale) { t.ops[6].Card = "decline" }, "database ⊆ answered ∪ unknown"},
+		"a refund that nobody asked for":        {func(t *tale) { t.ops[9].Kind = history.LookOrder }, "database ⊆ answered ∪ unknown"},
+		"a refund to another place":             {func(t *tale) { t.ops[9].Restock = "quarantine" }, "database ⊆ answered ∪ unknown"},
+		"a refund of another unit":              {func(t *tale) { t.ops[9].IDs = []string{"u2"} }, "database ⊆ answered ∪ unknown"},
+		"a cancellation that nobody asked for":  {func(t *tale) { t.cancelled("cancelled-by-buyer"); t.ops[6].Kind = history.LookOrder }, "database ⊆ answered ∪ unknown"},
+		"overdue before it was time":            {func(t *tale) { t.cancelled("payment-overdue") }, "database ⊆ answered ∪ unknown"},
+		"expired before it was time":            {func(t *tale) { t.db.Claims["bob's"].EndedAt = when(239) }, "database ⊆ answered ∪ unknown"},
+		"out of quarantine by itself":           {func(t *tale) { t.looked(); t.ops[10].Outcome = history.Failed }, "database ⊆ answered ∪ unknown"},
+		"a call that hangs":                     {func(t *tale) { t.ops[4].End = at(5051) }, "no fault"},
+		"a call that waits too long":            {func(t *tale) { t.ops[8].End, t.ops[8].Wait = at(7301), 2*time.Second }, "no fault"},
+		"what the books say":                    {func(t *tale) { t.db.Broken = []string{"a charge is a payment: no"} }, "money and units"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -199,18 +379,35 @@ func TestEachMistakeIsFound(t *testing.T) {
 	}
 }
 
-// Of a life that does not fit, only what is needed to see it is shown.
+// Of a life that does not fit, only what is needed to see it is shown: of much that fits, the two claims of one unit.
 func TestTheShortestHistoryIsShown(t *testing.T) {
 	t.Parallel()
 	tale := newTale()
 	tale.other(100, 110, "u2")
+	for n := range 5 { // visits before and after, all of which fit
+		for _, start := range []int{-200 + 10*n, 400 + 10*n} {
+			id := fmt.Sprintf("visit at %d", start)
+			tale.op(start, start+2, history.Op{Kind: history.Claim, Buyer: id, Key: id, SKU: sku, Quantity: 1, Transaction: held(id, "released", "u2")})
+			tale.op(start+4, start+6, history.Op{Kind: history.Release, Buyer: id, Target: id})
+			h := &check.Held{ClaimID: id, UnitID: "u2", ReleasedAt: when(start + 5)}
+			tale.db.Claims[id] = &check.Claim{
+				ID: id, Buyer: id, SKU: sku, Quantity: 1, Status: "released", Key: text(id), CreatedAt: *when(start), ExpiresAt: when(start + 200), EndedAt: when(start + 5), Units: []*check.Held{h},
+			}
+			tale.db.Units["u2"].Held = append(tale.db.Units["u2"].Held, h)
+		}
+	}
 	found, _ := check.All(tale.ops, began, &tale.db, 1)
+	lives := 0
 	for _, v := range found {
 		if v.Rule != "a unit's life" {
 			continue
 		}
-		if n := strings.Count(v.Text, "→"); n != 2 {
-			t.Errorf("%d moves are shown, two claims of one unit would do: %s", n, v.Text)
+		lives++
+		if n := strings.Count(v.Text, "→"); n != 2 || len(v.Ops) != 2 || v.Ops[0].Transaction.ID+v.Ops[1].Transaction.ID != "bob'sdan's" {
+			t.Errorf("%d moves and %d attempts are shown, two claims of one unit would do: %s\n%+v", n, len(v.Ops), v.Text, v.Ops)
 		}
+	}
+	if lives != 1 {
+		t.Errorf("%d units have no life that fits, one has not: %+v", lives, found)
 	}
 }

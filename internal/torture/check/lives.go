@@ -1,6 +1,7 @@
 package check
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"sync"
@@ -17,13 +18,23 @@ const slack = 20 * time.Millisecond
 // step is a move of one unit, of which it is known within which times it happened.
 type step struct {
 	from, to string
+	visit    string // the claim that it is of, from the unit's leaving the shelf until it is back there
 	start    time.Duration
 	end      time.Duration
 	ops      []*history.Op
 }
 
 func (s step) String() string {
-	return fmt.Sprintf("%s → %s between %.1f and %.1f ms", s.from, s.to, ms(s.start), ms(s.end))
+	text := s.from + " → " + s.to
+	switch {
+	case s.start > 0 && s.end < forever:
+		return fmt.Sprintf("%s between %.1f and %.1f ms", text, ms(s.start), ms(s.end))
+	case s.start > 0:
+		return fmt.Sprintf("%s after %.1f ms", text, ms(s.start))
+	case s.end < forever:
+		return fmt.Sprintf("%s before %.1f ms", text, ms(s.end))
+	}
+	return text
 }
 
 // The places of a unit, as far as its life is concerned: what has it is named. That it is ordered, or sold, is the claim's and the order's affair.
@@ -57,18 +68,12 @@ func (c *checker) lives() {
 		all.Go(func() {
 			for u := range work {
 				steps := c.life(u)
-				shortest, ok := linear(u.ID, steps)
+				ok := fits(steps, 5*time.Second)
 				mu.Lock()
 				c.figures.Units++
 				c.figures.UnitSteps += len(steps)
 				if !ok {
-					text := fmt.Sprintf("the unit %s has no life that fits:", u.ID)
-					var ops []*history.Op
-					for _, s := range shortest {
-						text += "\n    " + s.String()
-						ops = append(ops, s.ops...)
-					}
-					c.violated("a unit's life", text, ops...)
+					c.noLife(u, steps)
 				}
 				mu.Unlock()
 			}
@@ -81,20 +86,48 @@ func (c *checker) lives() {
 	all.Wait()
 }
 
+func (c *checker) noLife(u *Unit, steps []step) {
+	short, until := shortest(steps, 2*time.Second)
+	text := fmt.Sprintf("the unit %s has no life that fits", u.ID)
+	if until < forever {
+		text += fmt.Sprintf(" up to %.1f ms", ms(until))
+	}
+	var ops []*history.Op
+	for _, s := range short {
+		text += "\n    " + s.String()
+		for _, op := range s.ops {
+			if !slices.Contains(ops, op) {
+				ops = append(ops, op)
+			}
+		}
+	}
+	c.violated("a unit's life", text, ops...)
+}
+
 // life are the moves of a unit.
 func (c *checker) life(u *Unit) (steps []step) {
-	for _, h := range u.Held {
+	var sent []string // into quarantine, by whose visits
+	for _, h := range inTurn(u.Held) {
 		claim := c.db.Claims[h.ClaimID]
-		begin := step{from: available, to: claim.ID}
+		begin := step{from: available, to: claim.ID, visit: claim.ID}
 		begin.start, begin.end, begin.ops = c.taken(claim)
 		steps = append(steps, begin)
 		if h.ReleasedAt != nil {
-			steps = append(steps, c.givenBack(claim, h))
+			back := c.givenBack(claim, h)
+			back.visit = claim.ID
+			steps = append(steps, back)
+			if back.to == looked {
+				sent = append(sent, claim.ID)
+			}
 		}
 	}
-	for _, q := range u.Quarantine {
+	for i, q := range u.Quarantine { // in the order in which they were
 		if q.LeftAt != nil {
-			steps = append(steps, step{from: looked, to: available, start: c.at(q.EnteredAt) - slack, end: forever})
+			out := step{from: looked, to: available, start: c.at(q.EnteredAt) - slack, end: forever}
+			if i < len(sent) {
+				out.visit = sent[i]
+			}
+			steps = append(steps, out)
 		}
 	}
 	if u.Withdrawn != nil {
@@ -107,26 +140,23 @@ func (c *checker) life(u *Unit) (steps []step) {
 	return steps
 }
 
-// taken is when a claim got its units, by what its buyer was told.
+// taken is when a claim got its units, by what its buyer was told: first who told it, then who asked for it first.
 func (c *checker) taken(claim *Claim) (start, end time.Duration, ops []*history.Op) {
 	start, end = forever, forever
-	attempts := c.byTransaction[claim.ID]
-	if claim.Key != nil {
-		attempts = slices.Concat(attempts, c.byKey[keyed{claim.Buyer, string(history.Claim), *claim.Key}])
-	}
-	for _, op := range attempts {
+	var first *history.Op
+	for _, op := range c.attempts(claim) {
 		if op.Outcome == history.Failed {
 			continue
 		}
-		if operation(op.Kind) == string(history.Claim) {
-			start = min(start, op.Start)
+		if operation(op.Kind) == string(history.Claim) && op.Start < start {
+			start, first = op.Start, op
 		}
-		if op.Outcome == history.OK && showsUnits(op, claim.ID) {
-			end = min(end, op.End)
-			if len(ops) < 4 {
-				ops = append(ops, op)
-			}
+		if op.Outcome == history.OK && showsUnits(op, claim.ID) && op.End < end {
+			end, ops = op.End, []*history.Op{op}
 		}
+	}
+	if first != nil && !slices.Contains(ops, first) {
+		ops = append(ops, first)
 	}
 	if start == forever { // nobody was told, or it came in place of another
 		start = c.at(claim.CreatedAt) - slack
@@ -161,8 +191,8 @@ func (c *checker) givenBack(claim *Claim, h *Held) step {
 		s.start = c.at(*claim.ExpiresAt) - slack
 		for _, op := range c.byTransaction[claim.ID] {
 			for _, t := range shown(op) {
-				if t.ID == claim.ID && t.Status == "expired" {
-					s.end = min(s.end, op.End)
+				if t.ID == claim.ID && t.Status == "expired" && op.End < s.end {
+					s.end, s.ops = op.End, []*history.Op{op}
 				}
 			}
 		}
@@ -197,20 +227,63 @@ var model = porcupine.Model{
 	},
 }
 
-// linear tells whether steps can be put into an order; if not, it returns as few of them as can't.
-func linear(unit string, steps []step) ([]step, bool) {
-	if fits(steps) {
-		return nil, true
+// shortest leaves out of steps that do not fit, for so long at most, what can be left out while the rest does not fit either. A life that fits does so without any of its visits, up to any instant, and when
+// less is known of when a step happened: so what is left is wrong by itself. It also returns the instant up to which it goes, forever if it goes on.
+func shortest(steps []step, most time.Duration) (short []step, until time.Duration) {
+	began := time.Now()
+	wrong := func(less []step) bool {
+		left := most - time.Since(began)
+		return len(less) > 0 && left > 0 && !fits(less, left)
 	}
-	// What can be left out while it does not fit is left out. A life is a chain, so only what comes last can: whatever begins latest.
-	steps = slices.SortedFunc(slices.Values(steps), func(a, b step) int { return int(a.start - b.start) })
-	for len(steps) > 1 && !fits(steps[:len(steps)-1]) {
-		steps = steps[:len(steps)-1]
+	steps = slices.SortedFunc(slices.Values(steps), func(a, b step) int { return cmp.Compare(a.start, b.start) })
+	for _, last := range slices.Backward(steps) {
+		if less := slices.DeleteFunc(slices.Clone(steps), func(s step) bool { return s.visit == last.visit }); wrong(less) {
+			steps = less
+		}
 	}
-	return steps, false
+	for until = forever; isLast(steps) && wrong(steps[:len(steps)-1]); steps = steps[:len(steps)-1] {
+		until = steps[len(steps)-1].start
+	}
+	for i := range steps {
+		forget := []func(*step){func(s *step) { s.start = 0 }}
+		if until == forever {
+			forget = append(forget, func(s *step) { s.end = forever })
+		}
+		for _, forget := range forget {
+			less := slices.Clone(steps)
+			if forget(&less[i]); wrong(less) {
+				steps = less
+			}
+		}
+		steps[i].ops = telling(steps[i])
+	}
+	return steps, until
 }
 
-func fits(steps []step) bool {
+// isLast tells whether the last step began when all others had ended.
+func isLast(steps []step) bool {
+	if len(steps) < 2 {
+		return false
+	}
+	last := steps[len(steps)-1]
+	return !slices.ContainsFunc(steps[:len(steps)-1], func(s step) bool { return s.end >= last.start })
+}
+
+// telling are the attempts by which it is known when a step happened.
+func telling(s step) (ops []*history.Op) {
+	for _, op := range s.ops {
+		if s.start > 0 && op.Start == s.start || s.end < forever && op.End == s.end {
+			ops = append(ops, op)
+		}
+	}
+	if len(ops) == 0 { // so that it is seen what the step was
+		ops = s.ops[:min(1, len(s.ops))]
+	}
+	return ops
+}
+
+// fits tells whether steps can be put into an order, also when that was not found out in time.
+func fits(steps []step, most time.Duration) bool {
 	var ops []porcupine.Operation
 	for i, s := range steps {
 		if s.end < s.start {
@@ -218,5 +291,5 @@ func fits(steps []step) bool {
 		}
 		ops = append(ops, porcupine.Operation{ClientId: i, Input: s, Call: int64(s.start), Return: int64(s.end)})
 	}
-	return porcupine.CheckOperationsTimeout(model, ops, 5*time.Second) != porcupine.Illegal
+	return porcupine.CheckOperationsTimeout(model, ops, most) != porcupine.Illegal
 }

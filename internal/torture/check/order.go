@@ -1,6 +1,7 @@
 package check
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -8,16 +9,17 @@ import (
 	"github.com/lastunit/lastunit/internal/torture/history"
 )
 
+type pool struct {
+	sku string
+	id  int64
+}
+
 // inOrder: if the 202 for A was received before B was sent, for the same product and pool, A stands before B.
 func (c *checker) inOrder() {
 	type request struct {
 		claim          *Claim
 		sent, accepted time.Duration
 		op             *history.Op
-	}
-	type pool struct {
-		sku string
-		id  int64
 	}
 	pools := map[pool][]request{}
 	for _, claim := range c.db.Claims {
@@ -58,4 +60,91 @@ func (c *checker) inOrder() {
 			}
 		}
 	}
+}
+
+// overtaken: if the 202 for A was received before B was sent, for the same product and pool, A is settled before B; so nobody sees A queued in a look that began after B was told what it got. B may
+// have been queued or not. What came in place of another (a lapsed hold that was paid for) stands in no queue.
+func (c *checker) overtaken() {
+	type later struct {
+		sent, told time.Duration
+		op         *history.Op
+	}
+	settled := map[pool][]later{}
+	for _, claim := range c.db.Claims {
+		if claim.Replaces != nil {
+			continue
+		}
+		b := later{sent: forever, told: forever}
+		for _, op := range c.attempts(claim) {
+			if operation(op.Kind) == string(history.Claim) {
+				b.sent = min(b.sent, op.Start)
+			}
+			if op.End < b.told && tellsOutcome(op, claim.ID) {
+				b.told, b.op = op.End, op
+			}
+		}
+		if b.sent < forever && b.op != nil {
+			settled[pool{claim.SKU, claim.Pool}] = append(settled[pool{claim.SKU, claim.Pool}], b)
+		}
+	}
+	for _, r := range c.refusedAtOnce(c.shelves()) {
+		if len(r.pools) == 1 && (r.code == "all-held" || r.code == "not-enough-units") && r.ops[0].Kind == history.Claim {
+			settled[pool{r.sku, r.pools[0]}] = append(settled[pool{r.sku, r.pools[0]}], later{r.from, r.to, r.ops[0]})
+		}
+	}
+	// From each on, the one that was told first.
+	for _, all := range settled {
+		slices.SortFunc(all, func(a, b later) int { return cmp.Compare(a.sent, b.sent) })
+		for i := len(all) - 2; i >= 0; i-- {
+			if all[i+1].told < all[i].told {
+				all[i].told, all[i].op = all[i+1].told, all[i+1].op
+			}
+		}
+	}
+	for _, claim := range c.db.Claims {
+		var accepted, still *history.Op
+		for _, op := range c.byTransaction[claim.ID] {
+			if accepted == nil || op.End < accepted.End {
+				accepted = op
+			}
+			if showsAs(op, claim.ID, "queued") && (still == nil || op.Start > still.Start) {
+				still = op
+			}
+		}
+		if still == nil {
+			continue
+		}
+		behind := settled[pool{claim.SKU, claim.Pool}]
+		i, _ := slices.BinarySearchFunc(behind, accepted.End+1, func(b later, at time.Duration) int { return cmp.Compare(b.sent, at) })
+		if i < len(behind) && behind[i].told < still.Start {
+			c.violated("order", fmt.Sprintf("the request %s was accepted before another was sent, which was told its outcome before this one was seen to be queued still", claim.ID), accepted, behind[i].op, still)
+		}
+	}
+}
+
+// attempts are those that show a claim, and those with its key.
+func (c *checker) attempts(claim *Claim) []*history.Op {
+	if claim.Key == nil {
+		return c.byTransaction[claim.ID]
+	}
+	return slices.Concat(c.byTransaction[claim.ID], c.byKey[keyed{claim.Buyer, string(history.Claim), *claim.Key}])
+}
+
+// tellsOutcome tells whether an answer says what a claim got when it was settled.
+func tellsOutcome(op *history.Op, id string) bool {
+	for _, t := range named(op) {
+		if t.ID == id && (len(t.UnitIDs) > 0 || t.Status == "refused") {
+			return true
+		}
+	}
+	return false
+}
+
+func showsAs(op *history.Op, id, status string) bool {
+	for _, t := range shown(op) {
+		if t.ID == id && t.Status == status {
+			return true
+		}
+	}
+	return false
 }

@@ -55,6 +55,8 @@ type Order struct {
 	Reference         *string
 	Provider          string
 	PaidAt, EndedAt   *time.Time
+	PayBy             *time.Time
+	Reason            *string // of a cancelled one
 }
 
 // Unit is a row of unit.
@@ -62,6 +64,7 @@ type Unit struct {
 	ID, SKU    string
 	Receipt    string       // its key
 	Withdrawn  *string      // the key of the withdrawal, empty: it was written off
+	Pool       *int64       // in which it can be claimed
 	Held       []*Held      `db:"-"`
 	Quarantine []Quarantine `db:"-"`
 }
@@ -108,12 +111,14 @@ func Rows(ctx context.Context, db *pgx.Conn, prefix string) (*Database, error) {
 		d.Claims[claims[i].ID] = &claims[i]
 	}
 	units, err := collect[Unit](ctx, tx, `
-		SELECT unit.unit_id::text, sku, coalesce(receipt.idempotency_key, ''), CASE WHEN withdrawal_id IS NOT NULL THEN coalesce(withdrawal.idempotency_key, '') END
+		SELECT unit.unit_id::text, product.sku, coalesce(receipt.idempotency_key, ''), CASE WHEN withdrawal_id IS NOT NULL THEN coalesce(withdrawal.idempotency_key, '') END,
+			stock_token.pool_id
 		FROM unit
 		JOIN product USING (product_id)
 		JOIN receipt USING (receipt_id)
 		LEFT JOIN withdrawal_unit USING (unit_id)
 		LEFT JOIN withdrawal USING (withdrawal_id)
+		LEFT JOIN stock_token ON stock_token.unit_id = unit.unit_id
 		WHERE sku LIKE $1`, like)
 	if err != nil {
 		return nil, err
@@ -154,7 +159,7 @@ func (d *Database) lives(ctx context.Context, tx pgx.Tx, like string) error {
 		d.Units[q.UnitID].Quarantine = append(d.Units[q.UnitID].Quarantine, q)
 	}
 	orders, err := collect[Order](ctx, tx, `
-		SELECT order_id::text, buyer, status, coalesce(total_minor, 0), refunded_minor, replaces_order_id::text, reference, provider, paid_at, ended_at
+		SELECT order_id::text, buyer, status, coalesce(total_minor, 0), refunded_minor, replaces_order_id::text, reference, provider, paid_at, ended_at, pay_by, reason
 		FROM shop_order WHERE order_id IN (SELECT order_id FROM claim JOIN product USING (product_id) WHERE sku LIKE $1)`, like)
 	if err != nil {
 		return err

@@ -48,7 +48,7 @@ func (r *Round) takeUnsure() []*ask {
 // shared has several clients do n things.
 func (r *Round) shared(ctx context.Context, log *history.Log, n int, do func(c *client, i int)) {
 	var next atomic.Int64
-	r.each(ctx, min(r.o.Clients, 16), log, func(c *client) {
+	r.each(ctx, min(r.o.Clients, 32), log, func(c *client) {
 		for i := next.Add(1) - 1; i < int64(n) && ctx.Err() == nil; i = next.Add(1) - 1 {
 			do(c, int(i))
 		}

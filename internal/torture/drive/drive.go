@@ -29,7 +29,7 @@ type Options struct {
 	Log       *history.Log  // where the first receipts are written down
 	Products  int           // of the sale that are short of units; 6
 	Units     int           // that one of those has at most; 6
-	Plenty    int           // that each of the others has; 300
+	Plenty    int           // that each of the others has; 2000
 	Buyers    int           // half as many as clients
 	Limit     int           // the sale's purchase limit; 6
 	Hold      time.Duration // of the sale, in whole seconds; 3 s. Outside of it the servers' own counts: let that be as short
@@ -40,7 +40,7 @@ func (o Options) withDefaults() Options {
 	o.Clients = cmp.Or(o.Clients, 100)
 	o.Products = cmp.Or(o.Products, 6)
 	o.Units = cmp.Or(o.Units, 6)
-	o.Plenty = cmp.Or(o.Plenty, 300)
+	o.Plenty = cmp.Or(o.Plenty, 2000)
 	o.Buyers = cmp.Or(o.Buyers, max(o.Clients/2, 4))
 	o.Limit = cmp.Or(o.Limit, 6)
 	o.Hold = cmp.Or(o.Hold, 3*time.Second)
@@ -85,7 +85,7 @@ type bought struct{ buyer, id string }
 // Prepare makes the round's products, with units, and its sale, which is open. It asks until all is done, or ctx ends.
 func Prepare(ctx context.Context, o Options) (*Round, error) {
 	o = o.withDefaults()
-	r := &Round{o: o, others: make(chan *ask, 4*o.Clients), old: pond[*ask]{most: 4096}, left: pond[hold]{most: 256}, bought: pond[bought]{most: max(o.Buyers*o.Limit/5, 4)}}
+	r := &Round{o: o, others: make(chan *ask, 4*o.Clients), old: pond[*ask]{most: 4096}, left: pond[hold]{most: 256}, bought: pond[bought]{most: max(o.Buyers*o.Limit/5, o.Plenty/2, 4)}}
 	if o.Rate > 0 {
 		r.pace = rate.NewLimiter(rate.Limit(o.Rate), max(int(o.Rate/20), 1))
 	}
@@ -155,8 +155,12 @@ func (r *Round) newKey() string { return fmt.Sprintf("%skey-%d", r.o.Prefix, r.k
 func (r *Round) Drive(ctx context.Context, log *history.Log) {
 	r.each(ctx, r.o.Clients, log, func(c *client) {
 		c.pace = r.pace
+		step := c.step
+		if c.n%4 != 0 {
+			c.inTurn, step = 3, c.rush
+		}
 		for ctx.Err() == nil {
-			c.step()
+			step()
 		}
 	})
 }
@@ -219,10 +223,12 @@ type client struct {
 	conns []*driven.Conn
 	pace  *rate.Limiter
 	log   *history.Log
+	// inTurn is how many of a hundred claims are to wait for their turn.
+	inTurn int
 }
 
 func (r *Round) client(ctx context.Context, n int, log *history.Log) *client {
-	c := &client{r: r, ctx: ctx, n: n, rng: rand.New(rand.NewPCG(r.o.Seed, uint64(n))), log: log}
+	c := &client{r: r, ctx: ctx, n: n, rng: rand.New(rand.NewPCG(r.o.Seed, uint64(n))), log: log, inTurn: 50}
 	for _, address := range r.o.Addresses {
 		c.conns = append(c.conns, &driven.Conn{Address: address, Key: r.o.Key})
 	}
@@ -256,7 +262,7 @@ func (c *client) attempt(a *ask) *history.Op {
 	q := driven.Ask{Method: a.method, Path: a.path, Buyer: op.Buyer, Header: a.header, Body: a.body, Patience: a.patience}
 	if op.Kind == history.Claim {
 		op.Wait = claimWait
-		if c.chance(50) {
+		if c.chance(c.inTurn) {
 			c.queued(&op, &q)
 		}
 	}

@@ -101,6 +101,27 @@ func (c *client) shop() {
 	}
 }
 
+// rush is what most do in a flash sale: somebody who has not been here wants one unit of what there is plenty of, or was, and orders it, gives it up, or forgets it.
+func (c *client) rush() {
+	p := c.r.products[c.rng.IntN(len(c.r.products))]
+	for tries := 0; p.short && tries < 3; tries++ {
+		p = c.r.products[c.rng.IntN(len(c.r.products))]
+	}
+	buyer := fmt.Sprintf("%srush-%d", c.r.o.Prefix, c.rng.IntN(1000*c.r.o.Buyers))
+	t := c.follow(c.settle(claim(buyer, c.key(), p.sku, 1))).Transaction
+	if t == nil || t.Status != "held" {
+		return
+	}
+	switch p := c.rng.IntN(100); {
+	case p < 12:
+		c.confirm([]string{t.ID})
+	case p < 13:
+		c.order(buyer, []string{t.ID})
+	case p < 16:
+		c.giveUp(hold{buyer, t.ID})
+	}
+}
+
 // follow looks at what is queued until that is settled, or for some turns only.
 func (c *client) follow(op *history.Op) *history.Op {
 	for turn := 0; op.Transaction != nil && op.Transaction.Status == "queued" && turn < 8 && c.ctx.Err() == nil; turn++ {

@@ -22,18 +22,21 @@ type cluster struct {
 	name    string // by which the other one knows it as its standby
 	tools   pgserver.Tools
 	dir     string // below which its data is; enterable by who runs it
+	walDir  string // below which its WAL is
 	address string // host:port
 	process *exec.Cmd
 	ended   <-chan struct{}
 }
 
-func newCluster(tools pgserver.Tools, dir, name string) (*cluster, error) {
-	c := &cluster{name: name, tools: tools, dir: filepath.Join(dir, name)}
-	if err := os.Mkdir(c.dir, 0o755); err != nil {
-		return nil, err
-	}
-	if err := tools.Own(c.dir); err != nil {
-		return nil, err
+func newCluster(tools pgserver.Tools, dataDir, walDir, name string) (*cluster, error) {
+	c := &cluster{name: name, tools: tools, dir: filepath.Join(dataDir, name), walDir: filepath.Join(walDir, name)}
+	for _, dir := range []string{c.dir, c.walDir} {
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			return nil, err
+		}
+		if err := tools.Own(dir); err != nil {
+			return nil, err
+		}
 	}
 	var err error
 	c.address, err = driven.FreeAddress()
@@ -41,6 +44,8 @@ func newCluster(tools pgserver.Tools, dir, name string) (*cluster, error) {
 }
 
 func (c *cluster) data() string { return filepath.Join(c.dir, "data") }
+
+func (c *cluster) wal() string { return filepath.Join(c.walDir, "wal") }
 
 func (c *cluster) port() string {
 	_, port, _ := strings.Cut(c.address, ":")
@@ -53,7 +58,7 @@ func (c *cluster) url(database string) string {
 
 // make makes it anew, as a primary.
 func (c *cluster) make(ctx context.Context) error {
-	said, err := c.tools.Run(ctx, c.dir, "initdb", "--pgdata", c.data(), "--username", "lastunit", "--auth", "trust", "--encoding", "UTF8", "--locale", "C", "--no-instructions")
+	said, err := c.tools.Run(ctx, c.dir, "initdb", "--pgdata", c.data(), "--waldir", c.wal(), "--username", "lastunit", "--auth", "trust", "--encoding", "UTF8", "--locale", "C", "--no-instructions")
 	if err != nil {
 		return fmt.Errorf("initdb: %w: %s", err, said)
 	}
@@ -62,10 +67,12 @@ func (c *cluster) make(ctx context.Context) error {
 
 // follow makes it anew, as a standby of another that runs.
 func (c *cluster) follow(ctx context.Context, primary *cluster) error {
-	if err := os.RemoveAll(c.data()); err != nil {
-		return err
+	for _, dir := range []string{c.data(), c.wal()} {
+		if err := os.RemoveAll(dir); err != nil {
+			return err
+		}
 	}
-	said, err := c.tools.Run(ctx, c.dir, "pg_basebackup", "--pgdata", c.data(), "--checkpoint", "fast", "--wal-method", "stream", "--write-recovery-conf", "--no-sync",
+	said, err := c.tools.Run(ctx, c.dir, "pg_basebackup", "--pgdata", c.data(), "--waldir", c.wal(), "--checkpoint", "fast", "--wal-method", "stream", "--write-recovery-conf", "--no-sync",
 		"--dbname", fmt.Sprintf("host=127.0.0.1 port=%s user=lastunit application_name=%s", primary.port(), c.name))
 	if err != nil {
 		return fmt.Errorf("pg_basebackup: %w: %s", err, said)

@@ -46,6 +46,7 @@ func (w *World) Faults() []Fault {
 		{"connections exhausted", 1, w.exhaust},
 		{"locks held", 3, w.holdLocks},
 		{"an old snapshot", 1, w.oldSnapshot},
+		{"payment provider silent", 1, w.silenceProvider},
 	}
 	if w.Standby {
 		all = append(all, Fault{"promotion", 3, w.promote}, Fault{"standby lost", 1, w.loseStandby}, Fault{"crash while the standby is cut off, then promotion", 1, w.crashApart})
@@ -54,7 +55,10 @@ func (w *World) Faults() []Fault {
 		all = append(all, Fault{"a server whose clock is an hour ahead", 2, w.ahead})
 	}
 	if w.unmount != nil {
-		all = append(all, Fault{"disk full", 1, w.fillDisk})
+		all = append(all, Fault{"disk full (data)", 1, w.fillDisk("data disk full", w.dataDir())}, Fault{"disk full (WAL)", 1, w.fillDisk("WAL disk full", w.walDir())})
+	}
+	if w.Before != "" {
+		all = append(all, Fault{"rolling upgrade", 6, w.upgrade})
 	}
 	return all
 }
@@ -242,14 +246,46 @@ func (w *World) oldSnapshot(ctx context.Context, rng *rand.Rand) error {
 	return nil
 }
 
-func (w *World) fillDisk(ctx context.Context, rng *rand.Rand) error {
-	w.count("disk full")
-	if err := w.fill(); err != nil {
-		return err
+func (w *World) fillDisk(what, dir string) func(context.Context, *rand.Rand) error {
+	return func(ctx context.Context, rng *rand.Rand) error {
+		w.count(what)
+		if err := w.fill(dir); err != nil {
+			return err
+		}
+		lasts(ctx, rng, 2*time.Second)
+		w.empty()
+		return w.revive(ctx)
 	}
-	lasts(ctx, rng, 2*time.Second)
-	w.empty()
-	return w.revive(ctx)
+}
+
+// upgrade goes from the build before to this one while clients are at it: the newest migration is applied, the old servers go on with it for a while, and one after the other is ended in order and
+// started as the new program. That happens once; it goes on when ctx has ended.
+func (w *World) upgrade(ctx context.Context, rng *rand.Rand) error {
+	if w.upgraded {
+		return nil
+	}
+	w.servers.Upgrade(w.Binary)
+	if said, err := w.servers.Migrate(); err != nil {
+		return fmt.Errorf("migrate: %w: %s", err, said)
+	}
+	w.upgraded = true
+	w.count("rolling upgrades")
+	for i := range w.servers.Servers {
+		lasts(ctx, rng, time.Second)
+		if rng.IntN(2) == 0 { // one of the old ones crashes, and comes back to the new schema
+			w.servers.Kill(i)
+			if err := w.servers.Restart(i); err != nil {
+				return err
+			}
+			lasts(ctx, rng, time.Second)
+		}
+		w.servers.End(i)
+		w.servers.Use(i, "")
+		if err := w.servers.Restart(i); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // revive starts what did not survive.

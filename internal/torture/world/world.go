@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -27,6 +28,7 @@ type Options struct {
 	Standby bool     // with a synchronous standby
 	Args    []string // more for serve
 	Ahead   string   // a build of the program whose clock is ahead; empty: there is none
+	Before  string   // the build before Binary, which knows all its migrations but the newest: servers begin as this one; empty: as Binary
 	Log     *slog.Logger
 }
 
@@ -42,7 +44,8 @@ type World struct {
 	inner    [][]*proxy.Proxy // of each server, before each cluster
 	mu       sync.Mutex
 	counts   map[string]int
-	filled   []string // files that fill the disk
+	upgraded bool     // or there is no build before
+	filled   []string // files that fill disks
 }
 
 const database = "lastunit"
@@ -50,7 +53,7 @@ const database = "lastunit"
 // Start brings everything up: migrated, in sync, with a key.
 func Start(ctx context.Context, o Options) (w *World, err error) {
 	o.Log = cmp.Or(o.Log, slog.New(slog.DiscardHandler))
-	w = &World{Options: o, counts: map[string]int{}}
+	w = &World{Options: o, counts: map[string]int{}, upgraded: o.Before == ""}
 	defer func() {
 		if err != nil {
 			w.Stop()
@@ -62,12 +65,21 @@ func Start(ctx context.Context, o Options) (w *World, err error) {
 	if err := os.Chmod(w.dir, 0o755); err != nil { // PostgreSQL may run as somebody else, who has to enter it
 		return w, err
 	}
+	for _, dir := range []string{w.dataDir(), w.walDir()} {
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			return w, err
+		}
+	}
 	w.mount()
 	if err := w.startClusters(ctx); err != nil {
 		return w, err
 	}
 	return w, w.startServers(ctx)
 }
+
+func (w *World) dataDir() string { return filepath.Join(w.dir, "data") }
+
+func (w *World) walDir() string { return filepath.Join(w.dir, "wal") }
 
 func (w *World) startClusters(ctx context.Context) error {
 	tools, err := pgserver.FindTools(ctx)
@@ -79,7 +91,7 @@ func (w *World) startClusters(ctx context.Context) error {
 		names = append(names, "b")
 	}
 	for _, name := range names {
-		c, err := newCluster(tools, w.dir, name)
+		c, err := newCluster(tools, w.dataDir(), w.walDir(), name)
 		if err != nil {
 			return err
 		}
@@ -134,7 +146,7 @@ func (w *World) startServers(ctx context.Context) error {
 		urls = append(urls, "postgres://lastunit@"+strings.Join(hosts, ",")+"/"+database+"?sslmode=disable&target_session_attrs=read-write&connect_timeout=2")
 	}
 	var err error
-	if w.servers, err = driven.StartOn(ctx, w.Binary, urls, append([]string{"--migrate"}, w.Args...)...); err != nil {
+	if w.servers, err = driven.StartOn(ctx, cmp.Or(w.Before, w.Binary), urls, append([]string{"--migrate"}, w.Args...)...); err != nil {
 		return err
 	}
 	for _, s := range w.servers.Servers {
@@ -182,7 +194,7 @@ func (w *World) Calm(ctx context.Context) error {
 	return w.ready(ctx)
 }
 
-// heal undoes what faults do to proxies and the disk.
+// heal undoes what faults do to proxies and disks.
 func (w *World) heal() {
 	for _, p := range w.proxies() {
 		p.Heal()

@@ -2,6 +2,7 @@ package world_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"testing"
@@ -60,7 +61,24 @@ func TestServersFindTheNewPrimary(t *testing.T) {
 			continue
 		}
 		for n := range 2 { // there and back
-			if err := f.Do(ctx, rand.New(rand.NewPCG(1, uint64(n)))); err != nil {
+			done := make(chan error, 1)
+			go func() { done <- f.Do(ctx, rand.New(rand.NewPCG(1, uint64(n)))) }()
+			for w.Counts()["promotions"] == n && len(done) == 0 { // from then on the standby is being promoted
+				driven.Pause(ctx, 10*time.Millisecond)
+			}
+			promoted := time.Now()
+			for server := range w.Addresses() {
+				key := fmt.Sprintf("r-%d-%d", n, server)
+				if a := ask(server, "POST", "/api/v1/products/cup/receipts", "", key, `{"quantity":1,"reference":"r"}`); a.Status != 201 {
+					t.Errorf("after promotion %d server %d answers %v to a receipt", n+1, server, a)
+				}
+				took := time.Since(promoted)
+				t.Logf("after promotion %d server %d writes again after %s", n+1, server, took)
+				if took > 10*time.Second {
+					t.Errorf("after promotion %d server %d writes again after %s", n+1, server, took)
+				}
+			}
+			if err := <-done; err != nil {
 				t.Fatal(err)
 			}
 			for server := range w.Addresses() {

@@ -1,0 +1,23 @@
+package world
+
+import (
+	"context"
+	"math/rand/v2"
+	"time"
+)
+
+// silenceProvider has the payment provider, which keeps its books in tables of its own, answer nobody for so long that overdue orders are cancelled without its word: money
+// may have come for them.
+func (w *World) silenceProvider(ctx context.Context, rng *rand.Rand) error {
+	w.count("payment provider silent")
+	db, err := w.Connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = db.Close(context.WithoutCancel(ctx)) }()
+	if _, err := db.Exec(ctx, `BEGIN; LOCK TABLE test_charge IN ACCESS EXCLUSIVE MODE`); err != nil {
+		return err
+	}
+	lasts(ctx, rng, 8*time.Second)
+	return nil // the connection ends, and the lock with it
+}
