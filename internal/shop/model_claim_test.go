@@ -17,6 +17,15 @@ func drawOf[T any](rt *rapid.T, label string, from ...T) T {
 	return from[rapid.IntRange(0, len(from)-1).Draw(rt, label)]
 }
 
+// choose is drawOf for scripts, which make each choice in its turn when they are played by turns.
+func choose[T any](m *model, rt *rapid.T, label string, from ...T) T {
+	if m.turn < 0 {
+		return drawOf(rt, label, from...)
+	}
+	m.turns = max(m.turns, len(from))
+	return from[m.turn%len(from)]
+}
+
 // drawKey draws no key, or one of few, so that keys are used again.
 func drawKey(rt *rapid.T) string { return drawOf(rt, "key", "", "", "", "k1", "k2") }
 
@@ -411,11 +420,12 @@ func (m *model) drawAsker(rt *rapid.T, owner string) string {
 }
 
 func (m *model) read(rt *rapid.T) {
-	c := m.drawClaim(rt)
-	if c == nil {
-		return
+	if c := m.drawClaim(rt); c != nil {
+		m.readBy(rt, c, m.drawAsker(rt, c.buyer))
 	}
-	who := m.drawAsker(rt, c.buyer)
+}
+
+func (m *model) readBy(rt *rapid.T, c *mClaim, who string) {
 	got, err := m.Transaction(background, who, c.id)
 	if who != c.buyer {
 		m.answered(rt, "transaction", err, refuse(shop.NotFound))

@@ -96,7 +96,7 @@ func (m *model) order(rt *rapid.T, buyer string, ids []shop.ID, reference, key s
 func (m *model) ordered(c *mClaim, o *mOrder, to shop.Place) {
 	c.status, c.order = shop.Ordered, o
 	m.is("transaction held -> ordered")
-	m.put2(c.units, shop.InHold, to)
+	m.placed(c.units, shop.InHold, to)
 }
 
 // checkoutOf says what transactions of a buyer, in the order of their ids, cost together and how long they can be paid for; or why they can't be ordered.
@@ -368,11 +368,12 @@ func (m *model) drawOrder(rt *rapid.T) *mOrder {
 }
 
 func (m *model) readOrder(rt *rapid.T) {
-	o := m.drawOrder(rt)
-	if o == nil {
-		return
+	if o := m.drawOrder(rt); o != nil {
+		m.readOrderBy(rt, o, m.drawAsker(rt, o.buyer))
 	}
-	who := m.drawAsker(rt, o.buyer)
+}
+
+func (m *model) readOrderBy(rt *rapid.T, o *mOrder, who string) {
 	got, err := m.Order(background, &who, o.id)
 	if who != o.buyer {
 		m.answered(rt, "order", err, refuse(shop.NotFound))
@@ -459,7 +460,7 @@ func (m *model) paid(o *mOrder) {
 	o.status = shop.IsPaid
 	m.is("order awaiting_payment -> paid")
 	for _, c := range o.lines {
-		m.put2(c.units, shop.InOrder, shop.AtBuyer)
+		m.placed(c.units, shop.InOrder, shop.AtBuyer)
 	}
 }
 
@@ -478,14 +479,18 @@ func (m *model) news(rt *rapid.T) {
 		return
 	}
 	if rapid.IntRange(0, 5).Draw(rt, "of what is not known") == 0 {
-		m.answered(rt, "news", m.PaymentChanged(background, pgdb.NewID()), refuse(shop.NotFound))
-		_, err := m.PaymentNews(background, nil, "")
-		m.answered(rt, "signed news", err, refuse(shop.NotFound))
+		m.newsOfNothing(rt)
 		return
 	}
 	if pays := m.pendingPays(); len(pays) > 0 {
 		m.newsOf(rt, drawOf(rt, "payment", pays...), rapid.IntRange(0, 2).Draw(rt, "taken") > 0)
 	}
+}
+
+func (m *model) newsOfNothing(rt *rapid.T) {
+	m.answered(rt, "news", m.PaymentChanged(background, pgdb.NewID()), refuse(shop.NotFound))
+	_, err := m.PaymentNews(background, nil, "")
+	m.answered(rt, "signed news", err, refuse(shop.NotFound))
 }
 
 func (m *model) newsOf(rt *rapid.T, p *mPay, taken bool) {
@@ -615,30 +620,24 @@ func (m *model) cancelOrder(rt *rapid.T, o *mOrder, who, key string, away, due b
 	got, replayed, err := m.CancelOrder(background, who, o.id, key)
 	m.provider.away.Store(false)
 	_, is, no := m.bound("cancel", who, key, o.id.String())
-	does := false
-	switch {
-	case who != o.buyer:
+	if who != o.buyer {
 		no = refuse(shop.NotFound)
-		if due {
-			m.newsOf(rt, p, true)
-		}
+	}
+	switch {
+	case no != nil && due:
+		m.newsOf(rt, p, true) // the call has not asked about it
+	case no != nil:
 	case pending && away:
 		no = refuse(shop.Busy)
-	default:
-		switch {
-		case pending && !due && no == nil && !is:
-			p.status = payment.Failed // and the buyer cancels it, also when it is overdue
-			m.is("payment pending -> failed")
-		case pending:
-			m.decided(rt, p, due)
-		}
-		switch {
-		case no != nil || is || o.status == shop.IsCancelled:
-		case o.status != shop.AwaitingPayment:
-			no = conflicts(string(o.status))
-		default:
-			does = true
-		}
+	case pending && !due:
+		p.status = payment.Failed // and the buyer cancels it, also when it is overdue
+		m.is("payment pending -> failed")
+	case pending:
+		m.decided(rt, p, true)
+	}
+	does := no == nil && !is && o.status == shop.AwaitingPayment
+	if no == nil && !is && !does && o.status != shop.IsCancelled {
+		no = conflicts(string(o.status))
 	}
 	if m.answered(rt, "cancel order", err, no) {
 		return
@@ -685,8 +684,6 @@ func (m *model) refundOf(rt *rapid.T, o *mOrder, ids []shop.ID, restock shop.Res
 	case restock == "":
 		no = refuse(shop.Validation)
 	case no != nil || is:
-	case o.reason == "payment-overdue":
-		no = conflicts("") // it says awaiting_payment, until somebody looks at the order or sweeps
 	case o.status != shop.IsPaid:
 		no = conflicts(string(o.status))
 	case slices.ContainsFunc(ids, func(id shop.ID) bool { return !had[id] }):
@@ -728,10 +725,10 @@ func (m *model) returned(o *mOrder, ids []shop.ID, restock shop.Restock) {
 				m.back(c, shop.AtBuyer, id)
 			case shop.RestockQuarantine:
 				c.p.quarantine = append(c.p.quarantine, id)
-				m.put2([]shop.ID{id}, shop.AtBuyer, shop.InQuarantine)
+				m.placed([]shop.ID{id}, shop.AtBuyer, shop.InQuarantine)
 			case shop.RestockWriteOff:
 				c.p.withdrawn++
-				m.put2([]shop.ID{id}, shop.AtBuyer, shop.OutOfTheStock)
+				m.placed([]shop.ID{id}, shop.AtBuyer, shop.OutOfTheStock)
 			}
 		}
 	}

@@ -20,14 +20,17 @@ func (m *model) put(rt *rapid.T, p *mProduct, selling bool, price *shop.Money) {
 	}
 }
 
+func (m *model) putBadPrice(rt *rapid.T, p *mProduct) {
+	_, _, err := m.PutProduct(background, shop.Product{SKU: p.sku, Price: &shop.Money{Amount: -1, Currency: "EUR"}})
+	m.answered(rt, "product", err, refuse(shop.Validation))
+}
+
 func (m *model) change(rt *rapid.T) {
 	p := m.drawProduct(rt)
 	price := p.price
 	switch rapid.IntRange(0, 5).Draw(rt, "what") {
 	case 0:
-		price = &shop.Money{Amount: -1, Currency: "EUR"}
-		_, _, err := m.PutProduct(background, shop.Product{SKU: p.sku, Price: price})
-		m.answered(rt, "product", err, refuse(shop.Validation))
+		m.putBadPrice(rt, p)
 		return
 	case 1, 2:
 		if price != nil {
@@ -249,7 +252,7 @@ func (m *model) createSale(rt *rapid.T, t shop.SaleTerms, key string) *mSale {
 		m.sameSale(rt, s, got)
 		return s
 	}
-	s := &mSale{Sale: shop.Sale{ID: got.ID, SaleTerms: t}, pool: len(m.sales) + 1, shown: shop.SaleIsDraft}
+	s := &mSale{Sale: shop.Sale{ID: got.ID, SaleTerms: t}, pool: len(m.sales) + 1, was: shop.SaleIsDraft}
 	s.Items = slices.Clone(t.Items)
 	m.sales = append(m.sales, s)
 	m.bind("sale", "", key, request, s)
@@ -331,7 +334,6 @@ func (m *model) moveSale(rt *rapid.T, s *mSale, action shop.SaleAction, key stri
 	}
 	m.bind("sale "+string(action), "", key, s.ID.String(), nil)
 	if does {
-		m.is("sale %s: %s -> %s", action, state, target)
 		switch action {
 		case shop.ScheduleSale:
 			s.scheduled = true
@@ -352,7 +354,8 @@ func (m *model) moveSale(rt *rapid.T, s *mSale, action shop.SaleAction, key stri
 				s.OpensAt = m.now
 			}
 		}
-		s.shown = m.state(s)
+		s.was = m.state(s)
+		m.is("sale %s: %s -> %s", action, state, s.was)
 		m.pass()
 	}
 	m.sameSale(rt, s, got)

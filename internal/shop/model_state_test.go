@@ -17,6 +17,8 @@ import (
 type model struct {
 	*modelShop
 	run      int
+	turn     int // of the choices of a script that is played by turns; -1: they are drawn
+	turns    int // that it takes until each choice has been made
 	now      time.Time
 	op       shop.ID // the API key of all operators
 	products []*mProduct
@@ -26,7 +28,9 @@ type model struct {
 	keys     map[string]mKey
 	cool     map[string]time.Time // by sale and buyer
 	where    map[shop.ID]shop.Place
-	receipts int
+	given    int              // keys
+	captured map[string]int64 // by the provider, by currency
+	refunded map[string]int64
 	paused   bool
 }
 
@@ -47,7 +51,7 @@ type mSale struct {
 	pool      int
 	scheduled bool
 	paused    bool
-	shown     shop.SaleState // that the model was in last
+	was       shop.SaleState // when it was last looked at
 }
 
 type mClaim struct {
@@ -102,22 +106,34 @@ type mKey struct {
 	made    any
 }
 
-func newModel(rt *rapid.T, s *modelShop, run int, now time.Time) *model {
+// newModel begins a run. All runs share a database, where each has its own products, buyers and keys, and a later time.
+func (s *modelShop) newModel(rt *rapid.T, turn int) *model {
+	s.runs++
 	m := &model{
-		modelShop: s, run: run, now: now, op: pgdb.NewID(), keys: map[string]mKey{}, cool: map[string]time.Time{}, where: map[shop.ID]shop.Place{},
+		modelShop: s, run: s.runs, turn: turn, turns: 1, now: s.began.Add(time.Duration(s.runs) * 100 * time.Hour), op: pgdb.NewID(),
+		keys: map[string]mKey{}, cool: map[string]time.Time{}, where: map[shop.ID]shop.Place{}, captured: map[string]int64{}, refunded: map[string]int64{},
 	}
-	m.moveTo(now)
+	books, err := m.provider.Books(background)
+	if err != nil {
+		rt.Fatal(err)
+	}
+	for _, b := range books {
+		m.captured[b.Currency], m.refunded[b.Currency] = b.Captured, b.Refunded
+	}
+	m.moveTo(m.now)
 	m.provider.away.Store(false)
 	if _, _, err := m.PauseSelling(background, shop.Operator{KeyID: m.op}, false); err != nil {
 		rt.Fatal(err)
 	}
 	// In euros, in francs, and without a price, to be sold by the shop beside us.
 	for i, price := range []*shop.Money{{Amount: 1000, Currency: "EUR"}, {Amount: 700, Currency: "CHF"}, nil} {
-		p := &mProduct{sku: fmt.Sprintf("P%d-%d", i, run), price: price, pools: map[int]int{}, queues: map[int]int{}, serials: map[string]bool{}}
+		p := &mProduct{sku: fmt.Sprintf("P%d-%d", i, m.run), price: price, pools: map[int]int{}, queues: map[int]int{}, serials: map[string]bool{}}
 		m.products = append(m.products, p)
 		m.put(rt, p, true, price)
-		if n := rapid.SampledFrom([]int{0, 1, 2, 4, 8}).Draw(rt, "stock"); n > 0 {
-			m.receive(rt, p.sku, n, nil, "first", "")
+		if turn < 0 {
+			if n := drawOf(rt, "stock", 0, 1, 2, 4, 8); n > 0 {
+				m.receive(rt, p.sku, n, nil, "first", "")
+			}
 		}
 	}
 	return m
@@ -201,7 +217,8 @@ func (m *model) back(c *mClaim, from shop.Place, units ...shop.ID) {
 	}
 }
 
-func (m *model) put2(units []shop.ID, from, to shop.Place) {
+// placed notes where units are now.
+func (m *model) placed(units []shop.ID, from, to shop.Place) {
 	for _, id := range units {
 		m.where[id] = to
 		m.is("unit %s -> %s", from, to)
@@ -226,9 +243,9 @@ func (m *model) pass() {
 	}
 	for _, s := range m.sales {
 		state := m.state(s)
-		if state != s.shown {
-			m.is("sale %s -> %s", s.shown, state)
-			s.shown = state
+		if state != s.was {
+			m.is("sale %s -> %s", s.was, state)
+			s.was = state
 		}
 		if state != shop.SaleIsClosed {
 			continue
