@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
@@ -62,6 +63,25 @@ func (s *Shop) onceIn(
 		return id, replayed, err
 	}
 	return made, false, nil
+}
+
+// notReused refuses a call whose key has been used for another request, for calls that do something outside of the transaction of once.
+func (s *Shop) notReused(ctx context.Context, c Call, operation string, request any) error {
+	if c.Key == "" {
+		return nil
+	}
+	hash, err := requestHash(request)
+	if err != nil {
+		return err
+	}
+	was, err := s.q.CallKeyRead(ctx, s.pool, dbsqlc.CallKeyReadParams{Caller: c.Caller, Operation: operation, IdempotencyKey: c.Key})
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return nil
+	case err == nil && !bytes.Equal(was.RequestHash, hash):
+		return keyReused()
+	}
+	return err
 }
 
 // requestHash tells requests apart.

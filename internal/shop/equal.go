@@ -63,7 +63,8 @@ func (e *equalUnits) find(ctx context.Context) (bool, error) {
 	return true, nil
 }
 
-// withinLimits locks what the buyer has of the sales.
+// withinLimits locks what the buyer has of the sales, and puts away what of it has lapsed or is overdue where that stands in the way. While somebody else is about to put
+// it away it is not known: Busy.
 func (e *equalUnits) withinLimits(ctx context.Context) (bool, error) {
 	more := map[ID]int32{}
 	var ids []ID
@@ -78,20 +79,48 @@ func (e *equalUnits) withinLimits(ctx context.Context) (bool, error) {
 	if len(ids) == 0 {
 		return true, nil
 	}
-	e.limit = map[ID]int32{}
-	rows, err := e.s.q.SaleBuyerLock(ctx, e.tx, dbsqlc.SaleBuyerLockParams{Buyer: e.buyer, SaleIds: ids})
+	within, err := e.lockLimits(ctx, ids, more)
+	if err != nil || within {
+		return within, err
+	}
+	buyers := slices.Repeat([]string{e.buyer}, len(ids))
+	freed, err := e.s.freeOf(ctx, e.tx, ids, buyers)
+	if err != nil {
+		return false, err
+	}
+	if err := e.s.cameBack(ctx, e.tx, freed...); err != nil {
+		return false, err
+	}
+	within, err = e.lockLimits(ctx, ids, more)
+	if err != nil || within {
+		return within, err
+	}
+	rows, err := e.s.q.SaleBuyerLook(ctx, e.tx, dbsqlc.SaleBuyerLookParams{Now: e.s.o.Now(), SaleIds: ids, Buyers: buyers})
+	if err != nil {
+		return false, fmt.Errorf("look at buyer: %w", err)
+	}
+	for _, row := range rows {
+		if limit, limited := e.limit[row.SaleID]; limited && row.UnitCount+more[row.SaleID] > limit {
+			return false, nil
+		}
+	}
+	return false, busy()
+}
+
+// lockLimits waits for what the buyer has of sales, and tells whether so many more are within the limits.
+func (e *equalUnits) lockLimits(ctx context.Context, saleIDs []ID, more map[ID]int32) (within bool, err error) {
+	rows, err := e.s.q.SaleBuyerLock(ctx, e.tx, dbsqlc.SaleBuyerLockParams{Buyer: e.buyer, SaleIds: saleIDs})
 	if err != nil {
 		return false, fmt.Errorf("lock buyer: %w", err)
 	}
+	within, e.limit = true, map[ID]int32{}
 	for _, row := range rows {
 		if row.PurchaseLimit != nil {
-			if row.UnitCount+more[row.SaleID] > *row.PurchaseLimit {
-				return false, nil
-			}
+			within = within && row.UnitCount+more[row.SaleID] <= *row.PurchaseLimit
 			e.limit[row.SaleID] = *row.PurchaseLimit
 		}
 	}
-	return true, nil
+	return within, nil
 }
 
 // pick locks tokens of a pool until so many are found, if there are as many. What is in lapsed holds and overdue orders is there as well.

@@ -133,28 +133,10 @@ func (b *settlement) lookAgain(ctx context.Context, tx pgx.Tx, own dbsqlc.SaleBu
 
 // freeOwn expires the lapsed holds and cancels the overdue orders of buyers, of whose rows the batch has the locks. What comes of it can be claimed by the next batch.
 func (b *settlement) freeOwn(ctx context.Context, tx pgx.Tx, own dbsqlc.SaleBuyerTryLockParams) (bool, error) {
-	ids, err := b.s.q.ClaimLockLapsedOfBuyers(ctx, tx, dbsqlc.ClaimLockLapsedOfBuyersParams{Now: b.s.o.Now(), SaleIds: own.SaleIds, Buyers: own.Buyers})
-	if err != nil {
-		return false, fmt.Errorf("lock lapsed holds of buyers: %w", err)
-	}
-	var freed []poolKey
-	if len(ids) > 0 {
-		ended, err := b.s.q.ClaimEnd(ctx, tx, dbsqlc.ClaimEndParams{Now: b.s.o.Now(), ClaimIds: ids})
-		if err != nil {
-			return false, fmt.Errorf("expire holds of buyers: %w", err)
-		}
-		for _, row := range ended {
-			freed = append(freed, poolKey{row.ProductID, row.PoolID})
-		}
-	}
-	cancelled, err := b.s.cancelOverdue(ctx, tx, func() ([]overdueOrder, error) {
-		rows, err := b.s.q.ShopOrderLockOverdue(ctx, tx, dbsqlc.ShopOrderLockOverdueParams{Now: b.s.o.Now(), Buyers: own.Buyers, RowLimit: 1000})
-		return overdueOrders(rows), err
-	})
+	freed, err := b.s.freeOf(ctx, tx, own.SaleIds, own.Buyers)
 	if err != nil {
 		return false, err
 	}
-	freed = append(freed, cancelled...)
 	for _, k := range freed {
 		for _, p := range b.pools {
 			if (p.poolKey == k || p.poolKey == poolKey{k.productID, commonPool}) && len(p.tokens) < b.wanted(p) {
@@ -163,6 +145,29 @@ func (b *settlement) freeOwn(ctx context.Context, tx pgx.Tx, own dbsqlc.SaleBuye
 		}
 	}
 	return len(freed) > 0, nil
+}
+
+// freeOf expires the lapsed holds that buyers have in sales, saleIDs and buyers go in pairs, and cancels their overdue orders. The caller has the locks of their
+// counts. It leaves out what somebody else has locked, and names the pools that got units.
+func (s *Shop) freeOf(ctx context.Context, tx pgx.Tx, saleIDs []ID, buyers []string) (freed []poolKey, err error) {
+	ids, err := s.q.ClaimLockLapsedOfBuyers(ctx, tx, dbsqlc.ClaimLockLapsedOfBuyersParams{Now: s.o.Now(), SaleIds: saleIDs, Buyers: buyers})
+	if err != nil {
+		return nil, fmt.Errorf("lock lapsed holds of buyers: %w", err)
+	}
+	if len(ids) > 0 {
+		ended, err := s.q.ClaimEnd(ctx, tx, dbsqlc.ClaimEndParams{Now: s.o.Now(), ClaimIds: ids})
+		if err != nil {
+			return nil, fmt.Errorf("expire holds of buyers: %w", err)
+		}
+		for _, row := range ended {
+			freed = append(freed, poolKey{row.ProductID, row.PoolID})
+		}
+	}
+	cancelled, err := s.cancelOverdue(ctx, tx, func() ([]overdueOrder, error) {
+		rows, err := s.q.ShopOrderLockOverdue(ctx, tx, dbsqlc.ShopOrderLockOverdueParams{Now: s.o.Now(), Buyers: buyers, RowLimit: 1000})
+		return overdueOrders(rows), err
+	})
+	return append(freed, cancelled...), err
 }
 
 // admit tells whether a call may have units that are there, and counts them. If not, it has its refusal, or is put back because what its buyer has

@@ -135,6 +135,9 @@ func (s *Shop) CancelOrder(ctx context.Context, buyer string, id ID, key string)
 		return Order{}, false, err
 	}
 	if o.Status == AwaitingPayment && o.PaymentStatus == PaymentPending {
+		if err := s.notReused(ctx, Call{buyer, key}, "order.cancel", id); err != nil {
+			return Order{}, false, explain("look up key", err)
+		}
 		if err := s.callOff(ctx, id); err != nil {
 			return Order{}, false, err
 		}

@@ -434,6 +434,45 @@ func TestALapsedHoldInASaleIsReplacedWithinTheLimit(t *testing.T) {
 	w.audited()
 }
 
+// What has lapsed or is overdue makes no limit for equal units, also when nobody has put it away yet; while somebody is about to, it is not known.
+func TestWhatHasLapsedKeepsNoHoldFromBeingReplaced(t *testing.T) {
+	t.Parallel()
+	for name, lock := range map[string]string{"held": `SELECT FROM claim WHERE claim_id = $1 FOR UPDATE`, "ordered": `SELECT FROM shop_order WHERE order_id = $1 FOR UPDATE`} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, shop.Options{})
+			w.priced("A", 100, 5)
+			limit, at := 1, noon()
+			w.moveTo(at)
+			terms := aSale(at, "A", 0)
+			terms.PurchaseLimit = &limit
+			w.scheduled(terms)
+			lapsed := w.mustClaim("b", "A", 1)
+			at = at.Add(time.Minute)
+			w.moveTo(at)
+			id := w.mustClaim("b", "A", 1).ID
+			if name == "ordered" {
+				id = w.mustCheckout("b").ID
+			}
+			w.moveTo(at.Add(time.Minute))
+			confirm := func() error {
+				_, _, err := w.Confirm(background, shop.ConfirmRequest{TransactionIDs: []shop.ID{lapsed.ID}, Reference: "r", Operator: w.operator()})
+				return err
+			}
+			unlock := w.locked(lock, id)
+			refusal(t, confirm(), shop.Busy)
+			unlock()
+			if err := confirm(); err != nil {
+				t.Error(err)
+			}
+			if n := w.hasInSale("b"); n != 1 {
+				t.Errorf("%d are counted, want 1", n)
+			}
+			w.audited()
+		})
+	}
+}
+
 func TestAHoldIsExtendedUpToItsMaximum(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, shop.Options{Hold: time.Minute, HoldMax: 3 * time.Minute})
@@ -576,6 +615,21 @@ func TestAnOrderThatIsCancelledFreesItsUnitsAtOnceAndOnce(t *testing.T) {
 		t.Errorf("%d events tell of it", n)
 	}
 	w.mustClaim("c", "A", 2)
+	w.audited()
+}
+
+// An order that is overdue is cancelled for who wants to refund it as well, also when nobody has looked at it before.
+func TestARefundOfAnOverdueOrderSaysThatItIsCancelled(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, shop.Options{})
+	w.priced("A", 100, 1)
+	w.mustClaim("b", "A", 1)
+	o := w.mustCheckout("b")
+	w.moveTo(o.PayBy.Add(time.Second))
+	_, _, err := w.Refund(background, shop.RefundRequest{OrderID: o.ID, Restock: shop.RestockAvailable, Operator: w.operator()})
+	if no := refusal(t, err, shop.Conflict); no.State != string(shop.IsCancelled) {
+		t.Errorf("%+v", no)
+	}
 	w.audited()
 }
 

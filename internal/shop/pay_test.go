@@ -171,6 +171,29 @@ func TestNothingIsLockedWhileTheProviderIsAsked(t *testing.T) {
 	w.settledMoney(f)
 }
 
+// A cancellation that is refused because its key has cancelled another order leaves the payment alone.
+func TestACancellationThatIsRefusedForItsKeyLeavesThePayment(t *testing.T) {
+	t.Parallel()
+	f := newFake()
+	f.onCharge = func(context.Context, payment.Charge) (payment.State, error) { return payment.Pending, nil }
+	w, other := paying(t, f, shop.Options{})
+	if _, _, err := w.CancelOrder(background, "b", other.ID, "k"); err != nil {
+		t.Fatal(err)
+	}
+	w.mustClaim("b", "A", 1)
+	o := w.mustCheckout("b")
+	if _, _, err := w.Pay(background, "b", o.ID, "x", ""); err != nil {
+		t.Fatal(err)
+	}
+	_, _, err := w.CancelOrder(background, "b", o.ID, "k")
+	refusal(t, err, shop.KeyReused)
+	w.order(o.ID, shop.AwaitingPayment, shop.PaymentPending)
+	if got, _, err := w.CancelOrder(background, "b", o.ID, "another"); err != nil || got.Status != shop.IsCancelled {
+		t.Errorf("%+v, %v", got, err)
+	}
+	w.settledMoney(f)
+}
+
 // An overdue order with a payment under way is freed only after the provider was asked.
 func TestAnOverdueOrderIsFreedOnlyAfterTheProviderWasAsked(t *testing.T) {
 	t.Parallel()

@@ -44,6 +44,9 @@ func (s *Shop) Refund(ctx context.Context, r RefundRequest) (Order, bool, error)
 	if !known {
 		return Order{}, false, invalid("body.restock", "must be available, quarantine or write_off")
 	}
+	if _, err := s.Order(ctx, nil, r.OrderID); err != nil { // which cancels one that is overdue
+		return Order{}, false, err
+	}
 	r.UnitIDs = sortedIDs(r.UnitIDs)
 	var pending *pendingRefund
 	request := map[string]any{"order_id": r.OrderID, "unit_ids": r.UnitIDs, "restock": r.Restock}
