@@ -308,6 +308,25 @@ func TestProblemPages(t *testing.T) {
 	w.send(t, request{method: "GET", path: "/problems/" + canary}).refused(t, 404, "not-found")
 }
 
+func TestTheGuideHasEveryProblem(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../../docs/api.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	listed := map[string]bool{}
+	for _, line := range regexp.MustCompile("(?m)^\\| `([a-z-]+)` \\| (\\d{3}) \\|").FindAllSubmatch(text, -1) {
+		code := string(line[1])
+		listed[code] = true
+		if page := serveAlone("/problems/" + code); !bytes.Contains(page, append([]byte("HTTP "), line[2]...)) {
+			t.Errorf("%s has another status than %s: %s", code, line[2], page)
+		}
+	}
+	if known := knownCodes(t); !maps.Equal(listed, known) {
+		t.Errorf("the guide lists %v, want %v", slices.Sorted(maps.Keys(listed)), slices.Sorted(maps.Keys(known)))
+	}
+}
+
 var (
 	elsewhere = regexp.MustCompile(`(?i)(?:src|href|action)\s*=\s*["']?(?:https?:)?//|@import|url\(\s*["']?(?:https?:)?//`)
 	asset     = regexp.MustCompile(`(?:src|href)="(\S+\.(?:js|css))"`)

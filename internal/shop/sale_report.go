@@ -149,6 +149,8 @@ type saleReporter struct {
 	found  []dbsqlc.SaleReportItemsRow
 	// allotted: its offer is planned, and not only seen
 	allotted []bool
+	// gone: the rows have none left, which no sample has seen yet
+	gone []bool
 	// step and steps are how the course is divided for what is counted in the rows.
 	step        time.Duration
 	steps       int
@@ -183,7 +185,7 @@ func (r *saleReporter) read(ctx context.Context, tx pgx.Tx, id ID) error {
 	}
 	planned := idTime(id)
 	r.first, r.last = idAt(planned.Add(-idsAstray)), idAt(planned.Add(r.ClosesAt.Sub(r.CreatedAt)+idsAstray))
-	for _, part := range []func(context.Context, pgx.Tx) error{r.readItems, r.readCourse, r.readClaims, r.readReturns, r.readRefunds, r.readBuyers} {
+	for _, part := range []func(context.Context, pgx.Tx) error{r.readItems, r.readCourse, r.readClaims, r.readReturns, r.readRefunds, r.readBuyers, r.lookWhetherGone} {
 		if err := part(ctx, tx); err != nil {
 			return err
 		}
@@ -247,6 +249,28 @@ func (r *saleReporter) lookNow(ctx context.Context, tx pgx.Tx) error {
 	}
 	return err
 }
+
+// lookWhetherGone counts what is left where as many units were sold as were ever seen, and no sample has been taken since: then there are few to count.
+func (r *saleReporter) lookWhetherGone(ctx context.Context, tx pgx.Tx) error {
+	r.gone = make([]bool, len(r.Items))
+	perhaps := false
+	for i, item := range r.Items {
+		perhaps = perhaps || !r.seenSoldOut(i) && item.UnitsSold > 0 && item.UnitsSold-item.Returned.Restocked >= item.Offered
+	}
+	if r.State == SaleIsClosed || !perhaps {
+		return nil
+	}
+	rows, err := r.s.q.SaleSamplePlaces(ctx, tx, dbsqlc.SaleSamplePlacesParams{Now: &r.Now, SaleID: r.ID})
+	for _, row := range rows {
+		if i, known := r.places[row.ProductID]; known {
+			r.gone[i] = row.Available+row.Held+row.Ordered == 0 && row.Sold > 0
+		}
+	}
+	return err
+}
+
+// seenSoldOut tells whether a sample has seen that none was left of a product, and all paid for.
+func (r *saleReporter) seenSoldOut(i int) bool { return r.found[i].SoldOutAt.Unix() > 0 }
 
 // readCourse reads what was counted and sampled, and settles which part of it is the course.
 func (r *saleReporter) readCourse(ctx context.Context, tx pgx.Tx) error {
@@ -468,11 +492,11 @@ func (r *saleReporter) whenGone(i int) (taken, soldOut *time.Duration) {
 		d := max(at.Sub(r.OpensAt), 0)
 		return &d
 	}
-	seen := row.SoldOutAt.Unix() > 0
+	seen := r.seenSoldOut(i)
 	switch {
 	case seen && r.paidAt[i].After(row.SoldOutAt):
 		soldOut = after(row.SoldOutAt)
-	case seen || r.allotted[i] && item.UnitsSold-item.Returned.Restocked >= item.Offered:
+	case seen || r.gone[i] || r.allotted[i] && item.UnitsSold-item.Returned.Restocked >= item.Offered:
 		soldOut = after(r.paidAt[i])
 	}
 	if row.TakenAt.Unix() > 0 {

@@ -254,6 +254,43 @@ func TestAReportNeedsNoSamples(t *testing.T) {
 	}
 }
 
+// What has sold out since the last sample is sold out, also where there is no allotment to compare with.
+func TestWhatHasJustSoldOutIsSoldOutInTheReport(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, shop.Options{Provider: newFake()})
+	w.priced("A", 100, 2)
+	at := noon()
+	w.moveTo(at)
+	terms := aSale(at, "A", 2)
+	terms.Items[0].Quantity = nil
+	sale := w.scheduled(terms)
+	w.mustClaim("a", "A", 1)
+	w.mustClaim("b", "A", 1)
+	w.figures(sale.ID, at.Add(time.Second))
+	report := func() *time.Duration {
+		r, err := w.SaleReport(background, sale.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r.Total.SoldOutAfter
+	}
+	w.moveTo(at.Add(1500 * time.Millisecond))
+	w.paid("a")
+	if got := report(); got != nil {
+		t.Errorf("one of two is paid for: sold out after %v", got)
+	}
+	w.moveTo(at.Add(2500 * time.Millisecond))
+	w.paid("b")
+	last := 2500 * time.Millisecond
+	if got := report(); !same(got, &last) {
+		t.Errorf("both are paid for: sold out after %v", got)
+	}
+	w.receive("A", 1)
+	if got := report(); got != nil {
+		t.Errorf("another has come in: sold out after %v", got)
+	}
+}
+
 // Money that comes too late buys equal units, and then counts as sold; or it goes back, and then it is in the report as that.
 func TestMoneyThatCameTooLateIsInTheReport(t *testing.T) {
 	t.Parallel()
