@@ -23,14 +23,7 @@ func (e *exam) autovacuum(ctx context.Context, tx pgx.Tx) error {
 	if naptime := e.number("autovacuum_naptime"); naptime >= 60 {
 		e.add(Hint, "autovacuum", fmt.Sprintf("autovacuum_naptime is %d s", naptime), "During a flash sale a million dead rows come together between two of its looks.", e.mend("autovacuum_naptime", "10s"))
 	}
-	rows, err := tx.Query(ctx, `
-SELECT relname::text FROM pg_class
-WHERE relnamespace = current_schema()::regnamespace AND relkind = 'r' AND EXISTS (SELECT FROM pg_options_to_table(reloptions) WHERE option_name = 'autovacuum_enabled' AND NOT option_value::boolean)
-ORDER BY relname`)
-	if err != nil {
-		return err
-	}
-	tables, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	tables, err := tablesWhere(ctx, tx, `EXISTS (SELECT FROM pg_options_to_table(reloptions) WHERE option_name = 'autovacuum_enabled' AND NOT option_value::boolean)`)
 	if err != nil {
 		return err
 	}
@@ -45,6 +38,15 @@ ORDER BY relname`)
 		e.ok("autovacuum", "on, for all tables")
 	}
 	return nil
+}
+
+// tablesWhere names the tables whose row in pg_class meets a condition.
+func tablesWhere(ctx context.Context, tx pgx.Tx, condition string) ([]string, error) {
+	rows, err := tx.Query(ctx, `SELECT relname::text FROM pg_class WHERE relnamespace = current_schema()::regnamespace AND relkind = 'r' AND `+condition+` ORDER BY relname`)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowTo[string])
 }
 
 // deadRows compares with the number from which on autovacuum would begin, which is each table's own.
@@ -85,14 +87,7 @@ ORDER BY measured.dead DESC`)
 }
 
 func (e *exam) statistics(ctx context.Context, tx pgx.Tx) error {
-	rows, err := tx.Query(ctx, `
-SELECT relname::text FROM pg_class
-WHERE relnamespace = current_schema()::regnamespace AND relkind = 'r' AND reltuples < 0 AND pg_relation_size(oid) > 256 * 1024
-ORDER BY relname`)
-	if err != nil {
-		return err
-	}
-	tables, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	tables, err := tablesWhere(ctx, tx, `reltuples < 0 AND pg_relation_size(oid) > 256 * 1024`)
 	if err != nil {
 		return err
 	}
