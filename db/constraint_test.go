@@ -34,6 +34,7 @@ func bites() map[string][][]string {
 	all := maps.Clone(stockBites)
 	maps.Copy(all, orderBites)
 	maps.Copy(all, courseBites)
+	maps.Copy(all, webhookBites)
 	return all
 }
 

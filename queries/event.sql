@@ -55,3 +55,9 @@ UPDATE event
 SET position = placed.position
 FROM placed
 WHERE event.event_id = placed.event_id;
+
+-- EventTypeRead finds the type of an event.
+-- name: EventTypeRead :one
+SELECT event.type
+FROM event
+WHERE event.event_id = @event_id;

@@ -30,6 +30,7 @@ type Config struct {
 	StripeKey         Secret
 	StripeSecrets     []Secret // with which Stripe signs what it sends
 	StripeURL         string   // empty: Stripe's own
+	WebhooksAnywhere  bool
 	MaxQuantity       int
 	ShowStock         int
 	BuyerSecret       Secret // empty: none was configured
@@ -128,6 +129,8 @@ func table(dataDir string) []setting {
 			accepts: secrets(func(c *Config) *[]Secret { return &c.StripeSecrets }, "a signing secret of Stripe's, which begins with whsec_", isStripeSecret)},
 		{name: "stripe-url", example: "http://127.0.0.1:12111", about: "Where Stripe's API is, for tests against something that plays it; Stripe's own unless set.",
 			accepts: text(func(c *Config) *string { return &c.StripeURL }, "an http or https URL", isWebURL)},
+		{name: "webhooks-anywhere", initial: "false", about: "Whether webhooks may be sent to any address, also of this machine and its network, and by http: for development.",
+			accepts: boolean(func(c *Config) *bool { return &c.WebhooksAnywhere })},
 		{name: "max-quantity", initial: "10", about: "The most units that one claim may ask for outside a sale.",
 			accepts: number(func(c *Config) *int { return &c.MaxQuantity }, 1, 1000)},
 		{name: "show-stock", initial: "1000", about: "The largest number of available units shown to buyers; more than that is shown as this number.",

@@ -26,6 +26,8 @@ import (
 	"github.com/lastunit/lastunit/internal/pgdb"
 	"github.com/lastunit/lastunit/internal/pgserver"
 	"github.com/lastunit/lastunit/internal/shop"
+	"github.com/lastunit/lastunit/internal/webhook"
+	"github.com/lastunit/lastunit/internal/webhook/address"
 )
 
 func defaultDataDir() string { return pgserver.DefaultDir() }
@@ -89,6 +91,8 @@ func startService(ctx context.Context, cfg Config, log *slog.Logger) (s *service
 		QueuePerBuyer: cfg.MaxQueuedPerBuyer,
 		KeepRefused:   cfg.KeepRefused,
 		Workers:       max(cfg.DBConnections/4, 1),
+
+		WebhooksAnywhere: cfg.WebhooksAnywhere,
 	})
 	if err := s.SyncClock(ctx); err != nil {
 		return s, err
@@ -119,8 +123,10 @@ func startService(ctx context.Context, cfg Config, log *slog.Logger) (s *service
 		return s, err
 	}
 	s.server = httpapi.NewServer(handler, log)
+	webhooks := s.webhooks()
 	go func() {
 		defer close(s.loops)
+		defer webhooks.Wait()
 		background.Run(running, log,
 			background.Loop{Name: "expire lapsed holds", Every: cfg.SweepEvery, Run: s.ExpireLapsed},
 			background.Loop{Name: "cancel overdue orders", Every: cfg.SweepEvery, Run: s.CancelOverdue},
@@ -130,6 +136,9 @@ func startService(ctx context.Context, cfg Config, log *slog.Logger) (s *service
 			background.Loop{Name: "sample sales", Every: 250 * time.Millisecond, Run: s.SampleSales},
 			background.Loop{Name: "give up rehearsals whose server is gone", Every: 5 * time.Second, Run: s.TendRehearsals},
 			background.Loop{Name: "publish events", Every: 250 * time.Millisecond, Run: s.PublishEvents},
+			background.Loop{Name: "relay events to webhooks", Every: 250 * time.Millisecond, Run: s.RelayEvents},
+			background.Loop{Name: "send to webhooks", Every: 250 * time.Millisecond, Run: webhooks.Send},
+			background.Loop{Name: "remove old deliveries to webhooks", Every: time.Minute, Run: s.ForgetDeliveries},
 			background.Loop{Name: "tell of stock that came back", Every: 5 * time.Second, Run: s.TellRefilled},
 			background.Loop{Name: "remove old idempotency keys", Every: time.Minute, Run: s.ForgetKeys},
 			background.Loop{Name: "settle queues that nobody settles", Every: 500 * time.Millisecond, Run: s.SettleQueues},
@@ -161,6 +170,16 @@ func (s *service) payments() payment.Provider {
 		return nil // and not an interface that holds nil
 	}
 	return s.provider
+}
+
+// webhooks makes what sends events to those who subscribed.
+func (s *service) webhooks() *webhook.Sender {
+	client := address.NewClient(address.Options{})
+	if s.cfg.WebhooksAnywhere {
+		s.log.Warn("webhooks may be sent anywhere, also to this machine and without TLS: webhooks-anywhere is for development")
+		client = webhook.NewOpenClient(10 * time.Second)
+	}
+	return webhook.New(s.Shop, webhook.Options{Client: client, Log: s.log})
 }
 
 // paymentChanged is told by the payment provider, which may do so before the shop is there or after it has gone: then the shop asks by itself.

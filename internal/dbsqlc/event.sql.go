@@ -146,3 +146,17 @@ func (q *Queries) EventPublish(ctx context.Context, db DBTX, rowLimit int32) (in
 	}
 	return result.RowsAffected(), nil
 }
+
+const eventTypeRead = `-- name: EventTypeRead :one
+SELECT event.type
+FROM event
+WHERE event.event_id = $1
+`
+
+// EventTypeRead finds the type of an event.
+func (q *Queries) EventTypeRead(ctx context.Context, db DBTX, eventID pgdb.ID) (string, error) {
+	row := db.QueryRow(ctx, eventTypeRead, eventID)
+	var type_ string
+	err := row.Scan(&type_)
+	return type_, err
+}

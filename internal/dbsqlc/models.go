@@ -207,6 +207,27 @@ type StripeRefund struct {
 	StripeRefundID *string
 }
 
+type Webhook struct {
+	WebhookID   pgdb.ID
+	URL         string
+	EventTypes  []string
+	Description string
+	Enabled     bool
+	// why lastunit disabled it by itself
+	DisabledReason *string
+	CreatedAt      time.Time
+}
+
+type WebhookAttempt struct {
+	WebhookDeliveryID pgdb.ID
+	Attempt           int32
+	ResponseStatus    *int32
+	ResponseBody      string
+	Error             *string
+	TookMs            int64
+	AttemptedAt       time.Time
+}
+
 type Withdrawal struct {
 	WithdrawalID   pgdb.ID
 	ProductID      int64

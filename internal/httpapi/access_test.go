@@ -34,56 +34,65 @@ type sample struct {
 }
 
 var samples = map[string]sample{
-	"cancel":            {scope: "claim", status: 200, on: "unpaid order"},
-	"changeSale":        {scope: "sale", body: `{"name": "Other"}`, status: 200, on: "draft"},
-	"checkout":          {scope: "claim", body: `{"transaction_ids": ["{tx}"]}`, status: 201},
-	"claim":             {scope: "claim", body: `{"sku": "cup"}`, status: 201, another: true},
-	"claimQueued":       {scope: "claim", body: `{"sku": "cup"}`, status: 202, another: true},
-	"closeSale":         {scope: "sale", status: 200, on: "scheduled"},
-	"confirm":           {scope: "order", body: `{"transaction_ids": ["{tx}"], "reference": "{tx}"}`, status: 201},
-	"deleteProduct":     {scope: "catalog", status: 409},
-	"exportOrders":      {scope: "order", status: 200},
-	"extend":            {scope: "claim", keys: true, body: `{"seconds": 1}`, status: 200},
-	"getAudit":          {scope: "audit", status: 200},
-	"importSheet":       {scope: "catalog", body: "sku,name\ncup,Cup\n", media: "text/csv", status: 200},
-	"getCart":           {scope: "claim", status: 200, another: true},
-	"getOrder":          {scope: "claim", all: "order", status: 200, on: "unpaid order"},
-	"getProduct":        {status: 200},
-	"getRehearsal":      {scope: "sale", status: 200, on: "rehearsal"},
-	"getSale":           {scope: "sale", shown: true, status: 200, on: "scheduled"},
-	"getSelling":        {status: 200},
-	"getStock":          {scope: "stock", status: 200},
-	"getTransaction":    {scope: "claim", status: 200},
-	"getUnit":           {scope: "stock", status: 200, on: "unit"},
-	"listEvents":        {scope: "order", status: 200},
-	"listOrders":        {scope: "claim", all: "order", status: 200, another: true},
-	"listProducts":      {status: 200},
-	"listSales":         {scope: "sale", shown: true, status: 200},
-	"live":              {status: 200},
-	"openSale":          {scope: "sale", status: 200, on: "scheduled"},
-	"pauseSale":         {scope: "sale", status: 200, on: "open"},
-	"pauseSelling":      {scope: "sale", status: 200},
-	"pay":               {scope: "claim", body: `{"card": "succeed"}`, status: 200, on: "unpaid order"},
-	"planSale":          {scope: "sale", body: saleText("cup"), status: 201},
-	"putProduct":        {scope: "catalog", body: `{"price": {"amount": 1250, "currency": "EUR"}}`, status: 200},
-	"ready":             {status: 503}, // the tests' PostgreSQL runs without fsync, and says so
-	"receive":           {scope: "stock", body: `{"quantity": 1, "reference": "r"}`, status: 201},
-	"refund":            {scope: "order", body: `{"restock": "available"}`, status: 200, on: "paid order"},
-	"release":           {scope: "claim", status: 204},
-	"releaseQuarantine": {scope: "stock", body: `{"quantity": 1}`, status: 201, on: "quarantine"},
-	"resumeSale":        {scope: "sale", status: 200, on: "paused"},
-	"resumeSelling":     {scope: "sale", status: 200},
-	"runAudit":          {scope: "audit", status: 201},
-	"saleChanges":       {scope: "sale", status: 200, on: "draft"},
-	"saleFigures":       {scope: "sale", status: 200, on: "open"},
-	"saleReport":        {scope: "sale", status: 200, on: "scheduled"},
-	"scheduleSale":      {scope: "sale", status: 200, on: "draft"},
-	"startRehearsal":    {scope: "sale", body: `{"buyers": 5}`, status: 202, on: "draft"},
-	"startSession":      {status: 201},
-	"stripeWebhook":     {body: `{}`, status: 404}, // with the provider test
-	"watchProduct":      {status: 200, query: "?sku=cup", endless: true},
-	"watchTransaction":  {scope: "claim", status: 200},
-	"withdraw":          {scope: "stock", body: `{"quantity": 1, "reason": "r"}`, status: 201},
+	"cancel":              {scope: "claim", status: 200, on: "unpaid order"},
+	"changeSale":          {scope: "sale", body: `{"name": "Other"}`, status: 200, on: "draft"},
+	"changeWebhook":       {scope: "webhook", body: `{"description": "other"}`, status: 200, on: "webhook"},
+	"checkout":            {scope: "claim", body: `{"transaction_ids": ["{tx}"]}`, status: 201},
+	"claim":               {scope: "claim", body: `{"sku": "cup"}`, status: 201, another: true},
+	"claimQueued":         {scope: "claim", body: `{"sku": "cup"}`, status: 202, another: true},
+	"closeSale":           {scope: "sale", status: 200, on: "scheduled"},
+	"confirm":             {scope: "order", body: `{"transaction_ids": ["{tx}"], "reference": "{tx}"}`, status: 201},
+	"createWebhook":       {scope: "webhook", body: `{"url": "https://shop.example.com/hook"}`, status: 201},
+	"deleteProduct":       {scope: "catalog", status: 409},
+	"deleteWebhook":       {scope: "webhook", status: 204, on: "webhook"},
+	"exportOrders":        {scope: "order", status: 200},
+	"extend":              {scope: "claim", keys: true, body: `{"seconds": 1}`, status: 200},
+	"getAudit":            {scope: "audit", status: 200},
+	"getWebhook":          {scope: "webhook", status: 200, on: "webhook"},
+	"importSheet":         {scope: "catalog", body: "sku,name\ncup,Cup\n", media: "text/csv", status: 200},
+	"getCart":             {scope: "claim", status: 200, another: true},
+	"getOrder":            {scope: "claim", all: "order", status: 200, on: "unpaid order"},
+	"getProduct":          {status: 200},
+	"getRehearsal":        {scope: "sale", status: 200, on: "rehearsal"},
+	"getSale":             {scope: "sale", shown: true, status: 200, on: "scheduled"},
+	"getSelling":          {status: 200},
+	"getStock":            {scope: "stock", status: 200},
+	"getTransaction":      {scope: "claim", status: 200},
+	"getUnit":             {scope: "stock", status: 200, on: "unit"},
+	"listDeliveries":      {scope: "webhook", status: 200, on: "webhook"},
+	"listEvents":          {scope: "order", status: 200},
+	"listOrders":          {scope: "claim", all: "order", status: 200, another: true},
+	"listProducts":        {status: 200},
+	"listSales":           {scope: "sale", shown: true, status: 200},
+	"listWebhooks":        {scope: "webhook", status: 200},
+	"live":                {status: 200},
+	"openSale":            {scope: "sale", status: 200, on: "scheduled"},
+	"pauseSale":           {scope: "sale", status: 200, on: "open"},
+	"pauseSelling":        {scope: "sale", status: 200},
+	"pay":                 {scope: "claim", body: `{"card": "succeed"}`, status: 200, on: "unpaid order"},
+	"planSale":            {scope: "sale", body: saleText("cup"), status: 201},
+	"putProduct":          {scope: "catalog", body: `{"price": {"amount": 1250, "currency": "EUR"}}`, status: 200},
+	"ready":               {status: 503}, // the tests' PostgreSQL runs without fsync, and says so
+	"receive":             {scope: "stock", body: `{"quantity": 1, "reference": "r"}`, status: 201},
+	"refund":              {scope: "order", body: `{"restock": "available"}`, status: 200, on: "paid order"},
+	"release":             {scope: "claim", status: 204},
+	"releaseQuarantine":   {scope: "stock", body: `{"quantity": 1}`, status: 201, on: "quarantine"},
+	"replayEvent":         {scope: "webhook", body: `{"event_id": "{tx}"}`, status: 202, on: "webhook"},
+	"resumeSale":          {scope: "sale", status: 200, on: "paused"},
+	"resumeSelling":       {scope: "sale", status: 200},
+	"rotateWebhookSecret": {scope: "webhook", status: 200, on: "webhook"},
+	"runAudit":            {scope: "audit", status: 201},
+	"saleChanges":         {scope: "sale", status: 200, on: "draft"},
+	"saleFigures":         {scope: "sale", status: 200, on: "open"},
+	"saleReport":          {scope: "sale", status: 200, on: "scheduled"},
+	"scheduleSale":        {scope: "sale", status: 200, on: "draft"},
+	"startRehearsal":      {scope: "sale", body: `{"buyers": 5}`, status: 202, on: "draft"},
+	"startSession":        {status: 201},
+	"stripeWebhook":       {body: `{}`, status: 404}, // with the provider test
+	"testWebhook":         {scope: "webhook", status: 202, on: "webhook"},
+	"watchProduct":        {status: 200, query: "?sku=cup", endless: true},
+	"watchTransaction":    {scope: "claim", status: 200},
+	"withdraw":            {scope: "stock", body: `{"quantity": 1, "reason": "r"}`, status: 201},
 }
 
 // documented holds that the document gives the operation to those whom the sample names.
@@ -275,6 +284,9 @@ func (w *world) thing(t testing.TB, on string, tx httpapi.Transaction) string {
 		}
 		return tx.ID
 	}
+	if on == "webhook" {
+		return w.webhook(t, tx.ID)
+	}
 	if on == "rehearsal" {
 		return w.rehearsed(t, w.thing(t, "draft", tx))
 	}
@@ -283,6 +295,22 @@ func (w *world) thing(t testing.TB, on string, tx httpapi.Transaction) string {
 		t.Fatal(err)
 	}
 	return w.sale(t, on, shop.SaleTerms{Items: []shop.SaleItem{{SKU: sku, Price: shop.Money{Amount: 100, Currency: "EUR"}}}}).ID.String()
+}
+
+// webhook makes a webhook, the only one there is then (there can't be any number), and an event with an id.
+func (w *world) webhook(t testing.TB, eventID string) string {
+	t.Helper()
+	if _, err := w.db.Exec(t.Context(), "DELETE FROM webhook"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.db.Exec(t.Context(), `INSERT INTO event (event_id, type, data, created_at) VALUES ($1, 'order.paid', '{}', now())`, eventID); err != nil {
+		t.Fatal(err)
+	}
+	made, _, _, err := w.CreateWebhook(t.Context(), shop.Operator{KeyID: pgdb.NewID()}, shop.WebhookTerms{URL: "https://shop.example.com/hook", Enabled: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return made.ID.String()
 }
 
 // fingerprint changes when anything that matters does.
@@ -294,7 +322,8 @@ func (w *world) fingerprint(t *testing.T) (all string) {
 			(SELECT count(*) FROM claim_unit), (SELECT count(*) FROM stock_token), (SELECT count(*) FROM event), (SELECT count(*) FROM receipt),
 			(SELECT count(*) FROM withdrawal), (SELECT count(*) FROM audit_run), (SELECT max(expires_at) FROM claim),
 			(SELECT md5(string_agg(shop_order::text, ',' ORDER BY order_id)) FROM shop_order), (SELECT count(*) FROM payment), (SELECT count(*) FROM refund),
-			(SELECT md5(string_agg(sale::text, ',' ORDER BY sale_id)) FROM sale), (SELECT count(*) FROM sale_change), (SELECT count(*) FROM rehearsal), (SELECT count(*) FROM api_key), (SELECT selling::text FROM selling),
+			(SELECT md5(string_agg(sale::text, ',' ORDER BY sale_id)) FROM sale), (SELECT count(*) FROM sale_change), (SELECT count(*) FROM rehearsal), (SELECT count(*) FROM api_key),
+			(SELECT md5(string_agg(webhook::text, ',' ORDER BY webhook_id)) FROM webhook), (SELECT count(*) FROM webhook_secret), (SELECT count(*) FROM webhook_delivery), (SELECT selling::text FROM selling),
 			(SELECT count(*) FROM quarantine_unit WHERE left_at IS NULL), (SELECT md5(string_agg(product::text, ',' ORDER BY product_id)) FROM product))`
 	if err := w.db.QueryRow(t.Context(), query).Scan(&all); err != nil {
 		t.Fatal(err)

@@ -248,10 +248,34 @@ func (a *api) operatorsOperations() {
 	register(a, operation{id: "listEvents", method: "GET", path: "/api/v1/events", tag: "event", who: keysWith(shop.ScopeOrder),
 		summary: "Read what happened", about: listEventsText}, a.listEvents)
 
+	a.webhooksOperations()
+
 	register(a, operation{id: "runAudit", method: "POST", path: "/api/v1/audit", tag: "audit", who: keysWith(shop.ScopeAudit), status: 201,
 		lasts: unbounded, summary: "Run an audit now", about: runAuditText, refuses: []shop.Code{shop.NotFound, shop.KeyReused, shop.OutcomeUnknown}}, a.runAudit)
 	register(a, operation{id: "getAudit", method: "GET", path: "/api/v1/audit", tag: "audit", who: keysWith(shop.ScopeAudit),
 		summary: "Read the last audit", about: "The audit that finished last.", refuses: []shop.Code{shop.NotFound}}, a.getAudit)
+}
+
+func (a *api) webhooksOperations() {
+	who := keysWith(shop.ScopeWebhook)
+	register(a, operation{id: "createWebhook", method: "POST", path: "/api/v1/webhooks", tag: "webhook", who: who, status: 201,
+		summary: "Subscribe to events", about: createWebhookText, refuses: changes}, a.createWebhook)
+	register(a, operation{id: "listWebhooks", method: "GET", path: "/api/v1/webhooks", tag: "webhook", who: who,
+		summary: "List the webhooks", about: "The oldest first, without their secrets."}, a.listWebhooks)
+	register(a, operation{id: "getWebhook", method: "GET", path: "/api/v1/webhooks/{id}", tag: "webhook", who: who,
+		summary: "Look at a webhook", about: "Without its secrets.", refuses: []shop.Code{shop.NotFound}}, a.getWebhook)
+	register(a, operation{id: "changeWebhook", method: "PATCH", path: "/api/v1/webhooks/{id}", tag: "webhook", who: who,
+		summary: "Change a webhook", about: changeWebhookText, refuses: []shop.Code{shop.NotFound, shop.KeyReused, shop.OutcomeUnknown}}, a.changeWebhook)
+	register(a, operation{id: "deleteWebhook", method: "DELETE", path: "/api/v1/webhooks/{id}", tag: "webhook", who: who, status: 204, lasts: 30 * time.Second,
+		summary: "Delete a webhook", about: deleteWebhookText, refuses: []shop.Code{shop.NotFound, shop.OutcomeUnknown}}, a.deleteWebhook)
+	register(a, operation{id: "rotateWebhookSecret", method: "POST", path: "/api/v1/webhooks/{id}/rotate-secret", tag: "webhook", who: who,
+		summary: "Give a webhook a new secret", about: rotateWebhookText, refuses: []shop.Code{shop.NotFound, shop.KeyReused, shop.OutcomeUnknown}}, a.rotateWebhookSecret)
+	register(a, operation{id: "testWebhook", method: "POST", path: "/api/v1/webhooks/{id}/test", tag: "webhook", who: who, status: 202,
+		summary: "Send a test event", about: testWebhookText, refuses: changes}, a.testWebhook)
+	register(a, operation{id: "replayEvent", method: "POST", path: "/api/v1/webhooks/{id}/replay", tag: "webhook", who: who, status: 202,
+		summary: "Send an event once more", about: replayEventText, refuses: changes}, a.replayEvent)
+	register(a, operation{id: "listDeliveries", method: "GET", path: "/api/v1/webhooks/{id}/deliveries", tag: "webhook", who: who,
+		summary: "Read the log of a webhook", about: listDeliveriesText, refuses: []shop.Code{shop.NotFound}}, a.listDeliveries)
 }
 
 // What several operations refuse.
@@ -297,6 +321,7 @@ func document() huma.Config {
 		{Name: "order", Description: "What was bought: checkout, payment, refunds."},
 		{Name: "sale", Description: "Planned events, and the brake for all selling."},
 		{Name: "stock", Description: "Units: in, out, where they are."},
+		{Name: "webhook", Description: "What happened, sent to those who subscribed."},
 	}
 	config.DocsPath = "" // ours works offline
 	config.SchemasPath = ""

@@ -169,7 +169,9 @@ func TestMassAssignment(t *testing.T) {
 }
 
 // makesAnother are the operations that make another thing each time that they are called without a key.
-var makesAnother = []string{"claim", "claimQueued", "receive", "withdraw", "planSale", "runAudit", "startSession", "importSheet", "releaseQuarantine", "extend", "startRehearsal"}
+var makesAnother = []string{"claim", "claimQueued", "receive", "withdraw", "planSale", "runAudit", "startSession", "importSheet", "releaseQuarantine", "extend", "startRehearsal",
+	"createWebhook", "rotateWebhookSecret", "testWebhook", "replayEvent",
+}
 
 // replaysTellLess are the operations whose replays say that nothing was done by them.
 var replaysTellLess = []string{"importSheet", "releaseQuarantine"}
@@ -181,6 +183,7 @@ func (w *world) counts(t testing.TB) (n []int) {
 		"claim", "claim WHERE status = 'held'", "claim WHERE status = 'ordered'", "claim_unit", "claim_unit WHERE released_at IS NULL", "stock_token", "unit", "receipt", "withdrawal", "shop_order",
 		"shop_order WHERE status = 'paid'", "shop_order WHERE status = 'cancelled'", "shop_order WHERE status = 'refunded'", "payment", "test_charge", "refund", "sale", "sale_change", "rehearsal", "audit_run",
 		"product", "quarantine_unit WHERE left_at IS NULL", "event",
+		"webhook", "webhook WHERE enabled", "webhook_secret", "webhook_delivery",
 	} {
 		n = append(n, w.count(t, "SELECT count(*) FROM "+table))
 	}

@@ -107,5 +107,8 @@
 //
 // A repair locks as everybody else does, one repair at a time; of a queue it waits for the tail, then the head, then what is queued.
 //
+// Events are relayed to webhooks by whoever has the lock of webhook_cursor (it is skipped when somebody has it), which then locks the webhooks in the order of their
+// ids. Who sends takes deliveries (skipping locked ones) and commits before the receiver is asked; who sells waits for none of it.
+//
 // So nobody waits for a token or for a count while they hold one, and nobody who holds a key of a claim waits for anything but keys and what has run out.
 package shop

@@ -54,6 +54,8 @@ type Options struct {
 	Provider payment.Provider
 	// PayTimeout is how long the provider may take to answer. 10 s.
 	PayTimeout time.Duration
+	// WebhooksAnywhere lets webhooks have any address, also one of this machine and without TLS: for development.
+	WebhooksAnywhere bool
 	// Now moves the clock in tests. Nil, or a function that returns nil: the database's clock.
 	Now func() *time.Time
 }

@@ -3,7 +3,7 @@
 import { call, part } from "../call.js";
 import type { CallOptions, Client, WaitOptions } from "../call.js";
 import type { Call } from "../problem.js";
-import type { Audit, AuditBody, Cart, CheckoutBody, ClaimBody, ConfirmBody, EventPage, ExtendBody, Health, Import, Order, OrderPage, PayBody, Product, ProductPage, ProductPut, QuarantineRelease, QuarantineReleaseBody, Receipt, ReceiptBody, RefundBody, Rehearsal, RehearsalBody, Sale, SaleBody, SaleChangePage, SaleFigures, SalePage, SalePatch, Selling, Session, Stock, Transaction, Unit, Withdrawal, WithdrawalBody } from "./types.js";
+import type { Audit, AuditBody, Cart, CheckoutBody, ClaimBody, ConfirmBody, Delivery, DeliveryPage, EventPage, ExtendBody, Health, Import, Order, OrderPage, PayBody, Product, ProductPage, ProductPut, QuarantineRelease, QuarantineReleaseBody, Receipt, ReceiptBody, RefundBody, Rehearsal, RehearsalBody, ReplayBody, Sale, SaleBody, SaleChangePage, SaleFigures, SalePage, SalePatch, Selling, Session, Stock, Transaction, Unit, Webhook, WebhookBody, WebhookPage, WebhookPatch, WebhookSecret, WebhookWithSecret, Withdrawal, WithdrawalBody } from "./types.js";
 
 /** What {@link getAudit} may be refused for. */
 export type GetAuditCode =
@@ -1163,6 +1163,241 @@ export type GetUnitCode =
  */
 export function getUnit(client: Client, id: string, options?: CallOptions): Call<Unit, GetUnitCode> {
   return call(client, "GET", `/api/v1/units/${part(id)}`, {}, options);
+}
+
+export interface ListWebhooksQuery {
+  /** How many at most. Default: 50. */
+  limit?: number;
+  /** next_cursor of the page before. */
+  cursor?: string;
+}
+
+/** What {@link listWebhooks} may be refused for. */
+export type ListWebhooksCode =
+  | "busy"
+  | "forbidden"
+  | "internal"
+  | "too-many-requests"
+  | "unauthenticated"
+  | "validation";
+
+/**
+ * List the webhooks
+ *
+ * The oldest first, without their secrets.
+ *
+ * Needs an API key with the scope `webhook`.
+ */
+export function listWebhooks(client: Client, query: ListWebhooksQuery = {}, options?: CallOptions): Call<WebhookPage, ListWebhooksCode> {
+  return call(client, "GET", "/api/v1/webhooks", { query }, options);
+}
+
+/** What {@link createWebhook} may be refused for. */
+export type CreateWebhookCode =
+  | "busy"
+  | "conflict"
+  | "forbidden"
+  | "idempotency-key-reused"
+  | "internal"
+  | "not-found"
+  | "outcome-unknown"
+  | "payload-too-large"
+  | "request-timeout"
+  | "too-many-requests"
+  | "unauthenticated"
+  | "unsupported-media-type"
+  | "validation";
+
+/**
+ * Subscribe to events
+ *
+ * Events that happen from now on are sent to `url`, signed as Standard Webhooks says (https://www.standardwebhooks.com) with `secret`, which is shown this once. The receiver answers 2xx within 10 s when it has taken one; 410 disables the webhook; whatever else it answers, it is sent the event again, after longer and longer pauses, for three days. An event may come more than once, and not in order: `webhook-id` is the event's id, and the same each time. There can be 100 webhooks. See docs/webhooks.md.
+ *
+ * Needs an API key with the scope `webhook`.
+ */
+export function createWebhook(client: Client, body: WebhookBody, options?: CallOptions): Call<WebhookWithSecret, CreateWebhookCode> {
+  return call(client, "POST", "/api/v1/webhooks", { body, keyed: true }, options);
+}
+
+/** What {@link deleteWebhook} may be refused for. */
+export type DeleteWebhookCode =
+  | "busy"
+  | "forbidden"
+  | "internal"
+  | "not-found"
+  | "outcome-unknown"
+  | "too-many-requests"
+  | "unauthenticated"
+  | "validation";
+
+/**
+ * Delete a webhook
+ *
+ * With its secrets and its log. What is being sent at this moment may still arrive.
+ *
+ * Needs an API key with the scope `webhook`.
+ */
+export function deleteWebhook(client: Client, id: string, options?: CallOptions): Call<void, DeleteWebhookCode> {
+  return call(client, "DELETE", `/api/v1/webhooks/${part(id)}`, {}, options);
+}
+
+/** What {@link getWebhook} may be refused for. */
+export type GetWebhookCode =
+  | "busy"
+  | "forbidden"
+  | "internal"
+  | "not-found"
+  | "too-many-requests"
+  | "unauthenticated"
+  | "validation";
+
+/**
+ * Look at a webhook
+ *
+ * Without its secrets.
+ *
+ * Needs an API key with the scope `webhook`.
+ */
+export function getWebhook(client: Client, id: string, options?: CallOptions): Call<Webhook, GetWebhookCode> {
+  return call(client, "GET", `/api/v1/webhooks/${part(id)}`, {}, options);
+}
+
+/** What {@link changeWebhook} may be refused for. */
+export type ChangeWebhookCode =
+  | "busy"
+  | "forbidden"
+  | "idempotency-key-reused"
+  | "internal"
+  | "not-found"
+  | "outcome-unknown"
+  | "payload-too-large"
+  | "request-timeout"
+  | "too-many-requests"
+  | "unauthenticated"
+  | "unsupported-media-type"
+  | "validation";
+
+/**
+ * Change a webhook
+ *
+ * Changes what is sent and leaves the rest as it is. One that is disabled is sent nothing and misses what happens meanwhile, which can be replayed; what was pending goes on when it is enabled again.
+ *
+ * Needs an API key with the scope `webhook`.
+ */
+export function changeWebhook(client: Client, id: string, body: WebhookPatch, options?: CallOptions): Call<Webhook, ChangeWebhookCode> {
+  return call(client, "PATCH", `/api/v1/webhooks/${part(id)}`, { body, keyed: true }, options);
+}
+
+export interface ListDeliveriesQuery {
+  /** How many at most. Default: 50. */
+  limit?: number;
+  /** next_cursor of the page before. */
+  cursor?: string;
+  /** Only those of this event. */
+  event_id?: string;
+  /** Only these. */
+  status?: "pending" | "delivered" | "given_up";
+}
+
+/** What {@link listDeliveries} may be refused for. */
+export type ListDeliveriesCode =
+  | "busy"
+  | "forbidden"
+  | "internal"
+  | "not-found"
+  | "too-many-requests"
+  | "unauthenticated"
+  | "validation";
+
+/**
+ * Read the log of a webhook
+ *
+ * What was sent to the webhook or is to be, the newest first, with what came of each attempt. What is at its end is kept for 30 days. `given_up`: it was not taken for three days; it can be replayed.
+ *
+ * Needs an API key with the scope `webhook`.
+ */
+export function listDeliveries(client: Client, id: string, query: ListDeliveriesQuery = {}, options?: CallOptions): Call<DeliveryPage, ListDeliveriesCode> {
+  return call(client, "GET", `/api/v1/webhooks/${part(id)}/deliveries`, { query }, options);
+}
+
+/** What {@link replayEvent} may be refused for. */
+export type ReplayEventCode =
+  | "busy"
+  | "conflict"
+  | "forbidden"
+  | "idempotency-key-reused"
+  | "internal"
+  | "not-found"
+  | "outcome-unknown"
+  | "payload-too-large"
+  | "request-timeout"
+  | "too-many-requests"
+  | "unauthenticated"
+  | "unsupported-media-type"
+  | "validation";
+
+/**
+ * Send an event once more
+ *
+ * Sends an event to this webhook, whether it was sent before or not, with the same `webhook-id`. What came of it is in the log.
+ *
+ * Needs an API key with the scope `webhook`.
+ */
+export function replayEvent(client: Client, id: string, body: ReplayBody, options?: CallOptions): Call<Delivery, ReplayEventCode> {
+  return call(client, "POST", `/api/v1/webhooks/${part(id)}/replay`, { body, keyed: true }, options);
+}
+
+/** What {@link rotateWebhookSecret} may be refused for. */
+export type RotateWebhookSecretCode =
+  | "busy"
+  | "forbidden"
+  | "idempotency-key-reused"
+  | "internal"
+  | "not-found"
+  | "outcome-unknown"
+  | "payload-too-large"
+  | "request-timeout"
+  | "too-many-requests"
+  | "unauthenticated"
+  | "unsupported-media-type"
+  | "validation";
+
+/**
+ * Give a webhook a new secret
+ *
+ * Answers with the new secret, which is shown this once. For 24 hours everything is signed with the new one and the old one, so that the receiver can be changed at any time within them.
+ *
+ * Needs an API key with the scope `webhook`.
+ */
+export function rotateWebhookSecret(client: Client, id: string, options?: CallOptions): Call<WebhookSecret, RotateWebhookSecretCode> {
+  return call(client, "POST", `/api/v1/webhooks/${part(id)}/rotate-secret`, { keyed: true }, options);
+}
+
+/** What {@link testWebhook} may be refused for. */
+export type TestWebhookCode =
+  | "busy"
+  | "conflict"
+  | "forbidden"
+  | "idempotency-key-reused"
+  | "internal"
+  | "not-found"
+  | "outcome-unknown"
+  | "payload-too-large"
+  | "request-timeout"
+  | "too-many-requests"
+  | "unauthenticated"
+  | "unsupported-media-type"
+  | "validation";
+
+/**
+ * Send a test event
+ *
+ * Sends an event of the type `webhook.test`, which tells of nothing and is in no list of events, to this webhook alone. What came of it is in its log.
+ *
+ * Needs an API key with the scope `webhook`.
+ */
+export function testWebhook(client: Client, id: string, options?: CallOptions): Call<Delivery, TestWebhookCode> {
+  return call(client, "POST", `/api/v1/webhooks/${part(id)}/test`, { keyed: true }, options);
 }
 
 /** What {@link live} may be refused for. */

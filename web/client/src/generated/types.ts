@@ -76,6 +76,39 @@ export interface ConfirmBody {
   transaction_ids: string[];
 }
 
+export interface Delivery {
+  /** Whether it is a replay or a test. */
+  asked_for: boolean;
+  attempts: DeliveryAttempt[];
+  /** RFC 3339. */
+  created_at: string;
+  /** The receiver sees it as webhook-id. */
+  event_id: string;
+  event_type: string;
+  id: string;
+  /** While it is pending. RFC 3339. */
+  next_attempt_at: string | null;
+  status: "pending" | "delivered" | "given_up";
+}
+
+export interface DeliveryAttempt {
+  /** RFC 3339. */
+  at: string;
+  /** Why there was no answer. */
+  error: string | null;
+  /** How the answer begins: 1 KiB. */
+  response_body: string;
+  /** null: there was no answer. */
+  response_status: number | null;
+  took_ms: number;
+}
+
+export interface DeliveryPage {
+  items: Delivery[];
+  /** Where the next page begins; null on the last. */
+  next_cursor: string | null;
+}
+
 export interface Event {
   /** RFC 3339. */
   created_at: string;
@@ -390,6 +423,11 @@ export interface RehearsalReport {
   /** Every promise was kept: each unit went to one buyer, every answer was true, the database says the same, the audit is clean. */
   ok: boolean;
   purchase_limit: number | null;
+}
+
+export interface ReplayBody {
+  /** The event: from the log, or from GET /api/v1/events. */
+  event_id: string;
 }
 
 export interface Sale {
@@ -763,6 +801,63 @@ export interface Violation {
   sku: string;
   transaction_id: string | null;
   unit_id: string | null;
+}
+
+export interface Webhook {
+  /** RFC 3339. */
+  created_at: string;
+  description: string;
+  /** Why lastunit disabled it by itself; null: it did not. */
+  disabled_reason: string | null;
+  enabled: boolean;
+  /** Empty: all. */
+  event_types: ("order.created" | "order.paid" | "order.cancelled" | "order.refunded" | "payment.late" | "payment.attention" | "sale.created" | "sale.changed" | "sale.scheduled" | "sale.opened" | "sale.paused" | "sale.resumed" | "sale.closed" | "selling.paused" | "selling.resumed" | "product.out_of_stock" | "product.back_in_stock" | "unit.repaired" | "transaction.repaired" | "order.repaired" | "stock.repaired")[];
+  id: string;
+  url: string;
+}
+
+export interface WebhookBody {
+  description?: string;
+  /** Default: true. */
+  enabled?: boolean;
+  /** Only these; without any, all. */
+  event_types?: ("order.created" | "order.paid" | "order.cancelled" | "order.refunded" | "payment.late" | "payment.attention" | "sale.created" | "sale.changed" | "sale.scheduled" | "sale.opened" | "sale.paused" | "sale.resumed" | "sale.closed" | "selling.paused" | "selling.resumed" | "product.out_of_stock" | "product.back_in_stock" | "unit.repaired" | "transaction.repaired" | "order.repaired" | "stock.repaired")[] | null;
+  /** Where to send: https, and a public address. */
+  url: string;
+}
+
+export interface WebhookPage {
+  items: Webhook[];
+  /** Where the next page begins; null on the last. */
+  next_cursor: string | null;
+}
+
+export interface WebhookPatch {
+  description?: string;
+  enabled?: boolean;
+  /** Empty: all. */
+  event_types?: ("order.created" | "order.paid" | "order.cancelled" | "order.refunded" | "payment.late" | "payment.attention" | "sale.created" | "sale.changed" | "sale.scheduled" | "sale.opened" | "sale.paused" | "sale.resumed" | "sale.closed" | "selling.paused" | "selling.resumed" | "product.out_of_stock" | "product.back_in_stock" | "unit.repaired" | "transaction.repaired" | "order.repaired" | "stock.repaired")[];
+  url?: string;
+}
+
+export interface WebhookSecret {
+  /** What is sent is signed with it from now on. Empty when the answer is repeated after it has ended. */
+  secret: string;
+}
+
+export interface WebhookWithSecret {
+  /** RFC 3339. */
+  created_at: string;
+  description: string;
+  /** Why lastunit disabled it by itself; null: it did not. */
+  disabled_reason: string | null;
+  enabled: boolean;
+  /** Empty: all. */
+  event_types: ("order.created" | "order.paid" | "order.cancelled" | "order.refunded" | "payment.late" | "payment.attention" | "sale.created" | "sale.changed" | "sale.scheduled" | "sale.opened" | "sale.paused" | "sale.resumed" | "sale.closed" | "selling.paused" | "selling.resumed" | "product.out_of_stock" | "product.back_in_stock" | "unit.repaired" | "transaction.repaired" | "order.repaired" | "stock.repaired")[];
+  id: string;
+  /** What is sent is signed with it. Empty when the answer is repeated after it has ended. */
+  secret: string;
+  url: string;
 }
 
 export interface Withdrawal {

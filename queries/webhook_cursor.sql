@@ -1,0 +1,10 @@
+-- WebhookCursorLock takes the turn to make deliveries of events, and reads up to which they have been made. No row: another server has the turn.
+-- name: WebhookCursorLock :one
+SELECT webhook_cursor.position
+FROM webhook_cursor
+FOR UPDATE SKIP LOCKED;
+
+-- WebhookCursorMove moves on to a position.
+-- name: WebhookCursorMove :exec
+UPDATE webhook_cursor
+SET position = @position;
