@@ -195,19 +195,22 @@ func (s *service) paymentChanged(id shop.ID) {
 }
 
 func (s *service) openDatabase(ctx context.Context) (err error) {
-	migrateIt := s.cfg.Migrate
 	s.databaseURL = s.cfg.DatabaseURL
 	if s.databaseURL == "" {
 		if s.postgres, err = pgserver.Start(ctx, pgserver.Options{Dir: s.cfg.DataDir, Logger: s.log}); err != nil {
 			return err
 		}
-		s.databaseURL, migrateIt = s.postgres.URL(), true
+		s.databaseURL = s.postgres.URL()
 	}
 	s.pool, err = pgdb.Connect(ctx, s.databaseURL, pgdb.Options{MaxConns: s.cfg.DBConnections, QueryMode: s.cfg.QueryMode})
 	if err != nil {
 		return err
 	}
-	if migrateIt {
+	switch {
+	case s.postgres != nil: // has just been started: nobody is kept waiting
+		_, err := pgdb.MigrateUpHoweverLong(ctx, s.pool, migrations.FS)
+		return err
+	case s.cfg.Migrate:
 		_, err := pgdb.MigrateUp(ctx, s.pool, migrations.FS)
 		return err
 	}
