@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -72,7 +73,7 @@ func startService(ctx context.Context, cfg Config, log *slog.Logger) (s *service
 	if s.listener, err = net.Listen("tcp", cfg.Listen); err != nil {
 		return s, fmt.Errorf("%s can't be listened on (%w): choose another address with --listen", cfg.Listen, err)
 	}
-	s.address = "http://" + s.listener.Addr().String()
+	s.address = "http://" + reachable(s.listener.Addr().String())
 	if err := s.openDatabase(ctx); err != nil {
 		return s, err
 	}
@@ -147,6 +148,14 @@ func startService(ctx context.Context, cfg Config, log *slog.Logger) (s *service
 		)
 	}()
 	return s, nil
+}
+
+// reachable is where one goes, on this machine, for what is listened on: of all addresses at once none can be opened in a browser.
+func reachable(listened string) string {
+	if where, err := netip.ParseAddrPort(listened); err == nil && where.Addr().IsUnspecified() {
+		return fmt.Sprintf("localhost:%d", where.Port())
+	}
+	return listened
 }
 
 // closer is a payment provider that is to be closed before the pool.
