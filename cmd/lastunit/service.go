@@ -240,6 +240,9 @@ func migrated(ctx context.Context, pool *pgxpool.Pool) error {
 	return nil
 }
 
+// drainPatience is how long requests that are under way may take to finish when the service is told to stop.
+const drainPatience = 15 * time.Second
+
 // serve answers requests until ctx ends; then it lets those under way finish and closes everything.
 func (s *service) serve(ctx context.Context) error {
 	defer s.close()
@@ -253,7 +256,7 @@ func (s *service) serve(ctx context.Context) error {
 	s.log.Info("stopping")
 	s.rehearsals.end() // while it can still ask for its copies to be removed
 	s.StopWaiting()
-	patience, cancel := context.WithTimeout(context.WithoutCancel(ctx), 15*time.Second)
+	patience, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainPatience)
 	defer cancel()
 	if err := s.server.Shutdown(patience); err != nil {
 		s.log.Warn("some requests did not finish in time", "error", err)

@@ -1,0 +1,156 @@
+package main
+
+import (
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/spf13/pflag"
+	"go.yaml.in/yaml/v3"
+)
+
+// starts says what is wrong with how a command would be started: an error of its flags or its environment. It does not start it.
+func starts(t *testing.T, environ []string, args ...string) error {
+	t.Helper()
+	i := slices.IndexFunc(commands(), func(c command) bool { return len(args) > 0 && c.name == args[0] })
+	if i < 0 {
+		t.Fatalf("there is no command %q", args)
+	}
+	s := newSettings(environ, t.TempDir())
+	flags := pflag.NewFlagSet(args[0], pflag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	s.bind(flags)
+	_, err := s.load(flags, args[1:])
+	return err
+}
+
+type composition struct {
+	Services map[string]struct {
+		Build       string
+		Image       string
+		Command     []string
+		Environment map[string]string
+		Volumes     []string
+		Healthcheck struct{ Test []string }
+		DependsOn   map[string]struct{ Condition string } `yaml:"depends_on"`
+		Profiles    []string
+	}
+	Volumes map[string]any
+}
+
+// TestComposeNamesWhatThereIs: no engine is asked, but every command, setting and file that docker-compose.yml names is there.
+func TestComposeNamesWhatThereIs(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../../docker-compose.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var c composition
+	if err := yaml.Unmarshal(text, &c); err != nil {
+		t.Fatal(err)
+	}
+	// What Prometheus and Grafana are given comes with the metrics.
+	_, err = os.Stat("../../deploy/prometheus")
+	metrics := err == nil
+	plain := 0
+	for name, s := range c.Services {
+		if len(s.Profiles) == 0 {
+			plain++
+		}
+		if !metrics {
+			delete(s.Environment, "LASTUNIT_METRICS_LISTEN")
+			s.Volumes = slices.DeleteFunc(s.Volumes, func(v string) bool { return strings.Contains(v, "prometheus") || strings.Contains(v, "grafana") })
+		}
+		if s.Build == "." {
+			var environ []string
+			for k, v := range s.Environment {
+				environ = append(environ, k+"="+strings.TrimSuffix(v, "${LASTUNIT_BUYER_SECRET:-}"))
+			}
+			if err := starts(t, environ, s.Command...); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+			if want := []string{"CMD", "/lastunit", "health", "--url"}; len(s.Healthcheck.Test) != 5 || !slices.Equal(s.Healthcheck.Test[:4], want) {
+				t.Errorf("%s is healthy by %q", name, s.Healthcheck.Test)
+			}
+		} else if !strings.Contains(s.Image, ":") {
+			t.Errorf("%s has no version of its image: %q", name, s.Image)
+		}
+		for _, v := range s.Volumes {
+			from, _, _ := strings.Cut(v, ":")
+			if _, named := c.Volumes[from]; named {
+				continue
+			}
+			if _, err := os.Stat(filepath.Join("../..", from)); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		for other, d := range s.DependsOn {
+			if on, is := c.Services[other]; !is || d.Condition == "service_healthy" && len(on.Healthcheck.Test) == 0 {
+				t.Errorf("%s depends on %s to be %s", name, other, d.Condition)
+			}
+		}
+	}
+	if s := c.Services["lastunit"]; plain != 2 || !slices.Equal(s.Command, []string{"demo"}) {
+		t.Errorf("docker compose up starts %d services, of which lastunit runs %q", plain, s.Command)
+	}
+	site, err := os.ReadFile("../../deploy/proxy/lastunit.conf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range regexp.MustCompile(`(?m)^\s+server (\w+):8080 `).FindAllStringSubmatch(string(site), -1) {
+		if c.Services[m[1]].Build != "." {
+			t.Errorf("the proxy passes to %s, which is no server", m[1])
+		}
+	}
+}
+
+// TestTheDockerfilesSettingsAreSettings looks at what the image sets.
+func TestTheDockerfilesSettingsAreSettings(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../../Dockerfile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	environ := regexp.MustCompile(`LASTUNIT_\w+=\S+`).FindAllString(string(text), -1)
+	if err := starts(t, environ, "serve"); err != nil || len(environ) == 0 {
+		t.Errorf("%q: %v", environ, err)
+	}
+}
+
+// TestTheUnitStartsWhatThereIs: the settings of deploy/systemd are settings, systemd takes the unit, and it has the time to drain.
+func TestTheUnitStartsWhatThereIs(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../../deploy/systemd/lastunit.env")
+	if err != nil {
+		t.Fatal(err)
+	}
+	environ := regexp.MustCompile(`(?m)^\w+=.*$`).FindAllString(string(text), -1)
+	if err := starts(t, environ, "serve"); err != nil || len(environ) == 0 {
+		t.Errorf("%q: %v", environ, err)
+	}
+	unit, err := os.ReadFile("../../deploy/systemd/lastunit.service")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := regexp.MustCompile(`(?m)^TimeoutStopSec=(\S+)$`).FindStringSubmatch(string(unit))
+	if most, err := time.ParseDuration(append(m, "", "")[1]); err != nil || most < drainPatience+10*time.Second {
+		t.Errorf("it is killed after %q; requests may take %s to finish, and then the loops end", m, drainPatience)
+	}
+	if _, err := exec.LookPath("systemd-analyze"); err != nil {
+		t.Skip("systemd-analyze is not installed")
+	}
+	path := filepath.Join(t.TempDir(), "lastunit.service")
+	here := strings.Replace(string(unit), "/usr/local/bin/lastunit", "/bin/sh", 1) // it wants the program to be there
+	if err := os.WriteFile(path, []byte(here), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command("systemd-analyze", "verify", "--man=no", path).CombinedOutput(); err != nil || len(out) > 0 {
+		t.Errorf("systemd says: %v\n%s", err, out)
+	}
+}
