@@ -110,16 +110,56 @@ func TestComposeNamesWhatThereIs(t *testing.T) {
 	}
 }
 
-// TestTheDockerfilesSettingsAreSettings looks at what the image sets.
-func TestTheDockerfilesSettingsAreSettings(t *testing.T) {
+// TestImagesAreMadeAlike: what the image is that a release has, and the one that is built from the sources; and what both set are settings.
+func TestImagesAreMadeAlike(t *testing.T) {
 	t.Parallel()
-	text, err := os.ReadFile("../../Dockerfile")
+	var last []string
+	for _, name := range []string{"../../Dockerfile", "../../deploy/release/Dockerfile"} {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		environ := regexp.MustCompile(`LASTUNIT_\w+=\S+`).FindAllString(string(text), -1)
+		if err := starts(t, environ, "serve"); err != nil || len(environ) == 0 {
+			t.Errorf("%s: %q: %v", name, environ, err)
+		}
+		_, image, _ := strings.Cut(string(text), "FROM scratch\n")
+		run := regexp.MustCompile(`(?m)^(VOLUME|USER|ENV|EXPOSE|HEALTHCHECK|ENTRYPOINT|CMD) .*$`).FindAllString(image, -1)
+		if last != nil && !slices.Equal(run, last) {
+			t.Errorf("the images differ:\n%q\n%q", last, run)
+		}
+		last = run
+	}
+}
+
+// TestTheReleaseNamesWhatThereIs: goreleaser is not asked, but what its configuration takes along is there, and it is for the systems that we say.
+func TestTheReleaseNamesWhatThereIs(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../../.goreleaser.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
-	environ := regexp.MustCompile(`LASTUNIT_\w+=\S+`).FindAllString(string(text), -1)
-	if err := starts(t, environ, "serve"); err != nil || len(environ) == 0 {
-		t.Errorf("%q: %v", environ, err)
+	var r struct {
+		Builds []struct {
+			Main         string
+			Goos, Goarch []string
+		}
+		Archives []struct{ Files []string }
+		Images   []struct{ Dockerfile string } `yaml:"dockers_v2"`
+	}
+	if err := yaml.Unmarshal(text, &r); err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Builds) != 1 || len(r.Archives) != 1 || len(r.Images) != 1 {
+		t.Fatalf("it makes %+v", r)
+	}
+	if b := r.Builds[0]; !slices.Equal(b.Goos, []string{"linux", "darwin"}) || !slices.Equal(b.Goarch, []string{"amd64", "arm64"}) {
+		t.Errorf("it builds for %q on %q", b.Goos, b.Goarch)
+	}
+	for _, name := range append(r.Archives[0].Files, r.Builds[0].Main, r.Images[0].Dockerfile) {
+		if found, err := filepath.Glob(filepath.Join("../..", name)); err != nil || len(found) == 0 {
+			t.Errorf("there is no %s: %v", name, err)
+		}
 	}
 }
 
