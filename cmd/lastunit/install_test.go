@@ -1,8 +1,6 @@
 package main
 
 import (
-	"bufio"
-	"context"
 	"io"
 	"net/http"
 	"os"
@@ -10,9 +8,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"syscall"
 	"testing"
-	"time"
 )
 
 // TestWhatIsCommittedIsTheWholeProduct builds the program from what a module's download would have, so what `go install` builds, and looks whether its pages are
@@ -54,33 +50,9 @@ func TestWhatIsCommittedIsTheWholeProduct(t *testing.T) {
 		t.Fatalf("go install: %v\n%s", err, out)
 	}
 
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, filepath.Join(bin, "lastunit"), "demo", "--data-dir", dataDir(t), "--listen", "127.0.0.1:0")
-	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	cmd := exec.Command(filepath.Join(bin, "lastunit"), "demo", "--data-dir", dataDir(t), "--listen", "127.0.0.1:0")
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "TMPDIR=" + os.TempDir()} //nolint:forbidigo // nothing else of ours may reach it
-	stdout, err := cmd.StdoutPipe()
-	if err == nil {
-		err = cmd.Start()
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		cancel()
-		_ = cmd.Wait()
-	}()
-	address := ""
-	for lines := bufio.NewScanner(stdout); address == "" && lines.Scan(); {
-		address, _ = strings.CutPrefix(lines.Text(), "lastunit is open at ")
-		if !strings.HasPrefix(address, "http") {
-			address = ""
-		}
-	}
-	if address == "" {
-		t.Fatal("it does not start")
-	}
-	go func() { _, _ = io.Copy(io.Discard, stdout) }()
+	address := launch(t, cmd).address
 	loaded := 0
 	for _, page := range []string{"/", "/desk"} {
 		text := fetched(t, address+page)

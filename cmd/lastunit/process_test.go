@@ -100,8 +100,13 @@ type process struct {
 // start runs serve or demo until it has said where it is.
 func start(t *testing.T, command, dir string, args ...string) *process {
 	t.Helper()
-	p := &process{t: t, exited: make(chan struct{}), logged: &bytes.Buffer{}}
-	p.cmd = lastunit(t, append([]string{command, "--data-dir", dir, "--listen", "127.0.0.1:0", "--log-level", "error"}, args...)...)
+	return launch(t, lastunit(t, append([]string{command, "--data-dir", dir, "--listen", "127.0.0.1:0", "--log-level", "error"}, args...)...))
+}
+
+// launch is start for a command line that is ready.
+func launch(t *testing.T, cmd *exec.Cmd) *process {
+	t.Helper()
+	p := &process{t: t, cmd: cmd, exited: make(chan struct{}), logged: &bytes.Buffer{}}
 	stdout, err := p.cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -136,7 +141,7 @@ func start(t *testing.T, command, dir string, args ...string) *process {
 	}()
 	if p.address == "" {
 		<-p.exited
-		t.Fatalf("%s did not start: %s", command, p.logged.String())
+		t.Fatalf("%s did not start: %s", cmd, p.logged.String())
 	}
 	return p
 }
