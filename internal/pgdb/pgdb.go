@@ -127,10 +127,11 @@ func finish(ctx context.Context, do func(context.Context) error) error {
 }
 
 // commitError tells a commit that the server refused from one whose answer never came. A server that is shutting down or
-// crashing (class 57) may have committed before it said so.
+// crashing (class 57, or a severity that ends the session) may have committed before it said so: when its disk is full, the commit may be
+// in the last segment of the log, and what fails is to make the next.
 func commitError(err error) error {
 	var pgErr *pgconn.PgError
-	if errors.As(err, &pgErr) && !strings.HasPrefix(pgErr.Code, "57") && pgErr.Code != "40003" {
+	if errors.As(err, &pgErr) && pgErr.SeverityUnlocalized == "ERROR" && !strings.HasPrefix(pgErr.Code, "57") && pgErr.Code != "40003" {
 		return fmt.Errorf("commit: %w", err)
 	}
 	if errors.Is(err, pgx.ErrTxCommitRollback) {
