@@ -174,14 +174,18 @@ type reply struct {
 		OK      bool     `json:"ok"`
 		Held    int      `json:"held"`
 		Token   string   `json:"token"`
+		Secret  string   `json:"secret"`
 	}
 	text string
 }
 
 func (c client) call(method, path, idempotencyKey string, body any) (reply, error) {
-	encoded, err := json.Marshal(body)
-	if err != nil {
-		return reply{}, err
+	var encoded []byte // none without a body
+	if body != nil {
+		var err error
+		if encoded, err = json.Marshal(body); err != nil {
+			return reply{}, err
+		}
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
