@@ -56,6 +56,11 @@ SET position = placed.position
 FROM placed
 WHERE event.event_id = placed.event_id;
 
+-- EventTail is the last position that was given; 0: none was.
+-- name: EventTail :one
+SELECT coalesce(max(event.position), 0)::bigint AS position
+FROM event;
+
 -- EventTypeRead finds the type of an event.
 -- name: EventTypeRead :one
 SELECT event.type

@@ -147,6 +147,19 @@ func (q *Queries) EventPublish(ctx context.Context, db DBTX, rowLimit int32) (in
 	return result.RowsAffected(), nil
 }
 
+const eventTail = `-- name: EventTail :one
+SELECT coalesce(max(event.position), 0)::bigint AS position
+FROM event
+`
+
+// EventTail is the last position that was given; 0: none was.
+func (q *Queries) EventTail(ctx context.Context, db DBTX) (int64, error) {
+	row := db.QueryRow(ctx, eventTail)
+	var position int64
+	err := row.Scan(&position)
+	return position, err
+}
+
 const eventTypeRead = `-- name: EventTypeRead :one
 SELECT event.type
 FROM event
