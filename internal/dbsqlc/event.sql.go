@@ -116,10 +116,14 @@ func (q *Queries) EventLockTail(ctx context.Context, db DBTX) (bool, error) {
 
 const eventPublish = `-- name: EventPublish :execrows
 WITH unpublished AS (
-    SELECT event.event_id
+    SELECT
+        event.event_id,
+        event.created_at
     FROM event
     WHERE event.position IS NULL
-    ORDER BY event.event_id
+    ORDER BY
+        event.created_at,
+        event.event_id
     LIMIT $1
 ),
 placed AS (
@@ -129,7 +133,9 @@ placed AS (
     FROM (
         SELECT unpublished.event_id
         FROM unpublished
-        ORDER BY unpublished.event_id
+        ORDER BY
+            unpublished.created_at,
+            unpublished.event_id
     ) AS ordered
 )
 UPDATE event
@@ -138,7 +144,7 @@ FROM placed
 WHERE event.event_id = placed.event_id
 `
 
-// EventPublish gives events their positions, under the lock of event_tail, and says to how many.
+// EventPublish gives events their positions, in the order in which they happened, under the lock of event_tail, and says to how many.
 func (q *Queries) EventPublish(ctx context.Context, db DBTX, rowLimit int32) (int64, error) {
 	result, err := db.Exec(ctx, eventPublish, rowLimit)
 	if err != nil {
