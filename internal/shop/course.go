@@ -5,7 +5,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/trace"
 
@@ -28,26 +27,27 @@ func WithCourse(ctx context.Context, c *Course) context.Context {
 	return context.WithValue(ctx, courseKey{}, c)
 }
 
-// tracer is the global provider's, which traces nothing unless it is set.
-var tracer = otel.Tracer("github.com/lastunit/lastunit/internal/shop")
+const scope = "github.com/lastunit/lastunit/internal/shop"
 
 // watched settles batches with settle, and tells each call's course how long it waited and was settled. Where requests are traced, a batch has a
 // span of its own, which is linked to those of its requests: it belongs to all of them, so it is part of none's trace.
 func watched[K comparable, In, Out any](name string, settle func(context.Context, []lane.Call[K, In], func()) []lane.Answer[Out]) func(context.Context, []lane.Call[K, In], func()) []lane.Answer[Out] {
 	return func(ctx context.Context, batch []lane.Call[K, In], next func()) []lane.Answer[Out] {
 		began := time.Now()
+		var sampled context.Context
 		var links []trace.Link
 		for _, c := range batch {
 			if course, ok := c.Caller.Value(courseKey{}).(*Course); ok {
 				course.waited.Add(int64(began.Sub(c.Since)))
 			}
 			if of := trace.SpanContextFromContext(c.Caller); of.IsSampled() {
+				sampled = c.Caller
 				links = append(links, trace.Link{SpanContext: of})
 			}
 		}
 		if len(links) > 0 {
 			var span trace.Span
-			ctx, span = tracer.Start(ctx, name, trace.WithNewRoot(), trace.WithLinks(links...), trace.WithAttributes(attribute.Int("lastunit.batch.calls", len(batch))))
+			ctx, span = trace.SpanFromContext(sampled).TracerProvider().Tracer(scope).Start(ctx, name, trace.WithNewRoot(), trace.WithLinks(links...), trace.WithAttributes(attribute.Int("lastunit.batch.calls", len(batch))))
 			defer span.End()
 		}
 		answers := settle(ctx, batch, next)
