@@ -80,7 +80,7 @@ func (s *service) reload(old Config, e *environment) Config {
 		return old
 	}
 	if provider, ok := s.provider.(*stripe.Stripe); ok {
-		provider.SetWebhookSecrets(plain(now.StripeSecrets))
+		provider.SetWebhookSecrets(revealed(now.StripeSecrets))
 	}
 	all := e.settings.all
 	restart := changed(all, now, read)
@@ -94,7 +94,7 @@ func (s *service) reload(old Config, e *environment) Config {
 	return now
 }
 
-func plain(secrets []Secret) (texts []string) {
+func revealed(secrets []Secret) (texts []string) {
 	for _, s := range secrets {
 		texts = append(texts, string(s))
 	}

@@ -168,7 +168,7 @@ func (s *service) payments() payment.Provider {
 	case "test":
 		s.provider = payment.NewTest(s.pool, payment.TestOptions{Notify: s.paymentChanged})
 	case "stripe":
-		s.provider = stripe.New(s.pool, stripe.Options{Key: string(s.cfg.StripeKey), WebhookSecrets: plain(s.cfg.StripeSecrets), URL: s.cfg.StripeURL, Log: s.log})
+		s.provider = stripe.New(s.pool, stripe.Options{Key: string(s.cfg.StripeKey), WebhookSecrets: revealed(s.cfg.StripeSecrets), URL: s.cfg.StripeURL, Log: s.log})
 	default:
 		return nil // and not an interface that holds nil
 	}
