@@ -25,7 +25,8 @@ func (w *world) requestLine(t *testing.T, id string) map[string]any {
 	t.Helper()
 	w.server.Close() // a line is written when its answer has gone
 	var found []map[string]any
-	for line := range strings.Lines(w.log.String()) {
+	logged := w.log.take()
+	for line := range strings.Lines(logged) {
 		var l map[string]any
 		if err := json.Unmarshal([]byte(line), &l); err != nil {
 			t.Fatal(err)
@@ -35,7 +36,7 @@ func (w *world) requestLine(t *testing.T, id string) map[string]any {
 		}
 	}
 	if len(found) != 1 {
-		t.Fatalf("%d lines of the request: %s", len(found), w.log.String())
+		t.Fatalf("%d lines of the request: %s", len(found), logged)
 	}
 	return found[0]
 }
