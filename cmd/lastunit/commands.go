@@ -25,11 +25,12 @@ func serve(ctx context.Context, e *environment) error {
 	if err != nil {
 		return err
 	}
-	s, err := startService(ctx, cfg, newLogger(cfg, e.stderr))
+	s, err := startService(ctx, cfg, newLogger(cfg, e))
 	if err != nil {
 		return err
 	}
 	fmt.Fprintf(e.stdout, "lastunit serves %s\nits database is %s\n", s.address, withoutPassword(s.databaseURL))
+	defer s.reloadOnHangup(cfg, e)()
 	return s.serve(ctx)
 }
 

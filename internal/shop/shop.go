@@ -142,11 +142,11 @@ func New(pool *pgxpool.Pool, o Options) *Shop {
 	s.figures.by = map[ID]*saleRead{}
 	s.reporting = make(chan struct{}, 1)
 	c := lane.Config{Workers: s.o.Workers, BatchCalls: 512, BatchKeys: 128, Waiting: s.o.Waiting}
-	s.lanes = lane.New(c, s.settle)
-	s.accepts = lane.New(c, s.accept)
-	s.reads = lane.New(lane.Config{Workers: readLanes, BatchCalls: 256, BatchKeys: 1, Waiting: 5 * s.o.Waiting}, s.read)
-	s.orders = lane.New(lane.Config{Workers: readLanes, BatchCalls: 256, BatchKeys: 1, Waiting: 5 * s.o.Waiting}, s.readOrders)
-	s.checkouts, s.pays, s.paids = gather(s, s.checkoutMany), gather(s, s.payMany), gather(s, s.paidMany)
+	s.lanes = lane.New(c, watched("settle claims", s.settle))
+	s.accepts = lane.New(c, watched("accept requests", s.accept))
+	s.reads = lane.New(lane.Config{Workers: readLanes, BatchCalls: 256, BatchKeys: 1, Waiting: 5 * s.o.Waiting}, watched("read transactions", s.read))
+	s.orders = lane.New(lane.Config{Workers: readLanes, BatchCalls: 256, BatchKeys: 1, Waiting: 5 * s.o.Waiting}, watched("read orders", s.readOrders))
+	s.checkouts, s.pays, s.paids = gather(s, "order", s.checkoutMany), gather(s, "begin payments", s.payMany), gather(s, "record payments", s.paidMany)
 	s.charges.by = map[ID]chargeCalls{}
 	s.drains = newDrains(s.lanes)
 	s.waiters = newWaiters(s)
