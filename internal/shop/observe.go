@@ -37,7 +37,7 @@ type Observer struct {
 	Accepted func()
 	// Batch is told of each batch that a lane has settled, of how many calls, and how long that took.
 	Batch func(lane string, calls int, took time.Duration)
-	// Payment is told what became of a payment: PaymentSucceeded or PaymentFailed.
+	// Payment is told what became of a payment: PaymentSucceeded or PaymentRejected.
 	Payment func(PaymentStatus)
 	// Delivery is told what came of sending to a webhook: pending says that it is to be sent again.
 	Delivery func(becomes DeliveryStatus, took time.Duration)
@@ -118,6 +118,9 @@ func (s *Shop) observeLost(ctx context.Context, call *claimCall, err error) {
 	}
 	o.Claim(way, outcome, time.Since(call.arrivedAt))
 }
+
+// Lanes names the lanes that an Observer and LanesWaiting tell of.
+func Lanes() []string { return []string{"claims", "accepts", "checkouts", "pays", "paids"} }
 
 // LaneWaiting is how many calls wait in a lane, those in batches under way included.
 type LaneWaiting struct {
