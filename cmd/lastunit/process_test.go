@@ -183,9 +183,12 @@ type reply struct {
 }
 
 func (c client) call(method, path, idempotencyKey string, body any) (reply, error) {
-	encoded, err := json.Marshal(body)
-	if err != nil {
-		return reply{}, err
+	var encoded []byte
+	if body != nil {
+		var err error
+		if encoded, err = json.Marshal(body); err != nil {
+			return reply{}, err
+		}
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
