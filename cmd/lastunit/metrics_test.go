@@ -12,7 +12,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -102,13 +101,17 @@ func exercise(t *testing.T) exported {
 	ada := c
 	ada.buyer = "ada"
 
-	var fails atomic.Int64
+	refused := func(status int, path string, body any) {
+		t.Helper()
+		if r, _ := ada.call("POST", path, "", body); r.status != status {
+			t.Fatalf("%s is answered %d %s, want %d", path, r.status, r.text, status)
+		}
+	}
 	receiver := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case r.URL.Path == "/gone":
 			w.WriteHeader(http.StatusGone)
 		case r.URL.Path == "/fails":
-			fails.Add(1)
 			w.WriteHeader(http.StatusInternalServerError)
 		}
 	}))
@@ -128,10 +131,10 @@ func exercise(t *testing.T) exported {
 	c.must(t, 200, "POST", "/api/v1/sales/"+sale.body.ID+"/schedule", nil)
 
 	ada.must(t, 201, "POST", "/order/addToCart", map[string]any{"sku": "A", "quantity": 2})
-	ada.must(t, 409, "POST", "/order/addToCart", map[string]any{"sku": "A", "quantity": 9})
-	ada.must(t, 422, "POST", "/order/addToCart", map[string]any{"quantity": 0})
+	refused(409, "/order/addToCart", map[string]any{"sku": "A", "quantity": 9})
+	refused(422, "/order/addToCart", map[string]any{"quantity": 0})
 	queued := ada.must(t, 202, "POST", "/api/v1/order/addToCart", map[string]any{"sku": "B"})
-	ada.must(t, 503, "POST", "/api/v1/order/addToCart", map[string]any{"sku": "B", "quantity": 6})
+	refused(503, "/api/v1/order/addToCart", map[string]any{"sku": "B", "quantity": 6})
 	if r := ada.must(t, 200, "GET", "/api/v1/transaction/"+queued.body.ID+"?wait=20", nil); r.body.Status != "held" {
 		t.Fatalf("the queued claim is %s", r.text)
 	}
@@ -141,7 +144,7 @@ func exercise(t *testing.T) exported {
 		}
 	}
 	order := ada.must(t, 201, "POST", "/api/v1/order/checkout", map[string]any{})
-	ada.must(t, 402, "POST", "/api/v1/orders/"+order.body.ID+"/pay", map[string]any{"card": "fail"})
+	refused(402, "/api/v1/orders/"+order.body.ID+"/pay", map[string]any{"card": "decline"})
 	ada.must(t, 200, "POST", "/api/v1/orders/"+order.body.ID+"/pay", map[string]any{"card": "succeed"})
 	c.must(t, 201, "POST", "/api/v1/audit", map[string]any{})
 
@@ -166,7 +169,6 @@ func exercise(t *testing.T) exported {
 			{1, "lastunit_events_published_total", []string{"type", "order.paid"}},
 			{1, "lastunit_webhook_attempts_total", []string{"outcome", "delivered"}},
 			{1, "lastunit_webhook_attempts_total", []string{"outcome", "failed"}},
-			{1, "lastunit_webhook_attempts_total", []string{"outcome", "given_up"}},
 			{1, "lastunit_webhooks", []string{"state", "gone"}},
 			{1, "lastunit_webhook_deliveries_waiting", nil},
 			{1, "lastunit_http_request_seconds", []string{"operation", "claimQueued", "class", "5xx"}},
