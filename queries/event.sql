@@ -32,8 +32,8 @@ SELECT event_tail.only_row
 FROM event_tail
 FOR UPDATE SKIP LOCKED;
 
--- EventPublish gives events their positions, in the order in which they happened, under the lock of event_tail, and says to how many.
--- name: EventPublish :execrows
+-- EventPublish gives events their positions, in the order in which they happened, under the lock of event_tail, and names the type of each.
+-- name: EventPublish :many
 WITH unpublished AS (
     SELECT
         event.event_id,
@@ -60,7 +60,8 @@ placed AS (
 UPDATE event
 SET position = placed.position
 FROM placed
-WHERE event.event_id = placed.event_id;
+WHERE event.event_id = placed.event_id
+RETURNING event.type;
 
 -- EventTail is the last position that was given; 0: none was.
 -- name: EventTail :one

@@ -92,6 +92,7 @@ type process struct {
 	cmd      *exec.Cmd
 	address  string
 	database string
+	metrics  string        // where they are, if they were asked for
 	printed  string        // everything up to the line that says that it is ready
 	logged   *bytes.Buffer // to be read when it has exited
 	exited   chan struct{}
@@ -133,6 +134,9 @@ func launchWith(t *testing.T, log interface {
 		}
 		if after, ok := strings.CutPrefix(line, "lastunit is open at "); ok {
 			p.address = after
+		}
+		if after, ok := strings.CutPrefix(line, "its metrics are at "); ok {
+			p.metrics = after
 		}
 		if after, ok := strings.CutPrefix(line, "its database is "); ok {
 			p.database = after

@@ -62,6 +62,7 @@ type service struct {
 	stop     context.CancelFunc
 
 	rehearsals *rehearsals
+	metrics    *metricsServer // nil: there are none
 }
 
 // startService brings everything up, in an order in which whatever is most likely to be wrong fails first; a service that can't be started
@@ -81,6 +82,9 @@ func startService(ctx context.Context, cfg Config, log *slog.Logger) (s *service
 		if s.traces, err = startTracing(ctx, log); err != nil {
 			return s, err
 		}
+	}
+	if s.metrics, err = newMetricsServer(cfg, log); err != nil {
+		return s, err
 	}
 	if err := s.openDatabase(ctx); err != nil {
 		return s, err
@@ -102,6 +106,7 @@ func startService(ctx context.Context, cfg Config, log *slog.Logger) (s *service
 		Workers:       max(cfg.DBConnections/4, 1),
 
 		WebhooksAnywhere: cfg.WebhooksAnywhere,
+		Observer:         s.metrics.ofShop(),
 	})
 	if err := s.SyncClock(ctx); err != nil {
 		return s, err
@@ -120,6 +125,7 @@ func startService(ctx context.Context, cfg Config, log *slog.Logger) (s *service
 		ImageOrigins: cfg.ImageOrigins,
 		Log:          log,
 		Rehearse:     s.rehearse,
+		Observe:      s.metrics.ofRequests(),
 
 		TrustedProxies: cfg.TrustedProxies,
 	}
@@ -130,6 +136,9 @@ func startService(ctx context.Context, cfg Config, log *slog.Logger) (s *service
 		return s, err
 	}
 	s.server = httpapi.NewServer(s.handler, log)
+	if err := s.metrics.start(ctx, s); err != nil {
+		return s, err
+	}
 	webhooks := s.webhooks()
 	go func() {
 		defer close(s.loops)
@@ -266,6 +275,7 @@ func (s *service) close() {
 	if s.server != nil {
 		<-s.loops
 	}
+	s.metrics.close()
 	if s.provider != nil {
 		s.provider.Close()
 	}

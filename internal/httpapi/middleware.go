@@ -192,6 +192,7 @@ func noteProblem(hc huma.Context, _ string, answer any) (any, error) {
 // write answers with a problem from inside huma.
 func (a *api) write(hc huma.Context, p *Problem) {
 	requestOf(hc.Context()).code = p.Code
+	a.tellRefusal(p)
 	for name, values := range p.headers {
 		hc.SetHeader(name, values[0])
 	}

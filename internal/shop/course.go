@@ -29,9 +29,9 @@ func WithCourse(ctx context.Context, c *Course) context.Context {
 
 const scope = "github.com/lastunit/lastunit/internal/shop"
 
-// watched settles batches with settle, and tells each call's course how long it waited and was settled. Where requests are traced, a batch has a
+// watched settles the batches of a lane with settle, tells the observer of them, and each call's course how long it waited and was settled. Where requests are traced, a batch has a
 // span of its own, which is linked to those of its requests: it belongs to all of them, so it is part of none's trace.
-func watched[K comparable, In, Out any](name string, settle func(context.Context, []lane.Call[K, In], func()) []lane.Answer[Out]) func(context.Context, []lane.Call[K, In], func()) []lane.Answer[Out] {
+func watched[K comparable, In, Out any](o *Observer, name string, settle func(context.Context, []lane.Call[K, In], func()) []lane.Answer[Out]) func(context.Context, []lane.Call[K, In], func()) []lane.Answer[Out] {
 	return func(ctx context.Context, batch []lane.Call[K, In], next func()) []lane.Answer[Out] {
 		began := time.Now()
 		var sampled context.Context
@@ -47,14 +47,15 @@ func watched[K comparable, In, Out any](name string, settle func(context.Context
 		}
 		if len(links) > 0 {
 			var span trace.Span
-			ctx, span = trace.SpanFromContext(sampled).TracerProvider().Tracer(scope).Start(ctx, name, trace.WithNewRoot(), trace.WithLinks(links...), trace.WithAttributes(attribute.Int("lastunit.batch.calls", len(batch))))
+			ctx, span = trace.SpanFromContext(sampled).TracerProvider().Tracer(scope).Start(ctx, "settle "+name, trace.WithNewRoot(), trace.WithLinks(links...), trace.WithAttributes(attribute.Int("lastunit.batch.calls", len(batch))))
 			defer span.End()
 		}
 		answers := settle(ctx, batch, next)
-		took := int64(time.Since(began))
+		took := time.Since(began)
+		o.batch(name, len(batch), took)
 		for _, c := range batch {
 			if course, ok := c.Caller.Value(courseKey{}).(*Course); ok {
-				course.settled.Add(took)
+				course.settled.Add(int64(took))
 			}
 		}
 		return answers

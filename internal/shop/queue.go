@@ -63,6 +63,7 @@ func (s *Shop) accept(ctx context.Context, batch []lane.Call[string, *claimCall]
 	b, answers := s.inBatch(ctx, batch, (*settlement).append)
 	if b.committed {
 		s.countBatch(b)
+		s.observeBatch(b)
 	}
 	started := ""
 	for i, a := range answers {

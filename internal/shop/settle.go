@@ -71,6 +71,7 @@ func (s *Shop) settle(ctx context.Context, batch []lane.Call[string, *claimCall]
 	b, answers := s.inBatch(ctx, batch, func(b *settlement, ctx context.Context, tx pgx.Tx) error { return b.run(ctx, tx, next) })
 	if b.committed {
 		s.countBatch(b)
+		s.observeBatch(b)
 		b.tellWaiters()
 	} else {
 		b.forgetPositions()
@@ -99,6 +100,7 @@ func (s *Shop) refuseGone(ctx context.Context, batch []lane.Call[string, *claimC
 	}
 	if err == nil {
 		s.countBatch(b)
+		s.observeBatch(b)
 	}
 	return b.outcome(batch, err)
 }
