@@ -25,11 +25,16 @@ func serve(ctx context.Context, e *environment) error {
 	if err != nil {
 		return err
 	}
-	s, err := startService(ctx, cfg, newLogger(cfg, e.stderr))
+	s, err := startService(ctx, cfg, newLogger(cfg, e))
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(e.stdout, "lastunit serves %s\nits database is %s\n", s.address, withoutPassword(s.databaseURL))
+	fmt.Fprintf(e.stdout, "lastunit serves %s\n", s.address)
+	if s.metrics != nil {
+		fmt.Fprintf(e.stdout, "its metrics are at %s\n", s.metrics.address)
+	}
+	fmt.Fprintf(e.stdout, "its database is %s\n", withoutPassword(s.databaseURL))
+	defer s.reloadOnHangup(cfg, e)()
 	return s.serve(ctx)
 }
 

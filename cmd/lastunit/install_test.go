@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"io"
 	"net/http"
 	"os"
@@ -52,7 +53,7 @@ func TestWhatIsCommittedIsTheWholeProduct(t *testing.T) {
 
 	cmd := exec.Command(filepath.Join(bin, "lastunit"), "demo", "--data-dir", dataDir(t), "--listen", "127.0.0.1:0")
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "TMPDIR=" + os.TempDir()} //nolint:forbidigo // nothing else of ours may reach it
-	address := launch(t, cmd).address
+	address := launch(t, &bytes.Buffer{}, cmd).address
 	loaded := 0
 	for _, page := range []string{"/", "/desk"} {
 		text := fetched(t, address+page)

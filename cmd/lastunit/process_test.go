@@ -92,6 +92,7 @@ type process struct {
 	cmd      *exec.Cmd
 	address  string
 	database string
+	metrics  string        // where they are, if they were asked for
 	printed  string        // everything up to the line that says that it is ready
 	logged   *bytes.Buffer // to be read when it has exited
 	exited   chan struct{}
@@ -100,18 +101,35 @@ type process struct {
 // start runs serve or demo until it has said where it is.
 func start(t *testing.T, command, dir string, args ...string) *process {
 	t.Helper()
-	return launch(t, lastunit(t, append([]string{command, "--data-dir", dir, "--listen", "127.0.0.1:0", "--log-level", "error"}, args...)...))
+	logged := &bytes.Buffer{}
+	p := launchWith(t, logged, nil, append([]string{command, "--data-dir", dir, "--listen", "127.0.0.1:0", "--log-level", "error"}, args...)...)
+	p.logged = logged
+	return p
 }
 
-// launch is start for a command line that is ready.
-func launch(t *testing.T, cmd *exec.Cmd) *process {
+// launchWith runs a server with arguments and variables until it has said where it is.
+func launchWith(t *testing.T, log journal, environ []string, args ...string) *process {
 	t.Helper()
-	p := &process{t: t, cmd: cmd, exited: make(chan struct{}), logged: &bytes.Buffer{}}
+	cmd := lastunit(t, args...)
+	cmd.Env = append(cmd.Env, environ...)
+	return launch(t, log, cmd)
+}
+
+// journal is where a server's log goes.
+type journal interface {
+	io.Writer
+	fmt.Stringer
+}
+
+// launch is launchWith for a command line that is ready.
+func launch(t *testing.T, log journal, cmd *exec.Cmd) *process {
+	t.Helper()
+	p := &process{t: t, cmd: cmd, exited: make(chan struct{})}
 	stdout, err := p.cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.cmd.Stderr = p.logged
+	p.cmd.Stderr = log
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -125,6 +143,9 @@ func launch(t *testing.T, cmd *exec.Cmd) *process {
 		}
 		if after, ok := strings.CutPrefix(line, "lastunit is open at "); ok {
 			p.address = after
+		}
+		if after, ok := strings.CutPrefix(line, "its metrics are at "); ok {
+			p.metrics = after
 		}
 		if after, ok := strings.CutPrefix(line, "its database is "); ok {
 			p.database = after
@@ -141,7 +162,7 @@ func launch(t *testing.T, cmd *exec.Cmd) *process {
 	}()
 	if p.address == "" {
 		<-p.exited
-		t.Fatalf("%s did not start: %s", cmd, p.logged.String())
+		t.Fatalf("%s did not start: %s", cmd, log.String())
 	}
 	return p
 }
@@ -180,12 +201,13 @@ type reply struct {
 		Held    int      `json:"held"`
 		Token   string   `json:"token"`
 		Cursor  string   `json:"next_cursor"`
+		Secret  string   `json:"secret"`
 	}
 	text string
 }
 
 func (c client) call(method, path, idempotencyKey string, body any) (reply, error) {
-	var encoded []byte
+	var encoded []byte // none without a body
 	if body != nil {
 		var err error
 		if encoded, err = json.Marshal(body); err != nil {

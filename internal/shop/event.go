@@ -91,6 +91,14 @@ func (s *Shop) tell(ctx context.Context, db pgdb.Queryer, all ...news) error {
 	return nil
 }
 
+// tellSale writes an event of a sale into the outbox, unless it is a rehearsal's: whoever reads events sells, and nothing of a rehearsal is for sale.
+func (s *Shop) tellSale(ctx context.Context, tx pgx.Tx, rehearsal bool, kind EventType, data map[string]any) error {
+	if rehearsal {
+		return nil
+	}
+	return s.tell(ctx, tx, news{kind, data})
+}
+
 // Events reads events behind a position, in their order, at most limit, of all types when none are named. Whoever has seen one has been shown all
 // before it: an event whose transaction commits late comes later. more tells whether there are others behind the last.
 func (s *Shop) Events(ctx context.Context, after int64, types []EventType, limit int) (events []Event, more bool, err error) {
@@ -118,22 +126,26 @@ func (s *Shop) Events(ctx context.Context, after int64, types []EventType, limit
 // every look at the events.
 func (s *Shop) PublishEvents(ctx context.Context) error {
 	const atOnce = 1000
-	for n := int64(atOnce); n == atOnce; {
+	for n := atOnce; n == atOnce; {
+		var types []string
 		err := s.inTx(ctx, func(tx pgx.Tx) error {
 			_, err := s.q.EventLockTail(ctx, tx)
 			if errors.Is(err, pgx.ErrNoRows) {
-				n = 0
 				return nil
 			}
 			if err != nil {
 				return err
 			}
-			n, err = s.q.EventPublish(ctx, tx, atOnce)
+			types, err = s.q.EventPublish(ctx, tx, atOnce)
 			return err
 		})
 		if err != nil {
 			return fmt.Errorf("give events their positions: %w", err)
 		}
+		for _, t := range types {
+			s.o.Observer.event(EventType(t))
+		}
+		n = len(types)
 	}
 	return nil
 }
@@ -211,6 +223,7 @@ func (s *Shop) cameBack(ctx context.Context, tx pgx.Tx, pools ...poolKey) error 
 	return s.tellStock(ctx, tx, BackInStock, back)
 }
 
+// tellStock tells of pools, those of rehearsals left out.
 func (s *Shop) tellStock(ctx context.Context, tx pgx.Tx, kind EventType, pools []poolKey) error {
 	if len(pools) == 0 {
 		return nil

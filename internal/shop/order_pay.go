@@ -287,6 +287,7 @@ func (s *Shop) awaitPayment(ctx context.Context, buyer string, id ID) (Order, bo
 func (s *Shop) recordCharge(ctx context.Context, c payment.Charge, state payment.State) error {
 	if state == payment.Succeeded {
 		if done, err := s.paids.Do(ctx, gatherLane(c.OrderID), paidCall{c.ID, c.OrderID}); done && err == nil {
+			s.o.Observer.payment(PaymentSucceeded)
 			return nil
 		}
 	}
@@ -296,8 +297,9 @@ func (s *Shop) recordCharge(ctx context.Context, c payment.Charge, state payment
 // recordPayment writes down what became of a payment, and what follows from it, once however often it is told.
 func (s *Shop) recordPayment(ctx context.Context, id ID, state payment.State) error {
 	var refund *pendingRefund
+	var settled bool
 	err := s.inShortTx(ctx, func(tx pgx.Tx) error {
-		refund = nil
+		refund, settled = nil, false
 		row, err := s.q.PaymentByID(ctx, tx, id)
 		if err != nil {
 			return err
@@ -316,6 +318,7 @@ func (s *Shop) recordPayment(ctx context.Context, id ID, state payment.State) er
 		if err != nil || n == 0 {
 			return err
 		}
+		settled = true
 		o := locked.ShopOrder
 		switch {
 		case state == payment.Failed:
@@ -326,6 +329,9 @@ func (s *Shop) recordPayment(ctx context.Context, id ID, state payment.State) er
 		refund, err = s.paidLate(ctx, tx, o, row.Payment)
 		return err
 	})
+	if err == nil && settled {
+		s.o.Observer.payment(PaymentStatus(state))
+	}
 	if err == nil && refund != nil {
 		s.giveBack(ctx, *refund)
 	}
@@ -416,13 +422,16 @@ func (s *Shop) refundLate(ctx context.Context, tx pgx.Tx, o dbsqlc.ShopOrder, p 
 	return &r, s.q.ShopOrderCountRefund(ctx, tx, dbsqlc.ShopOrderCountRefundParams{OrderID: o.OrderID, AmountMinor: r.amount})
 }
 
-// giveBack asks the provider to give money back. What fails is tried again by TendPayments.
+// giveBack asks the provider to give money back, in half of the time that there is: the rest is for showing what has become of the order. What fails is tried again by
+// TendPayments.
 func (s *Shop) giveBack(ctx context.Context, r pendingRefund) {
-	asking, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.o.PayTimeout)
-	defer cancel()
-	if err := s.refundAtProvider(asking, r); err != nil {
-		return
+	within := s.o.PayTimeout
+	if deadline, ends := ctx.Deadline(); ends {
+		within = min(within, time.Until(deadline)/2)
 	}
+	asking, cancel := context.WithTimeout(context.WithoutCancel(ctx), within)
+	defer cancel()
+	_ = s.refundAtProvider(asking, r)
 }
 
 func (s *Shop) refundAtProvider(ctx context.Context, r pendingRefund) error {
