@@ -12,8 +12,10 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -259,7 +261,7 @@ func migrated(ctx context.Context, pool *pgxpool.Pool) error {
 // drainPatience is how long requests that are under way may take to finish when the service is told to stop.
 const drainPatience = 15 * time.Second
 
-// serve answers requests until ctx ends; then it lets those under way finish and closes everything.
+// serve answers requests until ctx ends; then it drains, lets those under way finish and closes everything.
 func (s *service) serve(ctx context.Context) error {
 	defer s.close()
 	failed := make(chan error, 1)
@@ -268,6 +270,9 @@ func (s *service) serve(ctx context.Context) error {
 	case err := <-failed:
 		return err
 	case <-ctx.Done():
+	}
+	if s.cfg.Drain > 0 {
+		s.drain()
 	}
 	s.log.Info("stopping")
 	s.rehearsals.end() // while it can still ask for its copies to be removed
@@ -279,6 +284,19 @@ func (s *service) serve(ctx context.Context) error {
 		return s.server.Close()
 	}
 	return nil
+}
+
+// drain goes on serving, so that proxies can see that the service is about to stop before its door is closed. A signal ends it.
+func (s *service) drain() {
+	again := make(chan os.Signal, 1)
+	signal.Notify(again, os.Interrupt, syscall.SIGTERM)
+	defer signal.Stop(again)
+	s.log.Info("draining", "drain", s.cfg.Drain)
+	s.handler.Drain()
+	select {
+	case <-again:
+	case <-time.After(s.cfg.Drain):
+	}
 }
 
 // close undoes what startService has done so far.
