@@ -15,8 +15,8 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// starts says what is wrong with how a command would be started: an error of its flags or its environment. It does not start it.
-func starts(t *testing.T, environ []string, args ...string) error {
+// starts is what a command would be started with, or what is wrong with its flags or its environment. It does not start it.
+func starts(t *testing.T, environ []string, args ...string) (Config, error) {
 	t.Helper()
 	i := slices.IndexFunc(commands(), func(c command) bool { return len(args) > 0 && c.name == args[0] })
 	if i < 0 {
@@ -26,8 +26,7 @@ func starts(t *testing.T, environ []string, args ...string) error {
 	flags := pflag.NewFlagSet(args[0], pflag.ContinueOnError)
 	flags.SetOutput(io.Discard)
 	s.bind(flags)
-	_, err := s.load(flags, args[1:])
-	return err
+	return s.load(flags, args[1:])
 }
 
 type composition struct {
@@ -40,23 +39,33 @@ type composition struct {
 		Healthcheck struct{ Test []string }
 		DependsOn   map[string]struct{ Condition string } `yaml:"depends_on"`
 		Profiles    []string
+		StopGrace   time.Duration `yaml:"stop_grace_period"`
 	}
 	Volumes map[string]any
 }
 
-// TestComposeNamesWhatThereIs: no engine is asked, but every command, setting and file that docker-compose.yml names is there.
-func TestComposeNamesWhatThereIs(t *testing.T) {
-	t.Parallel()
+// composed is docker-compose.yml.
+func composed(t *testing.T) (c composition) {
+	t.Helper()
 	text, err := os.ReadFile("../../docker-compose.yml")
 	if err != nil {
 		t.Fatal(err)
 	}
-	var c composition
 	if err := yaml.Unmarshal(text, &c); err != nil {
 		t.Fatal(err)
 	}
+	return c
+}
+
+// endsIn is how long a server may take to end: it drains, requests take their time to finish, and then the loops end.
+func endsIn(cfg Config) time.Duration { return cfg.Drain + drainPatience + 10*time.Second }
+
+// TestComposeNamesWhatThereIs: no engine is asked, but every command, setting and file that docker-compose.yml names is there.
+func TestComposeNamesWhatThereIs(t *testing.T) {
+	t.Parallel()
+	c := composed(t)
 	// What Prometheus and Grafana are given comes with the metrics.
-	_, err = os.Stat("../../deploy/prometheus")
+	_, err := os.Stat("../../deploy/prometheus")
 	metrics := err == nil
 	plain := 0
 	for name, s := range c.Services {
@@ -72,8 +81,12 @@ func TestComposeNamesWhatThereIs(t *testing.T) {
 			for k, v := range s.Environment {
 				environ = append(environ, k+"="+strings.TrimSuffix(v, "${LASTUNIT_BUYER_SECRET:-}"))
 			}
-			if err := starts(t, environ, s.Command...); err != nil {
+			cfg, err := starts(t, environ, s.Command...)
+			if err != nil {
 				t.Errorf("%s: %v", name, err)
+			}
+			if cfg.Drain == 0 || s.StopGrace < endsIn(cfg) {
+				t.Errorf("%s drains for %s and is killed after %s, but may take %s", name, cfg.Drain, s.StopGrace, endsIn(cfg))
 			}
 			if want := []string{"CMD", "/lastunit", "health", "--url"}; len(s.Healthcheck.Test) != 5 || !slices.Equal(s.Healthcheck.Test[:4], want) {
 				t.Errorf("%s is healthy by %q", name, s.Healthcheck.Test)
@@ -99,11 +112,15 @@ func TestComposeNamesWhatThereIs(t *testing.T) {
 	if s := c.Services["lastunit"]; plain != 2 || !slices.Equal(s.Command, []string{"demo"}) {
 		t.Errorf("docker compose up starts %d services, of which lastunit runs %q", plain, s.Command)
 	}
-	site, err := os.ReadFile("../../deploy/proxy/lastunit.conf")
+	site, err := os.ReadFile("../../deploy/proxy/haproxy.cfg")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, m := range regexp.MustCompile(`(?m)^\s+server (\w+):8080 `).FindAllStringSubmatch(string(site), -1) {
+	passed := regexp.MustCompile(`(?m)^\s+server \w+ (\w+):8080$`).FindAllStringSubmatch(string(site), -1)
+	if len(passed) != 2 {
+		t.Errorf("the proxy passes to %q", passed)
+	}
+	for _, m := range passed {
 		if c.Services[m[1]].Build != "." {
 			t.Errorf("the proxy passes to %s, which is no server", m[1])
 		}
@@ -120,7 +137,7 @@ func TestImagesAreMadeAlike(t *testing.T) {
 			t.Fatal(err)
 		}
 		environ := regexp.MustCompile(`LASTUNIT_\w+=\S+`).FindAllString(string(text), -1)
-		if err := starts(t, environ, "serve"); err != nil || len(environ) == 0 {
+		if _, err := starts(t, environ, "serve"); err != nil || len(environ) == 0 {
 			t.Errorf("%s: %q: %v", name, environ, err)
 		}
 		_, image, _ := strings.Cut(string(text), "FROM scratch\n")
@@ -171,7 +188,8 @@ func TestTheUnitStartsWhatThereIs(t *testing.T) {
 		t.Fatal(err)
 	}
 	environ := regexp.MustCompile(`(?m)^\w+=.*$`).FindAllString(string(text), -1)
-	if err := starts(t, environ, "serve"); err != nil || len(environ) == 0 {
+	cfg, err := starts(t, environ, "serve")
+	if err != nil || len(environ) == 0 {
 		t.Errorf("%q: %v", environ, err)
 	}
 	unit, err := os.ReadFile("../../deploy/systemd/lastunit.service")
@@ -179,8 +197,8 @@ func TestTheUnitStartsWhatThereIs(t *testing.T) {
 		t.Fatal(err)
 	}
 	m := regexp.MustCompile(`(?m)^TimeoutStopSec=(\S+)$`).FindStringSubmatch(string(unit))
-	if most, err := time.ParseDuration(append(m, "", "")[1]); err != nil || most < drainPatience+10*time.Second {
-		t.Errorf("it is killed after %q; requests may take %s to finish, and then the loops end", m, drainPatience)
+	if most, err := time.ParseDuration(append(m, "", "")[1]); err != nil || cfg.Drain == 0 || most < endsIn(cfg) {
+		t.Errorf("it drains for %s and is killed after %q, but may take %s", cfg.Drain, m, endsIn(cfg))
 	}
 	if _, err := exec.LookPath("systemd-analyze"); err != nil {
 		t.Skip("systemd-analyze is not installed")
