@@ -68,6 +68,38 @@ func TestAServerThatIsEndedAnswersEverythingThatItTook(t *testing.T) {
 	}
 }
 
+// TestAServerThatDrainsSaysSoAndServesOn: until its time is over or it is told once more.
+func TestAServerThatDrainsSaysSoAndServesOn(t *testing.T) {
+	t.Parallel()
+	p, c := operated(t, dataDir(t), 10, "--drain", "5m")
+	get := func(path string) (status int, closes bool) {
+		resp, err := c.http.Get(p.address + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = resp.Body.Close()
+		return resp.StatusCode, resp.Close
+	}
+	if status, closes := get("/readyz"); status != http.StatusOK || closes {
+		t.Errorf("before it is stopped: %d, the connection is closed: %v", status, closes)
+	}
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "/readyz to be red", func() bool { status, _ := get("/readyz"); return status == http.StatusServiceUnavailable })
+	if _, err := attempt(t, "health", "--url", p.address); err == nil || !strings.Contains(err.Error(), "about to stop") {
+		t.Errorf("health says %v", err)
+	}
+	for _, path := range []string{"/readyz", "/livez", "/"} {
+		if status, closes := get(path); !closes || (status == http.StatusOK) == (path == "/readyz") {
+			t.Errorf("%s while it drains: %d, the connection is closed: %v", path, status, closes)
+		}
+	}
+	c.buyer = "ann"
+	c.must(t, http.StatusCreated, "POST", "/order/addToCart", map[string]any{"sku": "A"})
+	p.stop() // which waits for 30 s
+}
+
 // TestServersBehindTheProxyAreReplacedAndNothingIsLost has two servers behind HAProxy, configured as docker-compose.yml and deploy/proxy do, and replaces one after the other while
 // people buy. Each is replaced when the proxy has seen that the other is back. No request is cut off, and none is told that there is no server.
 func TestServersBehindTheProxyAreReplacedAndNothingIsLost(t *testing.T) {
@@ -84,8 +116,8 @@ func TestServersBehindTheProxyAreReplacedAndNothingIsLost(t *testing.T) {
 	proxied := proxy(t, servers[0].address, servers[1].address)
 	c.address = proxied.address
 	w := &crowd{t: t, c: c}
-	w.run(16)
-	for range 3 {
+	w.run(8)
+	for range 2 {
 		for i, name := range names {
 			w.waitFor(w.answers() + 300)
 			servers[i].stop()
