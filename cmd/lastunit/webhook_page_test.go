@@ -100,7 +100,7 @@ func TestTheReceiversOfThePageTakeWhatIsSentToThem(t *testing.T) {
 			listening(t, port)
 			shop.must(t, http.StatusAccepted, http.MethodPost, "/api/v1/webhooks/"+made.ID+"/test", nil)
 			log := ""
-			for began := time.Now(); !strings.Contains(log, c.want) && time.Since(began) < 20*time.Second; time.Sleep(20 * time.Millisecond) {
+			for began := time.Now(); !strings.Contains(log, c.want) && time.Since(began) < 20*time.Second; time.Sleep(20 * time.Millisecond) { //nolint:forbidigo // polling a process
 				log = shop.must(t, http.StatusOK, http.MethodGet, "/api/v1/webhooks/"+made.ID+"/deliveries", nil).text
 			}
 			shop.must(t, http.StatusNoContent, http.MethodDelete, "/api/v1/webhooks/"+made.ID, nil)
@@ -124,7 +124,7 @@ func listening(t *testing.T, port string) {
 			_ = c.Close()
 			return
 		}
-		time.Sleep(10 * time.Millisecond)
+		time.Sleep(10 * time.Millisecond) //nolint:forbidigo // polling a process
 	}
 	t.Fatalf("nobody listens on port %s", port)
 }
