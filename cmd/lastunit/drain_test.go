@@ -124,10 +124,10 @@ func TestServersBehindTheProxyAreReplacedAndNothingIsLost(t *testing.T) {
 			if said := servers[i].logged.String(); said != "" {
 				t.Errorf("it logged:\n%s", said)
 			}
+			await(t, name+" to be left out", func() bool { return proxied.saw(name, "DOWN") > proxied.saw(name, "UP") })
 			w.waitFor(w.answers() + 300)
-			back := proxied.up(name)
 			servers[i] = serve(strings.TrimPrefix(servers[i].address, "http://"))
-			await(t, name+" to be used again", func() bool { return proxied.up(name) > back })
+			await(t, name+" to be used again", func() bool { return proxied.saw(name, "DOWN") == proxied.saw(name, "UP") })
 		}
 	}
 	w.waitFor(w.answers() + 300)
@@ -147,9 +147,9 @@ type haproxy struct {
 	said    *book
 }
 
-// up is how often it has seen a server come back.
-func (p haproxy) up(name string) int {
-	return strings.Count(p.said.String(), "Server servers/"+name+" is UP")
+// saw is how often it has seen a server become UP or DOWN.
+func (p haproxy) saw(name, state string) int {
+	return strings.Count(p.said.String(), "Server servers/"+name+" is "+state)
 }
 
 // await polls another program.
