@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bufio"
 	"context"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -98,6 +100,46 @@ func TestAServerThatDrainsSaysSoAndServesOn(t *testing.T) {
 	c.buyer = "ann"
 	c.must(t, http.StatusCreated, "POST", "/order/addToCart", map[string]any{"sku": "A"})
 	p.stop() // which waits for 30 s
+}
+
+// TestADrainAnswersWhomTheKernelHasTaken: connections that were made, with a request sent, before the server came to take them; a server that closes its door at once
+// resets them.
+func TestADrainAnswersWhomTheKernelHasTaken(t *testing.T) {
+	t.Parallel()
+	p, _ := operated(t, dataDir(t), 10, "--drain", "2s")
+	signalled := func(s syscall.Signal) {
+		if err := p.cmd.Process.Signal(s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	signalled(syscall.SIGSTOP)
+	var taken []net.Conn
+	for range 200 {
+		conn, err := net.DialTimeout("tcp", strings.TrimPrefix(p.address, "http://"), 5*time.Second)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = conn.Close() }()
+		_ = conn.SetDeadline(time.Now().Add(30 * time.Second))
+		if _, err := io.WriteString(conn, "GET /livez HTTP/1.1\r\nHost: lastunit\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		taken = append(taken, conn)
+	}
+	signalled(syscall.SIGTERM)
+	signalled(syscall.SIGCONT)
+	lost := 0
+	for _, conn := range taken {
+		resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil {
+			lost++
+			continue
+		}
+		_ = resp.Body.Close()
+	}
+	if lost > 0 {
+		t.Errorf("%d of %d were not answered", lost, len(taken))
+	}
 }
 
 // TestServersBehindTheProxyAreReplacedAndNothingIsLost has two servers behind HAProxy, configured as docker-compose.yml and deploy/proxy do, and replaces one after the other while
