@@ -32,8 +32,8 @@ SELECT event_tail.only_row
 FROM event_tail
 FOR UPDATE SKIP LOCKED;
 
--- EventPublish gives events their positions, under the lock of event_tail, and says to how many.
--- name: EventPublish :execrows
+-- EventPublish gives events their positions, under the lock of event_tail, and names the type of each.
+-- name: EventPublish :many
 WITH unpublished AS (
     SELECT event.event_id
     FROM event
@@ -54,7 +54,8 @@ placed AS (
 UPDATE event
 SET position = placed.position
 FROM placed
-WHERE event.event_id = placed.event_id;
+WHERE event.event_id = placed.event_id
+RETURNING event.type;
 
 -- EventTypeRead finds the type of an event.
 -- name: EventTypeRead :one

@@ -30,6 +30,9 @@ func serve(ctx context.Context, e *environment) error {
 		return err
 	}
 	fmt.Fprintf(e.stdout, "lastunit serves %s\nits database is %s\n", s.address, withoutPassword(s.databaseURL))
+	if s.metrics != nil {
+		fmt.Fprintf(e.stdout, "its metrics are at %s\n", s.metrics.address)
+	}
 	return s.serve(ctx)
 }
 

@@ -21,6 +21,7 @@ import (
 // Config holds every setting, read once, before a command starts.
 type Config struct {
 	Listen            string
+	MetricsListen     string // empty: there are none
 	DatabaseURL       string // empty: an own PostgreSQL under DataDir
 	DataDir           string
 	Migrate           bool
@@ -88,6 +89,8 @@ func table(dataDir string) []setting {
 	return []setting{
 		{name: "listen", initial: "127.0.0.1:8080", about: "The address that the service listens on; 0.0.0.0:8080 is every address of this machine.",
 			accepts: text(func(c *Config) *string { return &c.Listen }, "host:port, such as 127.0.0.1:8080", isAddress)},
+		{name: "metrics-listen", example: "127.0.0.1:9464", about: "The address on which Prometheus finds /metrics (docs/metrics.md), and nothing else; it asks nobody who they are, so keep it from the buyers. It takes a database connection more.",
+			accepts: text(func(c *Config) *string { return &c.MetricsListen }, "host:port, such as 127.0.0.1:9464", isAddress)},
 		{name: "database-url", example: "postgres://lastunit:password@db.example.com:5432/lastunit", secret: true,
 			about:   "The PostgreSQL database (15 or newer) to use; without one lastunit runs its own under data-dir. DATABASE_URL serves too.",
 			accepts: text(func(c *Config) *string { return &c.DatabaseURL }, "a URL, such as postgres://user:password@host:5432/database (with %-escapes for special characters in the password)", isDatabaseURL)},

@@ -118,6 +118,9 @@ lastunit is open at %[1]s
   the sale that is open           %[1]s/api/v1/sales
   its database                    psql '%[2]s'
 `, s.address, withoutPassword(s.databaseURL), operatorKey)
+	if s.metrics != nil {
+		fmt.Fprintf(e.stdout, "  its metrics, for Prometheus     %s\n", s.metrics.address)
+	}
 	if s.cfg.Guests {
 		fmt.Fprintf(e.stdout, "  a guest's token                 curl -X POST %s/api/v1/session\n", s.address)
 	}

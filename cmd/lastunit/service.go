@@ -58,6 +58,7 @@ type service struct {
 	stop     context.CancelFunc
 
 	rehearsals *rehearsals
+	metrics    *metricsServer // nil: there are none
 }
 
 // startService brings everything up, in an order in which whatever is most likely to be wrong fails first; a service that can't be started
@@ -73,6 +74,9 @@ func startService(ctx context.Context, cfg Config, log *slog.Logger) (s *service
 		return s, fmt.Errorf("%s can't be listened on (%w): choose another address with --listen", cfg.Listen, err)
 	}
 	s.address = "http://" + s.listener.Addr().String()
+	if s.metrics, err = newMetricsServer(cfg, log); err != nil {
+		return s, err
+	}
 	if err := s.openDatabase(ctx); err != nil {
 		return s, err
 	}
@@ -93,6 +97,7 @@ func startService(ctx context.Context, cfg Config, log *slog.Logger) (s *service
 		Workers:       max(cfg.DBConnections/4, 1),
 
 		WebhooksAnywhere: cfg.WebhooksAnywhere,
+		Observer:         s.metrics.ofShop(),
 	})
 	if err := s.SyncClock(ctx); err != nil {
 		return s, err
@@ -116,6 +121,7 @@ func startService(ctx context.Context, cfg Config, log *slog.Logger) (s *service
 		Log:          log,
 		GuestRate:    guestRate,
 		Rehearse:     s.rehearse,
+		Observe:      s.metrics.ofRequests(),
 
 		BuyerRate: cfg.BuyerRate, AddressRate: cfg.AddressRate, TrustedProxies: cfg.TrustedProxies,
 	})
@@ -123,6 +129,9 @@ func startService(ctx context.Context, cfg Config, log *slog.Logger) (s *service
 		return s, err
 	}
 	s.server = httpapi.NewServer(handler, log)
+	if err := s.metrics.start(ctx, s); err != nil {
+		return s, err
+	}
 	webhooks := s.webhooks()
 	go func() {
 		defer close(s.loops)
@@ -259,6 +268,7 @@ func (s *service) close() {
 	if s.server != nil {
 		<-s.loops
 	}
+	s.metrics.close()
 	if s.provider != nil {
 		s.provider.Close()
 	}

@@ -114,7 +114,7 @@ func (q *Queries) EventLockTail(ctx context.Context, db DBTX) (bool, error) {
 	return only_row, err
 }
 
-const eventPublish = `-- name: EventPublish :execrows
+const eventPublish = `-- name: EventPublish :many
 WITH unpublished AS (
     SELECT event.event_id
     FROM event
@@ -136,15 +136,28 @@ UPDATE event
 SET position = placed.position
 FROM placed
 WHERE event.event_id = placed.event_id
+RETURNING event.type
 `
 
-// EventPublish gives events their positions, under the lock of event_tail, and says to how many.
-func (q *Queries) EventPublish(ctx context.Context, db DBTX, rowLimit int32) (int64, error) {
-	result, err := db.Exec(ctx, eventPublish, rowLimit)
+// EventPublish gives events their positions, under the lock of event_tail, and names the type of each.
+func (q *Queries) EventPublish(ctx context.Context, db DBTX, rowLimit int32) ([]string, error) {
+	rows, err := db.Query(ctx, eventPublish, rowLimit)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	return result.RowsAffected(), nil
+	defer rows.Close()
+	var items []string
+	for rows.Next() {
+		var type_ string
+		if err := rows.Scan(&type_); err != nil {
+			return nil, err
+		}
+		items = append(items, type_)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const eventTypeRead = `-- name: EventTypeRead :one

@@ -49,23 +49,25 @@ func tablesWhere(ctx context.Context, tx pgx.Tx, condition string) ([]string, er
 	return pgx.CollectRows(rows, pgx.RowTo[string])
 }
 
-// deadRows compares with the number from which on autovacuum would begin, which is each table's own.
+// deadRowsOf are the dead rows of each of our tables, and the number from which on autovacuum begins, which is each table's own.
+const deadRowsOf = `
+SELECT
+	tables.relname::text,
+	tables.n_dead_tup AS dead,
+	tables.n_live_tup AS live,
+	tables.last_autovacuum,
+	coalesce((SELECT option_value FROM pg_options_to_table(pg_class.reloptions) WHERE option_name = 'autovacuum_vacuum_threshold'), current_setting('autovacuum_vacuum_threshold'))::float8
+	+ coalesce((SELECT option_value FROM pg_options_to_table(pg_class.reloptions) WHERE option_name = 'autovacuum_vacuum_scale_factor'), current_setting('autovacuum_vacuum_scale_factor'))::float8
+	* tables.n_live_tup AS threshold
+FROM pg_stat_user_tables AS tables
+JOIN pg_class ON pg_class.oid = tables.relid
+WHERE tables.schemaname = current_schema()`
+
+// deadRows names the tables in which autovacuum does not keep up.
 func (e *exam) deadRows(ctx context.Context, tx pgx.Tx) error {
 	rows, err := tx.Query(ctx, `
 SELECT measured.relname, measured.dead, measured.live, coalesce(to_char(measured.last_autovacuum, 'YYYY-MM-DD HH24:MI:SS TZ'), 'never')
-FROM (
-	SELECT
-		tables.relname::text,
-		tables.n_dead_tup AS dead,
-		tables.n_live_tup AS live,
-		tables.last_autovacuum,
-		coalesce((SELECT option_value FROM pg_options_to_table(pg_class.reloptions) WHERE option_name = 'autovacuum_vacuum_threshold'), current_setting('autovacuum_vacuum_threshold'))::float8
-		+ coalesce((SELECT option_value FROM pg_options_to_table(pg_class.reloptions) WHERE option_name = 'autovacuum_vacuum_scale_factor'), current_setting('autovacuum_vacuum_scale_factor'))::float8
-		* tables.n_live_tup AS threshold
-	FROM pg_stat_user_tables AS tables
-	JOIN pg_class ON pg_class.oid = tables.relid
-	WHERE tables.schemaname = current_schema()
-) AS measured
+FROM (`+deadRowsOf+`) AS measured
 WHERE measured.dead > 10000 AND measured.dead > 2 * measured.threshold
 ORDER BY measured.dead DESC`)
 	if err != nil {
@@ -101,22 +103,24 @@ func (e *exam) statistics(ctx context.Context, tx pgx.Tx) error {
 	return nil
 }
 
-// oldTransactions looks for what keeps dead rows from being removed: sessions of this database, and prepared transactions.
+// openTransactions are what keeps dead rows from being removed while it lasts: transactions of sessions of this database, and prepared ones.
+const openTransactions = `
+SELECT
+	concat_ws(' ', 'process', pid, 'of', usename, nullif(application_name, ''), host(client_addr), '(' || state || ')') AS what,
+	extract(epoch FROM clock_timestamp() - xact_start)::float8 AS seconds,
+	format('SELECT pg_terminate_backend(%s); after asking whose it is; and idle_in_transaction_session_timeout for its role', pid) AS mend
+FROM pg_stat_activity
+WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid() AND xact_start IS NOT NULL
+UNION ALL
+SELECT format('prepared transaction %s of %s', quote_literal(gid), owner), extract(epoch FROM clock_timestamp() - prepared)::float8, format('ROLLBACK PREPARED %s; (or COMMIT PREPARED)', quote_literal(gid))
+FROM pg_prepared_xacts
+WHERE database = current_database()`
+
+// oldTransactions names those that have been open for too long.
 func (e *exam) oldTransactions(ctx context.Context, tx pgx.Tx) error {
 	rows, err := tx.Query(ctx, `
 SELECT found.what, found.seconds, found.mend
-FROM (
-	SELECT
-		concat_ws(' ', 'process', pid, 'of', usename, nullif(application_name, ''), host(client_addr), '(' || state || ')') AS what,
-		extract(epoch FROM clock_timestamp() - xact_start)::float8 AS seconds,
-		format('SELECT pg_terminate_backend(%s); after asking whose it is; and idle_in_transaction_session_timeout for its role', pid) AS mend
-	FROM pg_stat_activity
-	WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid() AND xact_start IS NOT NULL
-	UNION ALL
-	SELECT format('prepared transaction %s of %s', quote_literal(gid), owner), extract(epoch FROM clock_timestamp() - prepared)::float8, format('ROLLBACK PREPARED %s; (or COMMIT PREPARED)', quote_literal(gid))
-	FROM pg_prepared_xacts
-	WHERE database = current_database()
-) AS found
+FROM (`+openTransactions+`) AS found
 WHERE found.seconds > $1
 ORDER BY found.seconds DESC
 LIMIT 10`, e.Patience.Seconds())
@@ -171,32 +175,40 @@ ORDER BY slot_name`)
 
 var firstNumber = regexp.MustCompile(`^\s*(?:(?i:FIRST|ANY)\s+)?(\d+)\s*\(`)
 
+// standbysNeeded is how many standbys commits wait for, by synchronous_standby_names.
+func standbysNeeded(names string) int {
+	if names == "" {
+		return 0
+	}
+	need := 1
+	if m := firstNumber.FindStringSubmatch(names); m != nil {
+		need, _ = strconv.Atoi(m[1])
+	}
+	return need
+}
+
+// replicasOf are the standbys that are connected, and how far they are behind.
+const replicasOf = `
+SELECT
+	coalesce(nullif(application_name, ''), pid::text) AS name,
+	coalesce(state, '') AS state,
+	coalesce(sync_state, '') AS sync_state,
+	coalesce(extract(epoch FROM replay_lag), 0)::float8 AS lag_seconds,
+	coalesce(pg_wal_lsn_diff(pg_current_wal_lsn(), coalesce(replay_lsn, flush_lsn)), 0)::float8 AS lag_bytes,
+	coalesce(age(backend_xmin), 0) AS xmin_age
+FROM pg_stat_replication
+WHERE coalesce(state, '') <> 'backup'`
+
 func (e *exam) standbys(ctx context.Context, tx pgx.Tx) error {
 	names := e.settings["synchronous_standby_names"]
-	need := 0
-	if names.value != "" {
-		need = 1
-		if m := firstNumber.FindStringSubmatch(names.value); m != nil {
-			need, _ = strconv.Atoi(m[1])
-		}
-	}
+	need := standbysNeeded(names.value)
 	if !e.seesAll {
 		if need > 0 {
 			e.add(Hint, "standbys", "commits wait for "+names.value+", and whether they are there can't be seen", "If they are not, every claim hangs.", fmt.Sprintf("GRANT pg_read_all_stats TO %s;", quote(e.role)))
 		}
 		return nil
 	}
-	rows, err := tx.Query(ctx, `
-SELECT
-	coalesce(nullif(application_name, ''), pid::text),
-	coalesce(state, ''),
-	coalesce(sync_state, ''),
-	coalesce(extract(epoch FROM replay_lag), 0)::float8,
-	coalesce(pg_wal_lsn_diff(pg_current_wal_lsn(), coalesce(replay_lsn, flush_lsn)), 0)::float8,
-	coalesce(age(backend_xmin), 0)
-FROM pg_stat_replication
-WHERE coalesce(state, '') <> 'backup'
-ORDER BY 1`)
+	rows, err := tx.Query(ctx, replicasOf+` ORDER BY name`)
 	if err != nil {
 		return err
 	}

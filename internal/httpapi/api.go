@@ -41,6 +41,8 @@ type Options struct {
 	WrittenIn time.Duration
 	// Claim decides direct claims; nil: the shop does. bench puts what it compares us with behind the same HTTP.
 	Claim func(context.Context, shop.ClaimRequest) (shop.Claimed, error)
+	// Observe is told of requests; nil: nobody is.
+	Observe *Observer
 	// Rehearse plays a rehearsal that was started, with the secret of its key (shop.PlayRehearsal). It returns at once, and plays on.
 	Rehearse func(r shop.Rehearsal, secret string)
 }
@@ -59,7 +61,9 @@ type api struct {
 	heartbeat time.Duration
 	writtenIn time.Duration
 	rehearse  func(shop.Rehearsal, string)
-	streams   atomic.Int64 // that were opened
+	observe   *Observer
+	refused   map[shop.Code]func() // nil: nobody is told
+	streams   atomic.Int64         // that were opened
 }
 
 var problemType = reflect.TypeFor[Problem]()
@@ -97,6 +101,7 @@ func build(ctx context.Context, s *shop.Shop, o Options) (*api, chi.Router, erro
 			a.decide = s.Claim
 		}
 	}
+	a.observe, a.refused = o.Observe, o.Observe.refusals()
 	a.perBuyer = newRates[string](o.BuyerRate)
 	a.addresses = &addresses{rates: newRates[netip.Prefix](o.AddressRate), proxies: o.TrustedProxies, log: o.Log}
 	var err error

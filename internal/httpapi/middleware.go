@@ -83,6 +83,7 @@ func (a *api) logged(next http.Handler) http.Handler {
 
 // write answers with a problem from inside huma.
 func (a *api) write(hc huma.Context, p *Problem) {
+	a.tellRefusal(p)
 	for name, values := range p.headers {
 		hc.SetHeader(name, values[0])
 	}

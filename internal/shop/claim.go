@@ -115,6 +115,7 @@ func (s *Shop) through(ctx context.Context, within time.Duration, lanes *claimLa
 			err = outcomeUnknown()
 		}
 		s.countLost(ctx, call, err)
+		s.observeLost(ctx, call, err)
 		return Claimed{}, err
 	case out.refusal != nil:
 		return Claimed{}, out.refusal

@@ -118,22 +118,26 @@ func (s *Shop) Events(ctx context.Context, after int64, types []EventType, limit
 // every look at the events.
 func (s *Shop) PublishEvents(ctx context.Context) error {
 	const atOnce = 1000
-	for n := int64(atOnce); n == atOnce; {
+	for n := atOnce; n == atOnce; {
+		var types []string
 		err := s.inTx(ctx, func(tx pgx.Tx) error {
 			_, err := s.q.EventLockTail(ctx, tx)
 			if errors.Is(err, pgx.ErrNoRows) {
-				n = 0
 				return nil
 			}
 			if err != nil {
 				return err
 			}
-			n, err = s.q.EventPublish(ctx, tx, atOnce)
+			types, err = s.q.EventPublish(ctx, tx, atOnce)
 			return err
 		})
 		if err != nil {
 			return fmt.Errorf("give events their positions: %w", err)
 		}
+		for _, t := range types {
+			s.o.Observer.event(EventType(t))
+		}
+		n = len(types)
 	}
 	return nil
 }

@@ -287,6 +287,7 @@ func (s *Shop) awaitPayment(ctx context.Context, buyer string, id ID) (Order, bo
 func (s *Shop) recordCharge(ctx context.Context, c payment.Charge, state payment.State) error {
 	if state == payment.Succeeded {
 		if done, err := s.paids.Do(ctx, gatherLane(c.OrderID), paidCall{c.ID, c.OrderID}); done && err == nil {
+			s.o.Observer.payment(PaymentSucceeded)
 			return nil
 		}
 	}
@@ -296,8 +297,9 @@ func (s *Shop) recordCharge(ctx context.Context, c payment.Charge, state payment
 // recordPayment writes down what became of a payment, and what follows from it, once however often it is told.
 func (s *Shop) recordPayment(ctx context.Context, id ID, state payment.State) error {
 	var refund *pendingRefund
+	var settled bool
 	err := s.inShortTx(ctx, func(tx pgx.Tx) error {
-		refund = nil
+		refund, settled = nil, false
 		row, err := s.q.PaymentByID(ctx, tx, id)
 		if err != nil {
 			return err
@@ -316,6 +318,7 @@ func (s *Shop) recordPayment(ctx context.Context, id ID, state payment.State) er
 		if err != nil || n == 0 {
 			return err
 		}
+		settled = true
 		o := locked.ShopOrder
 		switch {
 		case state == payment.Failed:
@@ -326,6 +329,9 @@ func (s *Shop) recordPayment(ctx context.Context, id ID, state payment.State) er
 		refund, err = s.paidLate(ctx, tx, o, row.Payment)
 		return err
 	})
+	if err == nil && settled {
+		s.o.Observer.payment(PaymentStatus(state))
+	}
 	if err == nil && refund != nil {
 		s.giveBack(ctx, *refund)
 	}

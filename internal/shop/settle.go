@@ -65,12 +65,14 @@ type claimAnswer = lane.Answer[claimOutcome]
 // settle decides a batch of claims in one transaction, behind as much of their products' queues as there is room for. The next batch may begin while
 // this one is committed, unless a queue is settled: of that the next would find the turn taken.
 func (s *Shop) settle(_ context.Context, batch []lane.Call[string, *claimCall], next func()) []claimAnswer {
+	defer s.o.Observer.batch("claims", len(batch), time.Now())
 	if answers := s.refuseGone(batch); answers != nil {
 		return answers
 	}
 	b, answers := s.inBatch(batch, func(b *settlement, ctx context.Context, tx pgx.Tx) error { return b.run(ctx, tx, next) })
 	if b.committed {
 		s.countBatch(b)
+		s.observeBatch(b)
 		b.tellWaiters()
 	} else {
 		b.forgetPositions()
@@ -99,6 +101,7 @@ func (s *Shop) refuseGone(batch []lane.Call[string, *claimCall]) []claimAnswer {
 	}
 	if err == nil {
 		s.countBatch(b)
+		s.observeBatch(b)
 	}
 	return b.outcome(batch, err)
 }

@@ -56,6 +56,8 @@ type Options struct {
 	PayTimeout time.Duration
 	// WebhooksAnywhere lets webhooks have any address, also one of this machine and without TLS: for development.
 	WebhooksAnywhere bool
+	// Observer is told what the shop does. Nil: nobody is.
+	Observer *Observer
 	// Now moves the clock in tests. Nil, or a function that returns nil: the database's clock.
 	Now func() *time.Time
 }
@@ -146,7 +148,7 @@ func New(pool *pgxpool.Pool, o Options) *Shop {
 	s.accepts = lane.New(c, s.accept)
 	s.reads = lane.New(lane.Config{Workers: readLanes, BatchCalls: 256, BatchKeys: 1, Waiting: 5 * s.o.Waiting}, s.read)
 	s.orders = lane.New(lane.Config{Workers: readLanes, BatchCalls: 256, BatchKeys: 1, Waiting: 5 * s.o.Waiting}, s.readOrders)
-	s.checkouts, s.pays, s.paids = gather(s, s.checkoutMany), gather(s, s.payMany), gather(s, s.paidMany)
+	s.checkouts, s.pays, s.paids = gather(s, "checkouts", s.checkoutMany), gather(s, "pays", s.payMany), gather(s, "paids", s.paidMany)
 	s.charges.by = map[ID]chargeCalls{}
 	s.drains = newDrains(s.lanes)
 	s.waiters = newWaiters(s)

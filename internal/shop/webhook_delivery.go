@@ -246,6 +246,9 @@ func (s *Shop) RecordDeliveries(ctx context.Context, id ID, outcomes []WebhookOu
 	if err != nil {
 		return fmt.Errorf("record deliveries: %w", err)
 	}
+	for _, o := range outcomes {
+		s.o.Observer.delivery(o.Becomes, o.Took)
+	}
 	return nil
 }
 
