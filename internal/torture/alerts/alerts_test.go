@@ -63,7 +63,7 @@ func TestEachAlertIsFiredByItsCauseAndMendedByTheRunbook(t *testing.T) {
 		})
 	})
 	t.Run("StandbyLost", func(t *testing.T) { s.live(t, standbyLost()) })
-	if _, err := s.await(t.Context(), "all is quiet again", func(firing []string) bool { return len(firing) == 0 }); err != nil {
+	if err := s.await(t.Context(), "all is quiet again", func(firing []string) bool { return len(firing) == 0 }); err != nil {
 		t.Error(err)
 	}
 	if last, err := s.world.Audit(t.Context()); err != nil {
@@ -95,7 +95,7 @@ func newShift(t *testing.T) *shift {
 	if last, err := s.world.Audit(t.Context()); err != nil {
 		t.Fatal(last, err)
 	}
-	if _, err := s.await(t.Context(), "all is quiet", func(firing []string) bool { return len(firing) == 0 }); err != nil {
+	if err := s.await(t.Context(), "all is quiet", func(firing []string) bool { return len(firing) == 0 }); err != nil {
 		t.Fatal(err)
 	}
 	return s
@@ -110,14 +110,14 @@ func (s *shift) live(t *testing.T, one trouble) {
 	}
 	began := time.Now()
 	one.begin(t, s)
-	if _, err := s.await(t.Context(), one.alert+" fires", fires); err != nil {
+	if err := s.await(t.Context(), one.alert+" fires", fires); err != nil {
 		t.Fatal(err)
 	}
 	fired := time.Since(began)
 	beside, _ := s.firing(t.Context())
 	began = time.Now()
 	one.mend(t, s)
-	if _, err := s.await(t.Context(), one.alert+" ends", func(firing []string) bool { return !fires(firing) }); err != nil {
+	if err := s.await(t.Context(), one.alert+" ends", func(firing []string) bool { return !fires(firing) }); err != nil {
 		t.Fatal(err)
 	}
 	beside = slices.DeleteFunc(beside, func(name string) bool { return name == one.alert })

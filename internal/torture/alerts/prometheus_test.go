@@ -98,16 +98,19 @@ func (w *watch) firing(ctx context.Context) ([]string, error) {
 	return all, nil
 }
 
-// await waits, three and a half minutes at most, until what fires is as asked for, and returns how long that took.
-func (w *watch) await(ctx context.Context, what string, as func(firing []string) bool) (time.Duration, error) {
+// await waits, three and a half minutes at most, until what fires is as asked for.
+func (w *watch) await(ctx context.Context, what string, as func(firing []string) bool) error {
 	began := time.Now()
 	for {
 		firing, err := w.firing(ctx)
 		if err == nil && as(firing) {
-			return time.Since(began), nil
+			return nil
 		}
 		if ctx.Err() != nil || time.Since(began) > 210*time.Second {
-			return 0, fmt.Errorf("%s: in %s it did not; firing: %v, %w", what, time.Since(began).Round(time.Second), firing, err)
+			if err == nil {
+				err = fmt.Errorf("what fires is %v", firing)
+			}
+			return fmt.Errorf("%s: in %s it did not: %w", what, time.Since(began).Round(time.Second), err)
 		}
 		driven.Pause(ctx, 250*time.Millisecond)
 	}
