@@ -13,7 +13,7 @@ help: ## list these commands
 demo: ## run a shop with a small catalogue, on a PostgreSQL of its own; it prints how to buy
 	$(need) go postgresql
 	@go build -o bin/lastunit ./cmd/lastunit
-	@exec bin/lastunit demo $(ARGS)
+	@exec bin/lastunit demo --metrics-listen 127.0.0.1:9464 $(ARGS)
 
 test: $(node_modules) $(web_modules) ## run every test, with the race detector; the last line is the count
 	$(need) go cc postgresql node chromium
@@ -35,7 +35,7 @@ pgbench: ## run the statements without the service, and those of contenders; URL
 	@bench/pgbench.sh "$(URL)" $(ARGS)
 	@bench/contenders.sh "$(URL)" $(ARGS)
 
-bench-claims: ## hold one property of claims against its target; ARGS="grows", "receipt", "audit", "report", "import", "waiting", "open", "viewers" or "durable" with their flags
+bench-claims: ## hold one property of claims against its target; ARGS="grows", "receipt", "audit", "report", "import", "waiting", "open", "metrics", "viewers" or "durable" with their flags
 	$(need) go postgresql
 	@go build -o bin/bench-claims ./bench/claims
 	@exec bin/bench-claims $(ARGS)

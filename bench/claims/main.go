@@ -34,6 +34,7 @@ const usage = `go run ./bench/claims SCENARIO [flags]
   import   what it costs to import a sheet of 100,000 lines, beside COPY of the same rows
   waiting  what it costs to let 10,000 wait, and what those are told who are too many
   open     what claims take that arrive by the clock
+  metrics  what it costs direct claims that they are counted
   viewers  what it costs the database that thousands watch a product, and how late they see it change
 
 SCENARIO -h lists the flags`
@@ -82,6 +83,10 @@ func scenarioOf(name string, f *flag.FlagSet) driven.Scenario {
 		o := openOptions{}
 		o.flags(f)
 		return func(ctx context.Context, binary string) error { return open(ctx, binary, o, os.Stdout) }
+	case "metrics":
+		o := metricsOptions{}
+		o.flags(f)
+		return func(ctx context.Context, binary string) error { return metrics(ctx, binary, o, os.Stdout) }
 	case "viewers":
 		o := viewersOptions{}
 		o.flags(f)

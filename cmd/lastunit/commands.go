@@ -29,10 +29,11 @@ func serve(ctx context.Context, e *environment) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(e.stdout, "lastunit serves %s\nits database is %s\n", s.address, withoutPassword(s.databaseURL))
+	fmt.Fprintf(e.stdout, "lastunit serves %s\n", s.address)
 	if s.metrics != nil {
 		fmt.Fprintf(e.stdout, "its metrics are at %s\n", s.metrics.address)
 	}
+	fmt.Fprintf(e.stdout, "its database is %s\n", withoutPassword(s.databaseURL))
 	return s.serve(ctx)
 }
 

@@ -92,6 +92,7 @@ type process struct {
 	cmd      *exec.Cmd
 	address  string
 	database string
+	metrics  string        // where they are, if they were asked for
 	printed  string        // everything up to the line that says that it is ready
 	logged   *bytes.Buffer // to be read when it has exited
 	exited   chan struct{}
@@ -120,6 +121,9 @@ func start(t *testing.T, command, dir string, args ...string) *process {
 		}
 		if after, ok := strings.CutPrefix(line, "lastunit is open at "); ok {
 			p.address = after
+		}
+		if after, ok := strings.CutPrefix(line, "its metrics are at "); ok {
+			p.metrics = after
 		}
 		if after, ok := strings.CutPrefix(line, "its database is "); ok {
 			p.database = after
@@ -179,9 +183,12 @@ type reply struct {
 }
 
 func (c client) call(method, path, idempotencyKey string, body any) (reply, error) {
-	encoded, err := json.Marshal(body)
-	if err != nil {
-		return reply{}, err
+	var encoded []byte
+	if body != nil {
+		var err error
+		if encoded, err = json.Marshal(body); err != nil {
+			return reply{}, err
+		}
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
