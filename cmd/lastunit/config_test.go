@@ -407,11 +407,11 @@ func TestExampleFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	if cfg.DatabaseURL == "" || cfg.BuyerSecret == "" || cfg.JWKSURL == "" || cfg.Audience == "" || len(cfg.CORSOrigins) == 0 || len(cfg.ImageOrigins) == 0 ||
-		cfg.StripeKey == "" || len(cfg.StripeSecrets) == 0 || cfg.StripeURL == "" || len(cfg.TrustedProxies) == 0 {
+		cfg.StripeKey == "" || len(cfg.StripeSecrets) == 0 || cfg.StripeURL == "" || len(cfg.TrustedProxies) == 0 || cfg.MetricsListen == "" {
 		t.Errorf("a setting without a default has no example: %+v", cfg)
 	}
 	cfg.DatabaseURL, cfg.BuyerSecret, cfg.JWKSURL, cfg.Audience, cfg.CORSOrigins, cfg.ImageOrigins = "", "", "", "", nil, nil
-	cfg.StripeKey, cfg.StripeSecrets, cfg.StripeURL, cfg.TrustedProxies = "", nil, "", nil
+	cfg.StripeKey, cfg.StripeSecrets, cfg.StripeURL, cfg.TrustedProxies, cfg.MetricsListen = "", nil, "", nil, ""
 	if !reflect.DeepEqual(cfg, defaults) {
 		t.Errorf("got  %+v\nwant %+v", cfg, defaults)
 	}

@@ -66,6 +66,15 @@ func until(t *testing.T, conn *pgx.Conn, condition string) {
 	}
 }
 
+func vitals(t *testing.T, conn *pgx.Conn) doctor.Vitals {
+	t.Helper()
+	v, err := doctor.ReadVitals(background, conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
 // sql is what a finding says to do, up to where it goes on in words.
 func sql(f doctor.Finding) string {
 	if i := strings.LastIndex(f.Do, ";"); i >= 0 {
@@ -112,7 +121,13 @@ func TestWhatConcernsAWholeServer(t *testing.T) {
 	exec(t, conn, `BEGIN; SELECT pg_current_xact_id(); PREPARE TRANSACTION 'it''s forgotten'`)
 	o.Patience = time.Microsecond
 	f := must(t, o, doctor.Warning, "old transactions", "forgotten")
+	if v := vitals(t, conn); v.OldestTransaction <= 0 || v.OldestTransaction > time.Minute || v.Connections == 0 || v.ConnectionsMost < v.Connections {
+		t.Errorf("with a transaction that is prepared: %+v", v)
+	}
 	exec(t, conn, sql(f))
+	if v := vitals(t, conn); v.OldestTransaction != 0 || len(v.Tables) != len([]string{"claim", "claim_unit", "queue_head", "queue_tail", "stock_token"}) || v.Tables[4].VacuumedAt <= 0 {
+		t.Errorf("without one: %+v", v)
+	}
 	mustNot(t, o, "old transactions", "forgotten")
 	o.Patience = 0
 
@@ -141,6 +156,13 @@ func lookAtStandbys(t *testing.T, o doctor.Options, dir string, conn *pgx.Conn) 
 	if !strings.Contains(f.Do, "application_name") {
 		t.Errorf("%+v", f)
 	}
+	standbys := func(want doctor.VitalStandbys) {
+		t.Helper()
+		if got := vitals(t, conn).Standbys; got == nil || got.Needed != want.Needed || got.InSync != want.InSync || got.Connected != want.Connected {
+			t.Errorf("the standbys are %+v, want %+v", got, want)
+		}
+	}
+	standbys(doctor.VitalStandbys{Needed: 1})
 	tools, err := pgserver.FindTools(background)
 	if err != nil {
 		t.Fatal(err)
@@ -161,6 +183,7 @@ func lookAtStandbys(t *testing.T, o doctor.Options, dir string, conn *pgx.Conn) 
 		<-ended
 	}()
 	until(t, conn, `SELECT sync_state = 'sync' FROM pg_stat_replication`)
+	standbys(doctor.VitalStandbys{Needed: 1, InSync: 1, Connected: 1})
 	mustNot(t, o, "standbys", "")
 	reload(t, conn, `ALTER SYSTEM SET synchronous_standby_names = ''; SELECT pg_reload_conf()`)
 	until(t, conn, `SELECT sync_state = 'async' FROM pg_stat_replication`)
@@ -177,6 +200,9 @@ func lookAtAge(t *testing.T, o doctor.Options, conn *pgx.Conn) {
 	f := must(t, o, doctor.Warning, "age", "database "+database)
 	if !strings.HasSuffix(f.Do, "VACUUM FREEZE;") {
 		t.Errorf("%+v", f)
+	}
+	if v := vitals(t, conn); v.TransactionAge < 250_000 || v.TransactionAgeFrozenAt != 100_000 || v.MultixactAgeFrozenAt < 10_000 {
+		t.Errorf("%+v", v)
 	}
 	exec(t, old, `COMMIT`)
 	exec(t, conn, `VACUUM FREEZE`)

@@ -39,7 +39,11 @@ func TestVitalsOfAudits(t *testing.T) {
 		t.Errorf("finished at %s", at)
 	}
 	w.exec(`CREATE TABLE kept AS SELECT * FROM stock_token`)
-	w.exec(`DELETE FROM stock_token WHERE position = (SELECT min(position) FROM stock_token JOIN product USING (product_id) WHERE sku = 'A')`)
+	lose := func() {
+		w.exec(`DELETE FROM stock_token WHERE position = (SELECT min(position) FROM stock_token JOIN product USING (product_id) WHERE sku = 'A')`)
+	}
+	mend := func() { w.exec(`INSERT INTO stock_token SELECT * FROM kept ON CONFLICT DO NOTHING`) }
+	lose()
 	check("a token is gone, and nobody has looked", true)
 	w.audit("A")
 	check("somebody has looked", false)
@@ -50,11 +54,17 @@ func TestVitalsOfAudits(t *testing.T) {
 	}
 	w.audit("")
 	check("all were looked at", false)
-	w.exec(`INSERT INTO stock_token SELECT * FROM kept ON CONFLICT DO NOTHING`)
+	mend()
 	w.audit("A")
 	check("the product is mended, and all were not looked at since", false)
 	w.audit("")
 	check("all are well", true)
+	lose()
+	w.audit("A")
+	check("it is lost again", false)
+	mend()
+	w.audit("")
+	check("all are well again, though nobody has looked at the product alone", true)
 }
 
 func TestVitalsOfWhatWaits(t *testing.T) {

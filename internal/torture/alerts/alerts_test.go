@@ -6,6 +6,7 @@ package alerts_test
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -95,7 +96,7 @@ func newShift(t *testing.T) *shift {
 	if last, err := s.world.Audit(t.Context()); err != nil {
 		t.Fatal(last, err)
 	}
-	if err := s.await(t.Context(), "all is quiet", func(firing []string) bool { return len(firing) == 0 }); err != nil {
+	if err := s.await(t.Context(), "all is quiet", func(firing []string) bool { return len(firing) == 0 && s.seen(t.Context()) }); err != nil {
 		t.Fatal(err)
 	}
 	return s
@@ -282,13 +283,12 @@ func poolExhausted() trouble {
 		func(t *testing.T, s *shift) {
 			s.session(t, "colleague", "BEGIN; LOCK TABLE stock_token IN ACCESS EXCLUSIVE MODE")
 			s.buyers(t, 40, func(ctx context.Context, buyer string) {
-				if _, err := s.do(ctx, driven.Ask{Method: "GET", Path: "/api/v1/products/cup", Buyer: buyer}); err != nil {
-					driven.Pause(ctx, 100*time.Millisecond)
-				}
-				if a, err := s.do(ctx, driven.Ask{Method: "POST", Path: "/order/addToCart", Buyer: buyer, Body: `{"sku":"cup"}`}); err != nil || a.Status != 201 {
-					driven.Pause(ctx, 100*time.Millisecond)
-				}
-				driven.Pause(ctx, 500*time.Millisecond)
+				_, _ = s.do(ctx, driven.Ask{Method: "GET", Path: "/api/v1/products/cup", Buyer: buyer})
+				driven.Pause(ctx, rand.N(200*time.Millisecond))
+			})
+			s.buyers(t, 8, func(ctx context.Context, buyer string) {
+				_, _ = s.do(ctx, driven.Ask{Method: "POST", Path: "/order/addToCart", Buyer: buyer, Body: `{"sku":"cup"}`})
+				driven.Pause(ctx, rand.N(time.Second))
 			})
 		},
 		func(t *testing.T, s *shift) {
@@ -327,7 +327,7 @@ func webhooksFailing() trouble {
 			}))
 			t.Cleanup(receiver.Close)
 			s.operate(t, "POST", "/api/v1/webhooks", `{"url":"`+receiver.URL+`"}`)
-			for _, call := range []driven.Ask{{Path: "/order/addToCart", Body: `{"sku":"pin"}`}, {Path: "/api/v1/order/checkout", Body: `{}`}} {
+			for _, call := range []driven.Ask{{Path: "/order/addToCart", Body: `{"sku":"tea"}`}, {Path: "/api/v1/order/checkout", Body: `{}`}} {
 				call.Method, call.Buyer = "POST", "ann"
 				if a, err := s.do(t.Context(), call); err != nil || a.Status != 201 {
 					t.Fatal(a, err)

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -62,40 +63,50 @@ func startPrometheus(t *testing.T, target string) *watch {
 	return &watch{address}
 }
 
-// firing names the alerts that fire.
-func (w *watch) firing(ctx context.Context) ([]string, error) {
+// get asks Prometheus, and decodes what it has found.
+func (w *watch) get(ctx context.Context, path string, data any) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+w.address+"/api/v1/alerts", nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+w.address+path, nil)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer func() { _ = resp.Body.Close() }()
-	var said struct {
-		Data struct {
-			Alerts []struct {
-				Labels struct {
-					Name string `json:"alertname"`
-				} `json:"labels"`
-				State string `json:"state"`
-			} `json:"alerts"`
-		} `json:"data"`
+	return json.NewDecoder(resp.Body).Decode(&struct {
+		Data any `json:"data"`
+	}{data})
+}
+
+// firing names the alerts that fire.
+func (w *watch) firing(ctx context.Context) (all []string, err error) {
+	var found struct {
+		Alerts []struct {
+			Labels struct {
+				Name string `json:"alertname"`
+			} `json:"labels"`
+			State string `json:"state"`
+		} `json:"alerts"`
 	}
-	if err := json.NewDecoder(resp.Body).Decode(&said); err != nil {
-		return nil, err
-	}
-	var all []string
-	for _, a := range said.Data.Alerts {
+	err = w.get(ctx, "/api/v1/alerts", &found)
+	for _, a := range found.Alerts {
 		if a.State == "firing" && !slices.Contains(all, a.Labels.Name) {
 			all = append(all, a.Labels.Name)
 		}
 	}
 	slices.Sort(all)
-	return all, nil
+	return all, err
+}
+
+// seen tells whether the server was seen for so long that conditions which look back for half a minute have seen it well.
+func (w *watch) seen(ctx context.Context) bool {
+	var found struct {
+		Result []any `json:"result"`
+	}
+	return w.get(ctx, "/api/v1/query?query="+url.QueryEscape("sum_over_time(up[1m]) > 35"), &found) == nil && len(found.Result) > 0
 }
 
 // await waits, three and a half minutes at most, until what fires is as asked for.
