@@ -55,7 +55,7 @@ torture: ## break lastunit on purpose for an hour, and check what it answered (d
 	@go build -o bin/torture ./cmd/torture
 	@exec bin/torture run -for 1h -round 1m -clock $(ARGS)
 
-alerts: ## make alerts fire by their real causes, and have what docs/operate.md says mend them (three minutes)
+alerts: ## make alerts fire by their real causes, and have what docs/operate.md says mend them (four minutes)
 	$(need) go postgresql prometheus
 	@go test -v -count 1 -parallel 4 -tags alerts ./internal/torture/alerts
 
