@@ -32,13 +32,17 @@ SELECT event_tail.only_row
 FROM event_tail
 FOR UPDATE SKIP LOCKED;
 
--- EventPublish gives events their positions, under the lock of event_tail, and names the type of each.
+-- EventPublish gives events their positions, in the order in which they happened, under the lock of event_tail, and names the type of each.
 -- name: EventPublish :many
 WITH unpublished AS (
-    SELECT event.event_id
+    SELECT
+        event.event_id,
+        event.created_at
     FROM event
     WHERE event.position IS NULL
-    ORDER BY event.event_id
+    ORDER BY
+        event.created_at,
+        event.event_id
     LIMIT @row_limit
 ),
 placed AS (
@@ -48,7 +52,9 @@ placed AS (
     FROM (
         SELECT unpublished.event_id
         FROM unpublished
-        ORDER BY unpublished.event_id
+        ORDER BY
+            unpublished.created_at,
+            unpublished.event_id
     ) AS ordered
 )
 UPDATE event
@@ -56,6 +62,11 @@ SET position = placed.position
 FROM placed
 WHERE event.event_id = placed.event_id
 RETURNING event.type;
+
+-- EventTail is the last position that was given; 0: none was.
+-- name: EventTail :one
+SELECT coalesce(max(event.position), 0)::bigint AS position
+FROM event;
 
 -- EventTypeRead finds the type of an event.
 -- name: EventTypeRead :one

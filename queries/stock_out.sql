@@ -74,7 +74,7 @@ ORDER BY
     stock_out.pool_id
 LIMIT 1000;
 
--- StockOutSkus names products and sales of pools.
+-- StockOutSkus names products and sales of pools, those of rehearsals left out.
 -- name: StockOutSkus :many
 WITH given AS (
     SELECT
@@ -88,4 +88,5 @@ SELECT
     sale.sale_id
 FROM given
 JOIN product ON product.product_id = given.product_id
-LEFT JOIN sale ON sale.pool_id = given.pool_id;
+LEFT JOIN sale ON sale.pool_id = given.pool_id
+WHERE NOT product.rehearsal;

@@ -134,20 +134,20 @@ var Money = []Rule{
 		) AS asked
 		WHERE counted.refunded_minor <> asked.amount`},
 	{"what came back was refunded, at its price", `
-		SELECT format('%s: units for %s came back, %s refunded', shop_order.order_id, back.amount, asked.amount)
-		FROM shop_order
-		CROSS JOIN LATERAL (
-			SELECT coalesce(sum(claim.price_minor), 0) AS amount
+		SELECT format('%s: units for %s came back, %s refunded', order_id, coalesce(back.amount, 0), coalesce(asked.amount, 0))
+		FROM (
+			SELECT claim.order_id, sum(claim.price_minor) AS amount
 			FROM claim
 			JOIN claim_unit ON claim_unit.claim_id = claim.claim_id AND claim_unit.outcome IN ('returned', 'quarantined', 'written_off')
-			WHERE claim.order_id = shop_order.order_id
+			GROUP BY claim.order_id
 		) AS back
-		CROSS JOIN LATERAL (
-			SELECT coalesce(sum(refund.amount_minor), 0) AS amount
+		FULL JOIN (
+			SELECT refund.order_id, sum(refund.amount_minor) AS amount
 			FROM refund
-			WHERE refund.order_id = shop_order.order_id AND refund.reason = 'returned'
-		) AS asked
-		WHERE back.amount <> asked.amount`},
+			WHERE refund.reason = 'returned'
+			GROUP BY refund.order_id
+		) AS asked USING (order_id)
+		WHERE coalesce(back.amount, 0) <> coalesce(asked.amount, 0)`},
 	{"an order costs what its lines do, and has units while it stands", `
 		SELECT format('%s is %s, costs %s; its lines %s, it has %s units', shop_order.order_id, shop_order.status, shop_order.total_minor, line.amount, line.units)
 		FROM shop_order

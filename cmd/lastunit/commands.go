@@ -25,7 +25,7 @@ func serve(ctx context.Context, e *environment) error {
 	if err != nil {
 		return err
 	}
-	s, err := startService(ctx, cfg, newLogger(cfg, e.stderr))
+	s, err := startService(ctx, cfg, newLogger(cfg, e))
 	if err != nil {
 		return err
 	}
@@ -34,6 +34,7 @@ func serve(ctx context.Context, e *environment) error {
 		fmt.Fprintf(e.stdout, "its metrics are at %s\n", s.metrics.address)
 	}
 	fmt.Fprintf(e.stdout, "its database is %s\n", withoutPassword(s.databaseURL))
+	defer s.reloadOnHangup(cfg, e)()
 	return s.serve(ctx)
 }
 

@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/lastunit/lastunit/internal/httpapi"
 )
 
 // Config holds every setting, read once, before a command starts.
@@ -53,6 +55,8 @@ type Config struct {
 	SweepEvery        time.Duration
 	LogLevel          slog.Level
 	LogFormat         string
+	LogRequests       httpapi.Requests
+	Tracing           bool // the standard OTEL_* variables ask for it
 }
 
 // Secret is text that shows itself to nobody who prints, logs or encodes it. Convert it to a string to use it.
@@ -78,8 +82,9 @@ type setting struct {
 
 // accepts says in words what a setting takes, and stores it, unless it is something else.
 type accepts struct {
-	kind    string // what pflag's help shows after the flag
-	allowed string // completes "must be ..."
+	of      func(c Config) any // what was stored
+	kind    string             // what pflag's help shows after the flag
+	allowed string             // completes "must be ..."
 	list    bool
 	set     func(c *Config, values []string) bool
 }
@@ -162,18 +167,21 @@ func table(dataDir string) []setting {
 				choice[slog.Level]{"warn", slog.LevelWarn}, choice[slog.Level]{"error", slog.LevelError})},
 		{name: "log-format", initial: "text", about: "The form of the log: text for people, json for machines.",
 			accepts: oneOf(func(c *Config) *string { return &c.LogFormat }, choice[string]{"text", "text"}, choice[string]{"json", "json"})},
+		{name: "log-requests", initial: "faults", about: "Of which requests a line is logged: faults are those that were answered 500 or above; problems adds those that were refused, all the others. Up to ten a second that were settled late are logged in any case; at log-level debug all are.",
+			accepts: oneOf(func(c *Config) *httpapi.Requests { return &c.LogRequests },
+				choice[httpapi.Requests]{"faults", httpapi.RequestsFaults}, choice[httpapi.Requests]{"problems", httpapi.RequestsProblems}, choice[httpapi.Requests]{"all", httpapi.RequestsAll})},
 	}
 }
 
 func text(at func(*Config) *string, allowed string, ok func(string) bool) accepts {
-	return accepts{kind: "text", allowed: allowed, set: func(c *Config, values []string) bool {
+	return accepts{of: func(c Config) any { return *at(&c) }, kind: "text", allowed: allowed, set: func(c *Config, values []string) bool {
 		*at(c) = values[0]
 		return ok(values[0])
 	}}
 }
 
 func texts(at func(*Config) *[]string, allowed string, ok func(string) bool) accepts {
-	return accepts{kind: "text", allowed: allowed, list: true, set: func(c *Config, values []string) bool {
+	return accepts{of: func(c Config) any { return *at(&c) }, kind: "text", allowed: allowed, list: true, set: func(c *Config, values []string) bool {
 		*at(c) = values
 		return !slices.ContainsFunc(values, func(v string) bool { return !ok(v) })
 	}}
@@ -181,7 +189,7 @@ func texts(at func(*Config) *[]string, allowed string, ok func(string) bool) acc
 
 // secrets is texts for what is never shown.
 func secrets(at func(*Config) *[]Secret, allowed string, ok func(string) bool) accepts {
-	return accepts{kind: "text", allowed: allowed, list: true, set: func(c *Config, values []string) bool {
+	return accepts{of: func(c Config) any { return *at(&c) }, kind: "text", allowed: allowed, list: true, set: func(c *Config, values []string) bool {
 		*at(c) = nil
 		for _, v := range values {
 			*at(c) = append(*at(c), Secret(v))
@@ -191,7 +199,7 @@ func secrets(at func(*Config) *[]Secret, allowed string, ok func(string) bool) a
 }
 
 func networks(at func(*Config) *[]netip.Prefix) accepts {
-	return accepts{kind: "text", allowed: "an address or a network, such as 192.0.2.1 or 10.0.0.0/8", list: true, set: func(c *Config, values []string) bool {
+	return accepts{of: func(c Config) any { return *at(&c) }, kind: "text", allowed: "an address or a network, such as 192.0.2.1 or 10.0.0.0/8", list: true, set: func(c *Config, values []string) bool {
 		*at(c) = nil
 		for _, v := range values {
 			p, err := netip.ParsePrefix(v)
@@ -208,7 +216,7 @@ func networks(at func(*Config) *[]netip.Prefix) accepts {
 }
 
 func number(at func(*Config) *int, least, most int) accepts {
-	return accepts{kind: "number", allowed: fmt.Sprintf("a whole number from %d to %d", least, most), set: func(c *Config, values []string) bool {
+	return accepts{of: func(c Config) any { return *at(&c) }, kind: "number", allowed: fmt.Sprintf("a whole number from %d to %d", least, most), set: func(c *Config, values []string) bool {
 		n, err := strconv.Atoi(values[0])
 		*at(c) = n
 		return err == nil && n >= least && n <= most
@@ -217,7 +225,7 @@ func number(at func(*Config) *int, least, most int) accepts {
 
 func duration(at func(*Config) *time.Duration, least, most time.Duration) accepts {
 	allowed := fmt.Sprintf("a duration with its unit, such as 90s or 15m, from %s to %s", brief(least), brief(most))
-	return accepts{kind: "duration", allowed: allowed, set: func(c *Config, values []string) bool {
+	return accepts{of: func(c Config) any { return *at(&c) }, kind: "duration", allowed: allowed, set: func(c *Config, values []string) bool {
 		d, err := time.ParseDuration(values[0])
 		*at(c) = d
 		return err == nil && d >= least && d <= most
@@ -225,7 +233,7 @@ func duration(at func(*Config) *time.Duration, least, most time.Duration) accept
 }
 
 func boolean(at func(*Config) *bool) accepts {
-	return accepts{kind: "bool", allowed: "true or false", set: func(c *Config, values []string) bool {
+	return accepts{of: func(c Config) any { return *at(&c) }, kind: "bool", allowed: "true or false", set: func(c *Config, values []string) bool {
 		b, err := strconv.ParseBool(values[0])
 		*at(c) = b
 		return err == nil
@@ -242,7 +250,7 @@ func oneOf[T any](at func(*Config) *T, choices ...choice[T]) accepts {
 	for _, ch := range choices {
 		names = append(names, ch.name)
 	}
-	return accepts{kind: strings.Join(names, "|"), allowed: strings.Join(names, " or "), set: func(c *Config, values []string) bool {
+	return accepts{of: func(c Config) any { return *at(&c) }, kind: strings.Join(names, "|"), allowed: strings.Join(names, " or "), set: func(c *Config, values []string) bool {
 		i := slices.Index(names, values[0])
 		if i >= 0 {
 			*at(c) = choices[i].value

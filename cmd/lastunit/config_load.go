@@ -88,6 +88,16 @@ func (s *settings) load(fs *pflag.FlagSet, args []string) (Config, error) {
 	} else if err != nil {
 		s.problem("%v", err)
 	}
+	return s.read()
+}
+
+// again reads all sources once more: the file may have changed.
+func (s *settings) again() (Config, error) {
+	s.cfg, s.problems = Config{}, nil
+	return s.read()
+}
+
+func (s *settings) read() (Config, error) {
 	for _, st := range s.all {
 		if st.initial != "" && !st.set(&s.cfg, []string{st.initial}) {
 			panic("the default of " + st.name + " is not allowed")
@@ -105,6 +115,10 @@ func (s *settings) load(fs *pflag.FlagSet, args []string) (Config, error) {
 	}
 	if s.cfg.Payment == "stripe" && s.cfg.StripeKey == "" {
 		s.problem("payment stripe needs stripe-key, the secret key of the account at Stripe")
+	}
+	var err error
+	if s.cfg.Tracing, err = asksForTraces(s.environ); err != nil {
+		s.problem("%v", err)
 	}
 	if len(s.problems) > 0 {
 		return Config{}, settingsError(s.problems)

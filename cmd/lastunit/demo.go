@@ -34,7 +34,7 @@ func demo(ctx context.Context, e *environment) error {
 	if err != nil {
 		return err
 	}
-	s, err := startService(ctx, cfg, newLogger(cfg, e.stderr))
+	s, err := startService(ctx, cfg, newLogger(cfg, e))
 	if err != nil {
 		return err
 	}

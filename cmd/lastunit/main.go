@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"os/signal"
 	"runtime/debug"
@@ -39,6 +40,7 @@ type environment struct {
 	settings       *settings
 	flags          *pflag.FlagSet
 	stdout, stderr io.Writer
+	level          slog.LevelVar // of the log
 }
 
 // load parses the flags of a command and the named settings, or all, and returns them with the arguments that are left. It returns

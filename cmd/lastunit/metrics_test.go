@@ -18,7 +18,6 @@ import (
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
-	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql/parser"
 	"go.yaml.in/yaml/v3"
 )
@@ -108,10 +107,10 @@ func exercise(t *testing.T) exported {
 		}
 	}
 	receiver := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		switch {
-		case r.URL.Path == "/gone":
+		switch r.URL.Path {
+		case "/gone":
 			w.WriteHeader(http.StatusGone)
-		case r.URL.Path == "/fails":
+		case "/fails":
 			w.WriteHeader(http.StatusInternalServerError)
 		}
 	}))
@@ -288,7 +287,7 @@ func (e exported) selector(t *testing.T, where string, n *parser.VectorSelector)
 		return
 	}
 	for _, m := range n.LabelMatchers {
-		if m.Name == labels.MetricName {
+		if m.Name == model.MetricNameLabel {
 			continue
 		}
 		matches := false

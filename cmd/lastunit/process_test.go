@@ -101,13 +101,26 @@ type process struct {
 // start runs serve or demo until it has said where it is.
 func start(t *testing.T, command, dir string, args ...string) *process {
 	t.Helper()
-	p := &process{t: t, exited: make(chan struct{}), logged: &bytes.Buffer{}}
-	p.cmd = lastunit(t, append([]string{command, "--data-dir", dir, "--listen", "127.0.0.1:0", "--log-level", "error"}, args...)...)
+	logged := &bytes.Buffer{}
+	p := launchWith(t, logged, nil, append([]string{command, "--data-dir", dir, "--listen", "127.0.0.1:0", "--log-level", "error"}, args...)...)
+	p.logged = logged
+	return p
+}
+
+// launchWith runs a server with arguments and variables until it has said where it is.
+func launchWith(t *testing.T, log interface {
+	io.Writer
+	fmt.Stringer
+}, environ []string, args ...string) *process {
+	t.Helper()
+	p := &process{t: t, exited: make(chan struct{})}
+	p.cmd = lastunit(t, args...)
+	p.cmd.Env = append(p.cmd.Env, environ...)
 	stdout, err := p.cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.cmd.Stderr = p.logged
+	p.cmd.Stderr = log
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -140,7 +153,7 @@ func start(t *testing.T, command, dir string, args ...string) *process {
 	}()
 	if p.address == "" {
 		<-p.exited
-		t.Fatalf("%s did not start: %s", command, p.logged.String())
+		t.Fatalf("%s did not start: %s", args[0], log.String())
 	}
 	return p
 }
@@ -178,12 +191,13 @@ type reply struct {
 		OK      bool     `json:"ok"`
 		Held    int      `json:"held"`
 		Token   string   `json:"token"`
+		Secret  string   `json:"secret"`
 	}
 	text string
 }
 
 func (c client) call(method, path, idempotencyKey string, body any) (reply, error) {
-	var encoded []byte
+	var encoded []byte // none without a body
 	if body != nil {
 		var err error
 		if encoded, err = json.Marshal(body); err != nil {

@@ -190,7 +190,7 @@ func withOwnService(ctx context.Context, cfg Config, e *environment, fn func(s *
 	}
 	cfg.DataDir, cfg.DatabaseURL, cfg.Listen = dir, "", "127.0.0.1:0"
 	cfg.LogLevel = max(cfg.LogLevel, 4) // warnings; a progress bar is enough
-	s, err := startService(ctx, cfg, newLogger(cfg, e.stderr))
+	s, err := startService(ctx, cfg, newLogger(cfg, e))
 	if err != nil {
 		return err
 	}

@@ -94,7 +94,7 @@ func TestNoServerTellsSecrets(t *testing.T) {
 	if err := os.WriteFile(config, []byte("buyer-secret: "+buyerSecret+"\npayment: stripe\nstripe-key: "+stripetest.Key+"\nstripe-webhook-secret: ["+stripetest.Secret+"]\nstripe-url: "+fake.URL+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	p := start(t, "serve", dir, "--config", config, "--log-level", "debug")
+	p := start(t, "serve", dir, "--config", config, "--log-level", "debug", "--log-requests", "all")
 	key := strings.TrimSpace(output(t, "key", "create", "--data-dir", dir, "--name", "test", "--scope", "*"))
 	token := strings.TrimSpace(output(t, "token", "--data-dir", dir, "--config", config, "buyer", "ann"))
 	operator, ann := client{address: p.address, key: key, http: newHTTPClient(t)}, client{address: p.address, key: token, http: newHTTPClient(t)}
@@ -145,7 +145,7 @@ func TestNoServerTellsSecrets(t *testing.T) {
 	silent(t, "a second server", second.printed+second.logged.String())
 	p.stop()
 	silent(t, "a server", p.printed+p.logged.String())
-	if !strings.Contains(p.logged.String(), "route=/order/addToCart") || !strings.Contains(p.logged.String(), "fault") {
+	if !strings.Contains(p.logged.String(), "level=INFO msg=request method=POST route=/order/addToCart") || !strings.Contains(p.logged.String(), "buyer=ann") || !strings.Contains(p.logged.String(), "fault") {
 		t.Errorf("it has logged too little to tell anything: %s", p.logged.String())
 	}
 	postgres, err := os.ReadFile(filepath.Join(dir, "postgres.log"))

@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"log/slog"
 	"net"
@@ -17,6 +16,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 
 	"github.com/lastunit/lastunit/db/migrations"
 	"github.com/lastunit/lastunit/internal/background"
@@ -32,8 +32,10 @@ import (
 
 func defaultDataDir() string { return pgserver.DefaultDir() }
 
-func newLogger(cfg Config, w io.Writer) *slog.Logger {
-	o := &slog.HandlerOptions{Level: cfg.LogLevel}
+// newLogger makes the log of a command. Its level is the command's, which may change.
+func newLogger(cfg Config, e *environment) *slog.Logger {
+	e.level.Set(cfg.LogLevel)
+	o, w := &slog.HandlerOptions{Level: &e.level}, e.stderr
 	if cfg.LogFormat == "json" {
 		return slog.New(slog.NewJSONHandler(w, o))
 	}
@@ -53,8 +55,10 @@ type service struct {
 	postgres *pgserver.Server // nil when the database is somebody else's
 	pool     *pgxpool.Pool
 	provider closer // nil when payments are somebody else's
+	handler  *httpapi.Handler
 	server   *http.Server
-	loops    chan struct{} // closed when the background loops have ended
+	traces   *sdktrace.TracerProvider // nil: nothing is traced
+	loops    chan struct{}            // closed when the background loops have ended
 	stop     context.CancelFunc
 
 	rehearsals *rehearsals
@@ -74,6 +78,11 @@ func startService(ctx context.Context, cfg Config, log *slog.Logger) (s *service
 		return s, fmt.Errorf("%s can't be listened on (%w): choose another address with --listen", cfg.Listen, err)
 	}
 	s.address = "http://" + s.listener.Addr().String()
+	if cfg.Tracing {
+		if s.traces, err = startTracing(ctx, log); err != nil {
+			return s, err
+		}
+	}
 	if s.metrics, err = newMetricsServer(cfg, log); err != nil {
 		return s, err
 	}
@@ -110,25 +119,23 @@ func startService(ctx context.Context, cfg Config, log *slog.Logger) (s *service
 	}
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
 	s.stop = stop
-	guestRate := 0
-	if cfg.Guests {
-		guestRate = cfg.GuestRate
-	}
-	handler, err := httpapi.New(running, s.Shop, httpapi.Options{
+	o := httpapi.Options{
 		Buyers:       httpapi.Buyers{Secret: s.secret, JWKSURL: cfg.JWKSURL, Audience: cfg.Audience},
 		CORSOrigins:  cfg.CORSOrigins,
 		ImageOrigins: cfg.ImageOrigins,
 		Log:          log,
-		GuestRate:    guestRate,
 		Rehearse:     s.rehearse,
 		Observe:      s.metrics.ofRequests(),
 
-		BuyerRate: cfg.BuyerRate, AddressRate: cfg.AddressRate, TrustedProxies: cfg.TrustedProxies,
-	})
-	if err != nil {
+		TrustedProxies: cfg.TrustedProxies,
+	}
+	if s.traces != nil {
+		o.Traces = s.traces
+	}
+	if s.handler, err = httpapi.New(running, s.Shop, reloadable(cfg, o)); err != nil {
 		return s, err
 	}
-	s.server = httpapi.NewServer(handler, log)
+	s.server = httpapi.NewServer(s.handler, log)
 	if err := s.metrics.start(ctx, s); err != nil {
 		return s, err
 	}
@@ -170,11 +177,7 @@ func (s *service) payments() payment.Provider {
 	case "test":
 		s.provider = payment.NewTest(s.pool, payment.TestOptions{Notify: s.paymentChanged})
 	case "stripe":
-		o := stripe.Options{Key: string(s.cfg.StripeKey), URL: s.cfg.StripeURL, Log: s.log}
-		for _, secret := range s.cfg.StripeSecrets {
-			o.WebhookSecrets = append(o.WebhookSecrets, string(secret))
-		}
-		s.provider = stripe.New(s.pool, o)
+		s.provider = stripe.New(s.pool, stripe.Options{Key: string(s.cfg.StripeKey), WebhookSecrets: revealed(s.cfg.StripeSecrets), URL: s.cfg.StripeURL, Log: s.log})
 	default:
 		return nil // and not an interface that holds nil
 	}
@@ -212,7 +215,11 @@ func (s *service) openDatabase(ctx context.Context) (err error) {
 		}
 		s.databaseURL, migrateIt = s.postgres.URL(), true
 	}
-	s.pool, err = pgdb.Connect(ctx, s.databaseURL, pgdb.Options{MaxConns: s.cfg.DBConnections, QueryMode: s.cfg.QueryMode})
+	o := pgdb.Options{MaxConns: s.cfg.DBConnections, QueryMode: s.cfg.QueryMode, ApplicationName: applicationName("serve")}
+	if s.traces != nil {
+		o.Traces = s.traces
+	}
+	s.pool, err = pgdb.Connect(ctx, s.databaseURL, o)
 	if err != nil {
 		return err
 	}
@@ -284,6 +291,9 @@ func (s *service) close() {
 	if s.listener != nil {
 		_ = s.listener.Close()
 	}
+	if s.traces != nil {
+		stopTracing(s.traces, s.log)
+	}
 }
 
 // buyerSecret is the configured one; without one, and without a JWKS, the one that was made in the data directory.
@@ -333,6 +343,15 @@ func openShop(ctx context.Context, cfg Config) (*shop.Shop, *pgxpool.Pool, error
 	return shop.New(pool, shop.Options{Hold: cfg.Hold, MaxQuantity: cfg.MaxQuantity, ShowStock: cfg.ShowStock}), pool, nil
 }
 
+// applicationName says to pg_stat_activity who holds a connection: what for, on which machine, in which process.
+func applicationName(purpose string) string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "?"
+	}
+	return fmt.Sprintf("lastunit %s %d@%.40s", purpose, os.Getpid(), host) // PostgreSQL cuts it off after 63 bytes
+}
+
 func openPool(ctx context.Context, cfg Config) (*pgxpool.Pool, error) {
 	url := cfg.DatabaseURL
 	if url == "" {
@@ -341,5 +360,5 @@ func openPool(ctx context.Context, cfg Config) (*pgxpool.Pool, error) {
 			return nil, err
 		}
 	}
-	return pgdb.Connect(ctx, url, pgdb.Options{MaxConns: 4, QueryMode: cfg.QueryMode})
+	return pgdb.Connect(ctx, url, pgdb.Options{MaxConns: 4, QueryMode: cfg.QueryMode, ApplicationName: applicationName("command")})
 }

@@ -116,10 +116,14 @@ func (q *Queries) EventLockTail(ctx context.Context, db DBTX) (bool, error) {
 
 const eventPublish = `-- name: EventPublish :many
 WITH unpublished AS (
-    SELECT event.event_id
+    SELECT
+        event.event_id,
+        event.created_at
     FROM event
     WHERE event.position IS NULL
-    ORDER BY event.event_id
+    ORDER BY
+        event.created_at,
+        event.event_id
     LIMIT $1
 ),
 placed AS (
@@ -129,7 +133,9 @@ placed AS (
     FROM (
         SELECT unpublished.event_id
         FROM unpublished
-        ORDER BY unpublished.event_id
+        ORDER BY
+            unpublished.created_at,
+            unpublished.event_id
     ) AS ordered
 )
 UPDATE event
@@ -139,7 +145,7 @@ WHERE event.event_id = placed.event_id
 RETURNING event.type
 `
 
-// EventPublish gives events their positions, under the lock of event_tail, and names the type of each.
+// EventPublish gives events their positions, in the order in which they happened, under the lock of event_tail, and names the type of each.
 func (q *Queries) EventPublish(ctx context.Context, db DBTX, rowLimit int32) ([]string, error) {
 	rows, err := db.Query(ctx, eventPublish, rowLimit)
 	if err != nil {
@@ -158,6 +164,19 @@ func (q *Queries) EventPublish(ctx context.Context, db DBTX, rowLimit int32) ([]
 		return nil, err
 	}
 	return items, nil
+}
+
+const eventTail = `-- name: EventTail :one
+SELECT coalesce(max(event.position), 0)::bigint AS position
+FROM event
+`
+
+// EventTail is the last position that was given; 0: none was.
+func (q *Queries) EventTail(ctx context.Context, db DBTX) (int64, error) {
+	row := db.QueryRow(ctx, eventTail)
+	var position int64
+	err := row.Scan(&position)
+	return position, err
 }
 
 const eventTypeRead = `-- name: EventTypeRead :one

@@ -29,7 +29,9 @@ LEFT JOIN LATERAL (
         payment.attention
     FROM payment
     WHERE payment.order_id = shop_order.order_id
-    ORDER BY payment.payment_id DESC
+    ORDER BY
+        payment.status = 'failed',
+        payment.created_at DESC
     LIMIT 1
 ) AS latest ON true
 LEFT JOIN shop_order AS replacing ON replacing.replaces_order_id = shop_order.order_id
@@ -385,7 +387,9 @@ LEFT JOIN LATERAL (
         payment.attention
     FROM payment
     WHERE payment.order_id = shop_order.order_id
-    ORDER BY payment.payment_id DESC
+    ORDER BY
+        payment.status = 'failed',
+        payment.created_at DESC
     LIMIT 1
 ) AS latest ON true
 LEFT JOIN shop_order AS replacing ON replacing.replaces_order_id = shop_order.order_id

@@ -197,6 +197,7 @@ SELECT
 FROM given
 JOIN product ON product.product_id = given.product_id
 LEFT JOIN sale ON sale.pool_id = given.pool_id
+WHERE NOT product.rehearsal
 `
 
 type StockOutSkusParams struct {
@@ -211,7 +212,7 @@ type StockOutSkusRow struct {
 	SaleID    *pgdb.ID
 }
 
-// StockOutSkus names products and sales of pools.
+// StockOutSkus names products and sales of pools, those of rehearsals left out.
 func (q *Queries) StockOutSkus(ctx context.Context, db DBTX, arg StockOutSkusParams) ([]StockOutSkusRow, error) {
 	rows, err := db.Query(ctx, stockOutSkus, arg.ProductIds, arg.PoolIds)
 	if err != nil {

@@ -236,7 +236,7 @@ func (e *exam) connections(ctx context.Context, tx pgx.Tx) error {
 SELECT
 	(SELECT rolconnlimit FROM pg_roles WHERE rolname = current_user),
 	(SELECT datconnlimit FROM pg_database WHERE datname = current_database()),
-	(SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() AND NOT (application_name = 'lastunit' AND datname = current_database()))`).
+	(SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() AND NOT (starts_with(application_name, 'lastunit') AND datname = current_database()))`).
 		Scan(&ofRole, &ofDatabase, &others)
 	if err != nil {
 		return err

@@ -16,6 +16,8 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humachi"
 	"github.com/go-chi/chi/v5"
 	"github.com/go-chi/cors"
+	"go.opentelemetry.io/otel/trace"
+	"golang.org/x/time/rate"
 
 	"github.com/lastunit/lastunit/internal/shop"
 )
@@ -35,6 +37,10 @@ type Options struct {
 	// ImageOrigins are where the pages may show pictures from, besides the service itself.
 	ImageOrigins []string
 	Log          *slog.Logger
+	// LogRequests says of which requests a line is logged. RequestsFaults.
+	LogRequests Requests
+	// Traces makes the spans of requests; nil: there are none.
+	Traces trace.TracerProvider
 	// Heartbeat is how often a stream of events that has nothing to tell says so, lest a proxy take it for dead. 15 s.
 	Heartbeat time.Duration
 	// WrittenIn is how long whoever asks may take to read an answer, or each part of a long one; streams of events have a bound of their own. 1 min.
@@ -52,9 +58,8 @@ type api struct {
 	decide    func(context.Context, shop.ClaimRequest) (shop.Claimed, error)
 	huma      huma.API
 	verifier  *verifier
-	buyers    Buyers
-	guests    func(huma.Context, func(huma.Context))
-	perBuyer  *rates[string]
+	tracer    trace.Tracer // nil: requests are not traced
+	slowLines *rate.Limiter
 	addresses *addresses
 	now       func() time.Time // by the database's clock
 	log       *slog.Logger
@@ -64,13 +69,54 @@ type api struct {
 	observe   *Observer
 	refused   map[shop.Code]func() // nil: nobody is told
 	streams   atomic.Int64         // that were opened
+
+	// What Reload changes:
+	requests atomic.Pointer[Requests]
+	buyers   atomic.Pointer[Buyers]
+	guests   atomic.Pointer[func(huma.Context, func(huma.Context))]
+	perBuyer atomic.Pointer[rates[string]]
+}
+
+// Handler is everything under the service's address.
+type Handler struct {
+	http.Handler
+	api *api
+}
+
+// Reload takes over the secret of Buyers, GuestRate, BuyerRate, AddressRate and LogRequests; the other options stay as they are. Whoever was slowed down by
+// a rate that has changed begins anew.
+func (h *Handler) Reload(o Options) error {
+	a := h.api
+	buyers := *a.buyers.Load()
+	buyers.Secret = o.Buyers.Secret
+	o.Buyers = buyers
+	return a.change(o)
+}
+
+func (a *api) change(o Options) error {
+	guests, err := a.guestsAt(o)
+	if err != nil {
+		return err
+	}
+	o.LogRequests = cmp.Or(o.LogRequests, RequestsFaults)
+	a.requests.Store(&o.LogRequests)
+	a.guests.Store(&guests)
+	a.buyers.Store(&o.Buyers)
+	a.verifier.secret.Store(&o.Buyers.Secret)
+	if old := a.perBuyer.Load(); !old.is(o.BuyerRate) {
+		a.perBuyer.Store(newRates[string](o.BuyerRate))
+	}
+	if old := a.addresses.rates.Load(); !old.is(o.AddressRate) {
+		a.addresses.rates.Store(newRates[netip.Prefix](o.AddressRate))
+	}
+	return nil
 }
 
 var problemType = reflect.TypeFor[Problem]()
 
 // New makes the handler of everything under the service's address. It fetches the JWKS, if there is one, until ctx ends. With a nil shop it
 // serves the document, direct claims if Options.Claim decides them, and nothing else.
-func New(ctx context.Context, s *shop.Shop, o Options) (http.Handler, error) {
+func New(ctx context.Context, s *shop.Shop, o Options) (*Handler, error) {
 	a, router, err := build(ctx, s, o)
 	if err != nil {
 		return nil, err
@@ -81,7 +127,7 @@ func New(ctx context.Context, s *shop.Shop, o Options) (http.Handler, error) {
 	}
 	a.pages(router)
 	pages.routes(router)
-	return router, nil
+	return &Handler{router, a}, nil
 }
 
 // Document is openapi.yaml.
@@ -94,7 +140,7 @@ func Document() ([]byte, error) {
 }
 
 func build(ctx context.Context, s *shop.Shop, o Options) (*api, chi.Router, error) {
-	a := &api{shop: s, decide: o.Claim, rehearse: o.Rehearse, log: o.Log, buyers: o.Buyers, now: time.Now, heartbeat: cmp.Or(o.Heartbeat, heartbeatEvery), writtenIn: cmp.Or(o.WrittenIn, answerWrittenIn)}
+	a := &api{shop: s, decide: o.Claim, rehearse: o.Rehearse, log: o.Log, now: time.Now, heartbeat: cmp.Or(o.Heartbeat, heartbeatEvery), writtenIn: cmp.Or(o.WrittenIn, answerWrittenIn)}
 	if s != nil {
 		a.now = s.Clock
 		if a.decide == nil {
@@ -102,17 +148,20 @@ func build(ctx context.Context, s *shop.Shop, o Options) (*api, chi.Router, erro
 		}
 	}
 	a.observe, a.refused = o.Observe, o.Observe.refusals()
-	a.perBuyer = newRates[string](o.BuyerRate)
-	a.addresses = &addresses{rates: newRates[netip.Prefix](o.AddressRate), proxies: o.TrustedProxies, log: o.Log}
+	a.slowLines = rate.NewLimiter(slowLines, slowLines)
+	if o.Traces != nil {
+		a.tracer = o.Traces.Tracer("github.com/lastunit/lastunit/internal/httpapi")
+	}
+	a.addresses = &addresses{proxies: o.TrustedProxies, log: o.Log}
 	var err error
 	if a.verifier, err = newVerifier(ctx, o.Buyers, a.now, o.Log); err != nil {
 		return nil, nil, err
 	}
-	if a.guests, err = a.guestsAt(o); err != nil {
+	if err = a.change(o); err != nil {
 		return nil, nil, err
 	}
 	router := chi.NewRouter()
-	router.Use(withRequestID, a.recovered, a.logged, a.inTime)
+	router.Use(withRequestID, a.traced, a.logged, a.recovered, a.inTime)
 	if len(o.CORSOrigins) > 0 {
 		router.Use(cors.Handler(cors.Options{
 			AllowedOrigins: o.CORSOrigins,
@@ -122,8 +171,8 @@ func build(ctx context.Context, s *shop.Shop, o Options) (*api, chi.Router, erro
 			MaxAge:         600,
 		}))
 	}
-	router.NotFound(func(w http.ResponseWriter, _ *http.Request) {
-		writeProblem(w, newProblem(shop.NotFound, noSuchAddress))
+	router.NotFound(func(w http.ResponseWriter, r *http.Request) {
+		writeProblem(w, r, newProblem(shop.NotFound, noSuchAddress))
 	})
 	router.MethodNotAllowed(func(w http.ResponseWriter, r *http.Request) {
 		for _, method := range []string{"GET", "POST", "PUT", "PATCH", "DELETE"} {
@@ -131,7 +180,7 @@ func build(ctx context.Context, s *shop.Shop, o Options) (*api, chi.Router, erro
 				w.Header().Add("Allow", method)
 			}
 		}
-		writeProblem(w, newProblem(methodNotAllowed, ""))
+		writeProblem(w, r, newProblem(methodNotAllowed, ""))
 	})
 	a.huma = humachi.New(router, document())
 	a.operations()
@@ -163,7 +212,7 @@ func (a *api) buyersOperations() {
 		summary: "Look into the cart", about: "The buyer's holds with their totals and the next expiry, and the requests that are queued. Lapsed holds are gone from it."}, a.getCart)
 	register(a, operation{id: "release", method: "DELETE", path: "/api/v1/cart/{transaction_id}", tag: "cart", who: buyers, status: 204,
 		summary: "Give a hold back, or cancel a queued request", about: releaseText, refuses: []shop.Code{shop.NotFound, shop.Conflict, shop.OutcomeUnknown}}, a.release)
-	register(a, operation{id: "startSession", method: "POST", path: "/api/v1/session", tag: "cart", who: anyone, status: 201, guard: a.guests,
+	register(a, operation{id: "startSession", method: "POST", path: "/api/v1/session", tag: "cart", who: anyone, status: 201, guard: a.guestsNow,
 		summary: "Come in as a guest", about: startSessionText, refuses: []shop.Code{shop.NotFound}}, a.startSession)
 
 	register(a, operation{id: "checkout", method: "POST", path: "/api/v1/order/checkout", tag: "order", who: buyers, status: 201, body: idsBytesAtMost,
@@ -330,6 +379,7 @@ func document() huma.Config {
 	}
 	config.DocsPath = "" // ours works offline
 	config.SchemasPath = ""
+	config.Transformers = []huma.Transformer{noteProblem}
 	config.CreateHooks = nil // no $schema in bodies
 	format := huma.Format{Marshal: huma.DefaultJSONFormat.Marshal, Unmarshal: decode}
 	config.Formats = map[string]huma.Format{"application/json": format, "json": format}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -24,6 +25,14 @@ import (
 type caller struct {
 	buyer string
 	key   shop.Key
+}
+
+// keyID is the id of the key; empty: there is none.
+func (c caller) keyID() string {
+	if c.key.ID == (shop.ID{}) {
+		return ""
+	}
+	return c.key.ID.String()
 }
 
 type callerKey struct{}
@@ -45,17 +54,15 @@ type Buyers struct {
 
 type verifier struct {
 	parser *jwt.Parser
-	secret []byte
+	secret atomic.Pointer[[]byte] // empty: nothing is signed with one
 	jwks   keyfunc.Keyfunc
 }
 
 // newVerifier begins to fetch the JWKS, if there is one, and refreshes it until ctx ends.
 func newVerifier(ctx context.Context, b Buyers, now func() time.Time, log *slog.Logger) (*verifier, error) {
-	v := &verifier{secret: b.Secret}
-	var methods []string
-	if len(b.Secret) > 0 {
-		methods = append(methods, "HS256")
-	}
+	v := &verifier{}
+	v.secret.Store(&b.Secret)
+	methods := []string{"HS256"}
 	if b.JWKSURL != "" {
 		methods = append(methods, "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
 		var err error
@@ -86,7 +93,10 @@ func (v *verifier) buyer(token string) (string, error) {
 	var claims jwt.RegisteredClaims
 	_, err := v.parser.ParseWithClaims(token, &claims, func(t *jwt.Token) (any, error) {
 		if t.Method.Alg() == "HS256" {
-			return v.secret, nil
+			if secret := *v.secret.Load(); len(secret) > 0 {
+				return secret, nil
+			}
+			return nil, errors.New("there is no secret")
 		}
 		return v.jwks.Keyfunc(t)
 	})
@@ -138,13 +148,14 @@ func (a *api) authenticate(who access) func(huma.Context, func(huma.Context)) {
 		if refusal := (*shop.Refusal)(nil); withKey && errors.As(err, &refusal) && refusal.Code == shop.Unauthenticated {
 			a.addresses.take(from)
 		}
-		if err == nil && c.buyer != "" && !a.perBuyer.take(c.buyer, time.Now()) {
+		if err == nil && c.buyer != "" && !a.perBuyer.Load().take(c.buyer, time.Now()) {
 			err = buyerTooFast
 		}
 		if err != nil {
 			a.write(hc, a.problem(hc.Context(), "authenticate", err))
 			return
 		}
+		requestOf(hc.Context()).caller = c
 		next(huma.WithValue(hc, callerKey{}, c))
 	}
 }

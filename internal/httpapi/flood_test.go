@@ -424,6 +424,9 @@ func (f *flood) learn(id string, a answer) {
 		ID         string   `json:"id"`
 		UnitIDs    []string `json:"unit_ids"`
 		NextCursor string   `json:"next_cursor"`
+		Items      []struct {
+			ID string `json:"id"`
+		} `json:"items"`
 	}
 	if a.status >= 300 || json.Unmarshal(a.body, &found) != nil {
 		return
@@ -439,6 +442,12 @@ func (f *flood) learn(id string, a answer) {
 		add("sale_id", found.ID)
 	case "startRehearsal":
 		add("rehearsal_id", found.ID)
+	case "createWebhook":
+		add("webhook_id", found.ID)
+	case "listEvents":
+		for _, event := range found.Items {
+			add("event_id", event.ID)
+		}
 	}
 	if found.NextCursor != "" {
 		add("cursor", found.NextCursor)
@@ -451,7 +460,7 @@ func TestFlood(t *testing.T) {
 	t.Parallel()
 	called := map[string]map[int]int{}
 	var mu sync.Mutex
-	const floods, requests = 3, 1300
+	const floods, requests = 3, 1600
 	t.Run("by seed", func(t *testing.T) {
 		for seed := range uint64(floods) {
 			t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) {

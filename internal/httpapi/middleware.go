@@ -14,14 +14,33 @@ import (
 	"github.com/go-chi/chi/v5"
 	"github.com/go-chi/chi/v5/middleware"
 	"github.com/google/uuid"
+	"go.opentelemetry.io/otel/attribute"
+	otelcodes "go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/lastunit/lastunit/internal/shop"
 )
 
-type requestIDKey struct{}
-
-func requestID(ctx context.Context) string {
-	id, _ := ctx.Value(requestIDKey{}).(string)
-	return id
+// request is what is known of a request while it is under way. Those who serve it write it down, for the line that is logged of it.
+type request struct {
+	id     string
+	caller caller
+	code   string // of the problem that it was answered with
+	course shop.Course
 }
+
+type requestKey struct{}
+
+// requestOf is never nil: where there is no request, it is one that nobody reads.
+func requestOf(ctx context.Context) *request {
+	if r, ok := ctx.Value(requestKey{}).(*request); ok {
+		return r
+	}
+	return &request{}
+}
+
+func requestID(ctx context.Context) string { return requestOf(ctx).id }
 
 var requestIDForm = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
 
@@ -33,7 +52,8 @@ func withRequestID(next http.Handler) http.Handler {
 			id = uuid.NewString()
 		}
 		w.Header().Set("X-Request-Id", id)
-		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), requestIDKey{}, id)))
+		this := &request{id: id}
+		next.ServeHTTP(w, r.WithContext(shop.WithCourse(context.WithValue(r.Context(), requestKey{}, this), &this.course)))
 	})
 }
 
@@ -49,13 +69,30 @@ func (a *api) recovered(next http.Handler) http.Handler {
 				panic(p)
 			}
 			a.log.Error("panic", "request_id", requestID(r.Context()), "panic", p, "stack", string(debug.Stack()))
-			writeProblem(w, newProblem(internal, ""))
+			writeProblem(w, r, newProblem(internal, ""))
 		}()
 		next.ServeHTTP(w, r)
 	})
 }
 
-// logged writes one line a request: at level debug, and at level warn where the answer is a fault of ours.
+// Requests says of which requests a line is logged.
+type Requests string
+
+// Those that were answered with a fault, or late, have one at level warn in any case.
+const (
+	RequestsFaults   Requests = "faults"   // no others, unless the level is debug
+	RequestsProblems Requests = "problems" // those that were answered with any problem
+	RequestsAll      Requests = "all"
+)
+
+const (
+	// slow is what waited for a batch, and was in it, for longer. What may take as long as it likes, such as a stream, does not do so there.
+	slow = time.Second
+	// slowLines are logged in a second, of requests that are logged for nothing else: where everything is slow, logging is not to make it slower.
+	slowLines = 10
+)
+
+// logged writes one line a request.
 func (a *api) logged(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !a.log.Enabled(r.Context(), slog.LevelWarn) {
@@ -64,25 +101,97 @@ func (a *api) logged(next http.Handler) http.Handler {
 		}
 		began := time.Now()
 		ww := middleware.NewWrapResponseWriter(w, r.ProtoMajor)
+		defer func() { a.logLine(r, ww.Status(), time.Since(began)) }() // also of one that was broken off by a panic
 		next.ServeHTTP(ww, r)
-		level := slog.LevelDebug
-		if ww.Status() >= http.StatusInternalServerError {
-			level = slog.LevelWarn
+	})
+}
+
+func (a *api) logLine(r *http.Request, status int, took time.Duration) {
+	ctx := r.Context()
+	this, wanted := requestOf(ctx), *a.requests.Load()
+	waited, settled := this.course.Waited(), this.course.Settled()
+	level := slog.LevelDebug
+	switch {
+	case status >= http.StatusInternalServerError:
+		level = slog.LevelWarn
+	case wanted == RequestsAll, wanted == RequestsProblems && status >= http.StatusBadRequest:
+		level = slog.LevelInfo
+	}
+	if waited+settled > slow && level < slog.LevelWarn && a.slowLines.Allow() {
+		level = slog.LevelWarn
+	}
+	if !a.log.Enabled(ctx, level) {
+		return
+	}
+	attrs := make([]slog.Attr, 0, 12)
+	attrs = append(attrs,
+		slog.String("method", r.Method),
+		slog.String("route", chi.RouteContext(ctx).RoutePattern()),
+		slog.Int("status", status),
+		slog.String("outcome", outcome(status)),
+	)
+	for _, a := range []slog.Attr{slog.String("code", this.code), slog.String("buyer", this.caller.buyer), slog.String("key", this.caller.keyID())} {
+		if a.Value.String() != "" {
+			attrs = append(attrs, a)
 		}
-		if a.log.Enabled(r.Context(), level) {
-			a.log.LogAttrs(r.Context(), level, "request",
-				slog.String("method", r.Method),
-				slog.String("route", chi.RouteContext(r.Context()).RoutePattern()),
-				slog.Int("status", ww.Status()),
-				slog.Duration("took", time.Since(began)),
-				slog.String("request_id", requestID(r.Context())),
-			)
+	}
+	attrs = append(attrs, slog.Duration("wait", waited), slog.Duration("settle", settled), slog.Duration("took", took), slog.String("request_id", this.id))
+	if span := trace.SpanContextFromContext(ctx); span.IsValid() {
+		attrs = append(attrs, slog.String("trace_id", span.TraceID().String()))
+	}
+	a.log.LogAttrs(ctx, level, "request", attrs...)
+}
+
+// outcome is a status in a word.
+func outcome(status int) string {
+	switch {
+	case status == 0:
+		return "aborted"
+	case status < http.StatusBadRequest:
+		return "done"
+	case status == http.StatusServiceUnavailable:
+		return "busy"
+	case status >= http.StatusInternalServerError:
+		return "fault"
+	}
+	return "refused"
+}
+
+// traced gives each request a span, as a part of the trace that whoever sent it names. Nothing that was sent gets into it but the method.
+func (a *api) traced(next http.Handler) http.Handler {
+	if a.tracer == nil {
+		return next
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ctx := propagation.TraceContext{}.Extract(r.Context(), propagation.HeaderCarrier(r.Header))
+		ctx, span := a.tracer.Start(ctx, r.Method, trace.WithSpanKind(trace.SpanKindServer))
+		defer span.End()
+		ww := middleware.NewWrapResponseWriter(w, r.ProtoMajor)
+		r = r.WithContext(ctx)
+		next.ServeHTTP(ww, r)
+		this, route := requestOf(ctx), chi.RouteContext(ctx).RoutePattern()
+		span.SetName(r.Method + " " + route)
+		span.SetAttributes(
+			attribute.String("http.request.method", r.Method), attribute.String("http.route", route), attribute.Int("http.response.status_code", ww.Status()),
+			attribute.String("lastunit.code", this.code), attribute.String("lastunit.request_id", this.id),
+		)
+		if ww.Status() >= http.StatusInternalServerError {
+			span.SetStatus(otelcodes.Error, this.code)
 		}
 	})
 }
 
+// noteProblem takes down what a request was answered with by huma.
+func noteProblem(hc huma.Context, _ string, answer any) (any, error) {
+	if p, ok := answer.(*Problem); ok {
+		requestOf(hc.Context()).code = p.Code
+	}
+	return answer, nil
+}
+
 // write answers with a problem from inside huma.
 func (a *api) write(hc huma.Context, p *Problem) {
+	requestOf(hc.Context()).code = p.Code
 	a.tellRefusal(p)
 	for name, values := range p.headers {
 		hc.SetHeader(name, values[0])
@@ -93,7 +202,8 @@ func (a *api) write(hc huma.Context, p *Problem) {
 }
 
 // writeProblem answers with a problem from outside huma.
-func writeProblem(w http.ResponseWriter, p *Problem) {
+func writeProblem(w http.ResponseWriter, r *http.Request, p *Problem) {
+	requestOf(r.Context()).code = p.Code
 	for name, values := range p.headers {
 		w.Header()[name] = values
 	}

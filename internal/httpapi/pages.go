@@ -52,7 +52,7 @@ func (a *api) pages(router chi.Router) {
 		code := shop.Code(chi.URLParam(r, "code"))
 		k, known := kinds[code]
 		if !known {
-			writeProblem(w, newProblem(shop.NotFound, "There is no such problem code. /problems lists them."))
+			writeProblem(w, r, newProblem(shop.NotFound, "There is no such problem code. /problems lists them."))
 			return
 		}
 		writePage(w, problemView{Code: code, Status: k.status, Title: k.title, Meaning: k.meaning, Advice: k.advice})

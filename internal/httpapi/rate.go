@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -44,6 +45,11 @@ func newRates[K comparable](perSecond int) *rates[K] {
 	}
 	each := float64(perSecond)
 	return &rates[K]{perSecond: each, burst: each * burstLasts.Seconds(), young: map[K]saved{}}
+}
+
+// is tells whether each name may send so many.
+func (r *rates[K]) is(perSecond int) bool {
+	return r == nil && perSecond == 0 || r != nil && r.perSecond == float64(perSecond)
 }
 
 // has tells whether a name may send a request now.
@@ -94,7 +100,7 @@ var (
 
 // addresses limits what comes from one address.
 type addresses struct {
-	rates *rates[netip.Prefix]
+	rates atomic.Pointer[rates[netip.Prefix]]
 	// proxies are believed when they say whom they speak for.
 	proxies []netip.Prefix
 	log     *slog.Logger
@@ -146,14 +152,14 @@ func network(at netip.Addr) netip.Prefix {
 
 // limited tells whether an address is limited at all: those of proxies and of neighbours are not public.
 func (a *addresses) limited(at netip.Addr) bool {
-	return a.rates != nil && at.IsGlobalUnicast() && !at.IsPrivate() && !a.ours(at) && !shared.Contains(at)
+	return a.rates.Load() != nil && at.IsGlobalUnicast() && !at.IsPrivate() && !a.ours(at) && !shared.Contains(at)
 }
 
 var shared = netip.MustParsePrefix("100.64.0.0/10") // behind the NAT of a provider, and in many clusters
 
 // has and take are those of rates.
-func (a *addresses) has(at netip.Addr) bool  { return a.spend(at, a.rates.has) }
-func (a *addresses) take(at netip.Addr) bool { return a.spend(at, a.rates.take) }
+func (a *addresses) has(at netip.Addr) bool  { return a.spend(at, a.rates.Load().has) }
+func (a *addresses) take(at netip.Addr) bool { return a.spend(at, a.rates.Load().take) }
 
 func (a *addresses) spend(at netip.Addr, how func(netip.Prefix, time.Time) bool) bool {
 	if !a.limited(at) {

@@ -35,7 +35,7 @@ type startSessionOutput struct {
 
 func (a *api) startSession(context.Context, *struct{}) (*startSessionOutput, error) {
 	buyer, expires := "guest-"+uuid.Must(uuid.NewV7()).String(), a.now().Add(sessionLasts).UTC().Truncate(time.Second)
-	token, err := a.buyers.Token(buyer, expires)
+	token, err := a.buyers.Load().Token(buyer, expires)
 	if err != nil {
 		return nil, err
 	}
@@ -50,6 +50,9 @@ func (b Buyers) Token(buyer string, expires time.Time) (string, error) {
 	}
 	return jwt.NewWithClaims(jwt.SigningMethodHS256, claims).SignedString(b.Secret)
 }
+
+// guestsNow is the middleware of guestsAt, as it was last set.
+func (a *api) guestsNow(hc huma.Context, next func(huma.Context)) { (*a.guests.Load())(hc, next) }
 
 // guestsAt is the middleware that lets visitors begin sessions, so many a minute from each address. IPv6 addresses count by their /64.
 func (a *api) guestsAt(o Options) (func(huma.Context, func(huma.Context)), error) {

@@ -145,7 +145,7 @@ func (s *site) routes(router chi.Router) {
 			nowhere(w, r)
 			return
 		}
-		writeProblem(w, newProblem(shop.NotFound, noSuchAddress))
+		writeProblem(w, r, newProblem(shop.NotFound, noSuchAddress))
 	})
 }
 

@@ -43,6 +43,10 @@ type Config struct {
 type Call[K comparable, In any] struct {
 	Key K
 	In  In
+	// Caller is the context that Do was called with, for what it carries: that it ends means nothing to a batch.
+	Caller context.Context //nolint:containedctx // it is the call's own, handed on
+	// Since is when the call came, or was put back.
+	Since time.Time
 }
 
 // Answer is what became of a call.
@@ -79,6 +83,8 @@ type queue[K comparable, In, Out any] struct {
 
 type call[In, Out any] struct {
 	in    In
+	ctx   context.Context //nolint:containedctx // see Call
+	since time.Time
 	taken bool
 	gone  bool
 	done  chan Answer[Out]
@@ -98,7 +104,7 @@ func New[K comparable, In, Out any](cfg Config, settle func(ctx context.Context,
 // the answer is waited for and returned, however long it takes when ctx was cancelled, and for half a second when its deadline is over:
 // then the error is ErrUnderWay. Again is no answer: a call that is put back is dropped if ctx has ended.
 func (l *Lanes[K, In, Out]) Do(ctx context.Context, key K, in In) (Out, error) {
-	c := &call[In, Out]{in: in, done: make(chan Answer[Out], 1)}
+	c := &call[In, Out]{in: in, ctx: ctx, since: time.Now(), done: make(chan Answer[Out], 1)}
 	var none Out
 	if err := l.enter(key, c); err != nil {
 		return none, err
@@ -260,7 +266,7 @@ func (l *Lanes[K, In, Out]) take() (parts []part[K, In, Out], batch []Call[K, In
 			}
 			c.taken = true
 			p.calls = append(p.calls, c)
-			batch = append(batch, Call[K, In]{Key: q.key, In: c.in})
+			batch = append(batch, Call[K, In]{Key: q.key, In: c.in, Caller: c.ctx, Since: c.since})
 		}
 		if len(p.calls) == 0 {
 			l.list(q)
@@ -278,7 +284,7 @@ func (l *Lanes[K, In, Out]) answer(p part[K, In, Out], answers []Answer[Out]) {
 	var back []*call[In, Out]
 	for i, c := range p.calls {
 		if answers[i].Again && !c.gone {
-			c.taken = false
+			c.taken, c.since = false, time.Now()
 			back = append(back, c)
 			continue
 		}

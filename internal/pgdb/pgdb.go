@@ -10,9 +10,11 @@ import (
 	"strings"
 	"time"
 
+	"github.com/exaring/otelpgx"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"go.opentelemetry.io/otel/trace"
 )
 
 var errNotAnID = errors.New("not a UUID in its usual form")
@@ -25,6 +27,8 @@ type Options struct {
 	QueryMode pgx.QueryExecMode
 	// ApplicationName shows in pg_stat_activity; empty is "lastunit".
 	ApplicationName string
+	// Traces makes the spans of statements, under those of whoever asks for them; nil: there are none.
+	Traces trace.TracerProvider
 }
 
 // Connect opens a pool and one connection of it. Every connection of the pool commits synchronously, whatever the server's
@@ -55,6 +59,10 @@ func Connect(ctx context.Context, url string, o Options) (*pgxpool.Pool, error) 
 		conn.TypeMap().RegisterDefaultPgType([]ID{}, "_uuid")
 		return prepareSession(ctx, conn)
 	}
+	if o.Traces != nil {
+		// Neither what is sent nor the text is put into spans: only what the statement is called.
+		cfg.ConnConfig.Tracer = otelpgx.NewTracer(otelpgx.WithTracerProvider(o.Traces), otelpgx.WithDisableSQLStatementInAttributes(), otelpgx.WithSpanNameFunc(statementName))
+	}
 	cfg.MaxConnLifetimeJitter = 5 * time.Minute
 	pool, err := pgxpool.NewWithConfig(ctx, cfg)
 	if err != nil {
@@ -65,6 +73,16 @@ func Connect(ctx context.Context, url string, o Options) (*pgxpool.Pool, error) 
 		return nil, fmt.Errorf("connect to the database: %w", err)
 	}
 	return pool, nil
+}
+
+// statementName is what a query is called: that of the queries is in their first line, which is sent to the server with them, so pg_stat_activity tells it too.
+func statementName(sql string) string {
+	sql = strings.TrimSpace(sql)
+	if name, is := strings.CutPrefix(sql, "-- name: "); is {
+		sql = name
+	}
+	word, _, _ := strings.Cut(sql, " ")
+	return strings.TrimRight(word, ";\n")
 }
 
 // prepareSession sets what pgbouncer refuses to be told at the start of a session. It leaves synchronous_commit at remote_apply, which promises more. It turns the compiling of plans off, which PostgreSQL does by default where it reckons that a
@@ -127,10 +145,11 @@ func finish(ctx context.Context, do func(context.Context) error) error {
 }
 
 // commitError tells a commit that the server refused from one whose answer never came. A server that is shutting down or
-// crashing (class 57) may have committed before it said so.
+// crashing (class 57, or a severity that ends the session) may have committed before it said so: when its disk is full, the commit may be
+// in the last segment of the log, and what fails is to make the next.
 func commitError(err error) error {
 	var pgErr *pgconn.PgError
-	if errors.As(err, &pgErr) && !strings.HasPrefix(pgErr.Code, "57") && pgErr.Code != "40003" {
+	if errors.As(err, &pgErr) && pgErr.SeverityUnlocalized == "ERROR" && !strings.HasPrefix(pgErr.Code, "57") && pgErr.Code != "40003" {
 		return fmt.Errorf("commit: %w", err)
 	}
 	if errors.Is(err, pgx.ErrTxCommitRollback) {

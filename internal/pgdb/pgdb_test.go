@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/lastunit/lastunit/db/migrations"
@@ -313,5 +314,39 @@ func TestTogetherAnswersEachStepAndStopsAtTheFirstError(t *testing.T) {
 	// What was done together with the statement that failed is not done, and the connections are good for more.
 	if err := within(ask(`SELECT count(*) FROM pg_class WHERE relname IN ('made', 'undone')`, &none)); err != nil || none != 1 {
 		t.Errorf("got %d, %v", none, err)
+	}
+}
+
+// commitFails is a transaction whose commit the server answers with an error.
+type commitFails struct {
+	pgx.Tx
+	err *pgconn.PgError
+}
+
+func (c commitFails) BeginTx(context.Context, pgx.TxOptions) (pgx.Tx, error) { return c, nil }
+func (c commitFails) Commit(context.Context) error                           { return c.err }
+func (commitFails) Rollback(context.Context) error                           { return nil }
+
+// What the server says of a commit settles what has become of it only while the session goes on: a server that gives up may have it on disk.
+func TestACommitThatFailsIsUndoneOrUnknown(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		severity, code string
+		unknown        bool
+	}{
+		{"ERROR", "23505", false},
+		{"ERROR", "40001", false},
+		{"ERROR", "53100", false},
+		{"ERROR", "40003", true},
+		{"ERROR", "57014", true},
+		{"FATAL", "57P01", true},
+		{"FATAL", "08006", true},
+		{"PANIC", "53100", true}, // the disk of the log is full: this commit may be what fitted last
+		{"PANIC", "XX000", true},
+	} {
+		err := pgdb.InTx(background, commitFails{err: &pgconn.PgError{Severity: "in another language", SeverityUnlocalized: c.severity, Code: c.code}}, func(pgx.Tx) error { return nil })
+		if unknown := errors.Is(err, pgdb.ErrOutcomeUnknown); err == nil || unknown != c.unknown || unknown && pgdb.Retryable(err) {
+			t.Errorf("%s %s: unknown %t, want %t: %v", c.severity, c.code, unknown, c.unknown, err)
+		}
 	}
 }

@@ -117,6 +117,9 @@ func (s *Shop) through(ctx context.Context, within time.Duration, lanes *claimLa
 		s.countLost(ctx, call, err)
 		s.observeLost(ctx, call, err)
 		return Claimed{}, err
+	case out.refusal != nil && call.unknown:
+		// The commit that was lost may be under way yet, waiting for a standby, and is not seen until it is done.
+		return Claimed{}, outcomeUnknown()
 	case out.refusal != nil:
 		return Claimed{}, out.refusal
 	case out.lapsed:
@@ -129,8 +132,8 @@ func (s *Shop) through(ctx context.Context, within time.Duration, lanes *claimLa
 
 // undoForNobody gives back what was claimed without a key by somebody who has gone.
 func (s *Shop) undoForNobody(ctx context.Context, r ClaimRequest, id ID) error {
-	if ctx.Err() == nil || r.Key != "" {
-		return nil
+	if !errors.Is(ctx.Err(), context.Canceled) || r.Key != "" {
+		return nil // also for one whose time is over: the answer is there, and waited for
 	}
 	later, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()

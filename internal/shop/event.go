@@ -91,6 +91,14 @@ func (s *Shop) tell(ctx context.Context, db pgdb.Queryer, all ...news) error {
 	return nil
 }
 
+// tellSale writes an event of a sale into the outbox, unless it is a rehearsal's: whoever reads events sells, and nothing of a rehearsal is for sale.
+func (s *Shop) tellSale(ctx context.Context, tx pgx.Tx, rehearsal bool, kind EventType, data map[string]any) error {
+	if rehearsal {
+		return nil
+	}
+	return s.tell(ctx, tx, news{kind, data})
+}
+
 // Events reads events behind a position, in their order, at most limit, of all types when none are named. Whoever has seen one has been shown all
 // before it: an event whose transaction commits late comes later. more tells whether there are others behind the last.
 func (s *Shop) Events(ctx context.Context, after int64, types []EventType, limit int) (events []Event, more bool, err error) {
@@ -215,6 +223,7 @@ func (s *Shop) cameBack(ctx context.Context, tx pgx.Tx, pools ...poolKey) error 
 	return s.tellStock(ctx, tx, BackInStock, back)
 }
 
+// tellStock tells of pools, those of rehearsals left out.
 func (s *Shop) tellStock(ctx context.Context, tx pgx.Tx, kind EventType, pools []poolKey) error {
 	if len(pools) == 0 {
 		return nil

@@ -31,9 +31,8 @@ const (
 // gather makes lanes of calls that are done by do, which tells of each whether it did it. When it fails nothing was done, and each is done alone.
 func gather[In any](s *Shop, name string, do func(context.Context, pgx.Tx, []In) ([]bool, error)) *gathered[In] {
 	c := lane.Config{Workers: 2 * gatherLanes, BatchCalls: 128, BatchKeys: 1, Waiting: s.o.Waiting}
-	return lane.New(c, func(_ context.Context, batch []lane.Call[byte, In], next func()) []lane.Answer[bool] {
-		defer s.o.Observer.batch(name, len(batch), time.Now())
-		ctx, cancel := context.WithTimeout(context.Background(), 4*time.Second)
+	return lane.New(c, watched(s.o.Observer, name, func(ctx context.Context, batch []lane.Call[byte, In], next func()) []lane.Answer[bool] {
+		ctx, cancel := context.WithTimeout(ctx, 4*time.Second)
 		defer cancel()
 		calls := make([]In, len(batch))
 		for i, c := range batch {
@@ -56,7 +55,7 @@ func gather[In any](s *Shop, name string, do func(context.Context, pgx.Tx, []In)
 			}
 		}
 		return answers
-	})
+	}))
 }
 
 // gatherLane spreads calls over the lanes of their kind.

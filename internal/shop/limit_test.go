@@ -330,9 +330,10 @@ type fake struct {
 	charges map[shop.ID]payment.State
 	refunds map[shop.ID]int64
 	charged map[shop.ID]int64
-	// onCharge and onVoid, if set, are asked what happens.
+	// onCharge, onVoid and onRefund, if set, are asked what happens.
 	onCharge func(ctx context.Context, c payment.Charge) (payment.State, error)
 	onVoid   func(ctx context.Context, id shop.ID) (payment.State, error)
+	onRefund func(ctx context.Context) error
 	asked    int
 }
 
@@ -386,7 +387,12 @@ func (f *fake) Void(ctx context.Context, id shop.ID) (payment.State, error) {
 	return f.charges[id], nil
 }
 
-func (f *fake) Refund(_ context.Context, refundID, _ shop.ID, amount int64) error {
+func (f *fake) Refund(ctx context.Context, refundID, _ shop.ID, amount int64) error {
+	if f.onRefund != nil {
+		if err := f.onRefund(ctx); err != nil {
+			return err
+		}
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.refunds[refundID] = amount

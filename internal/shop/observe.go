@@ -45,9 +45,9 @@ type Observer struct {
 	Event func(EventType)
 }
 
-func (o *Observer) batch(lane string, calls int, began time.Time) {
+func (o *Observer) batch(lane string, calls int, took time.Duration) {
 	if o != nil {
-		o.Batch(lane, calls, time.Since(began))
+		o.Batch(lane, calls, took)
 	}
 }
 
@@ -119,8 +119,10 @@ func (s *Shop) observeLost(ctx context.Context, call *claimCall, err error) {
 	o.Claim(way, outcome, time.Since(call.arrivedAt))
 }
 
-// Lanes names the lanes that an Observer and LanesWaiting tell of.
-func Lanes() []string { return []string{"claims", "accepts", "checkouts", "pays", "paids"} }
+// Lanes names the lanes that an Observer is told of.
+func Lanes() []string {
+	return []string{"claims", "accepts", "checkouts", "pays", "paids", "reads", "orders"}
+}
 
 // LaneWaiting is how many calls wait in a lane, those in batches under way included.
 type LaneWaiting struct {
@@ -128,7 +130,7 @@ type LaneWaiting struct {
 	Calls int
 }
 
-// LanesWaiting tells how much waits in each lane of this server.
+// LanesWaiting tells how much waits in each lane of this server in which something is done.
 func (s *Shop) LanesWaiting() []LaneWaiting {
 	return []LaneWaiting{
 		{"claims", s.lanes.Waiting()}, {"accepts", s.accepts.Waiting()}, {"checkouts", s.checkouts.Waiting()},

@@ -422,13 +422,16 @@ func (s *Shop) refundLate(ctx context.Context, tx pgx.Tx, o dbsqlc.ShopOrder, p 
 	return &r, s.q.ShopOrderCountRefund(ctx, tx, dbsqlc.ShopOrderCountRefundParams{OrderID: o.OrderID, AmountMinor: r.amount})
 }
 
-// giveBack asks the provider to give money back. What fails is tried again by TendPayments.
+// giveBack asks the provider to give money back, in half of the time that there is: the rest is for showing what has become of the order. What fails is tried again by
+// TendPayments.
 func (s *Shop) giveBack(ctx context.Context, r pendingRefund) {
-	asking, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.o.PayTimeout)
-	defer cancel()
-	if err := s.refundAtProvider(asking, r); err != nil {
-		return
+	within := s.o.PayTimeout
+	if deadline, ends := ctx.Deadline(); ends {
+		within = min(within, time.Until(deadline)/2)
 	}
+	asking, cancel := context.WithTimeout(context.WithoutCancel(ctx), within)
+	defer cancel()
+	_ = s.refundAtProvider(asking, r)
 }
 
 func (s *Shop) refundAtProvider(ctx context.Context, r pendingRefund) error {

@@ -30,10 +30,12 @@ func TestACallerThatGoesAwayWhileItsBatchIsSettled(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		name, key string
+		late      bool // its time is over, and it still waits
 		want      shop.Status
 	}{
-		{"its hold is released when it came without a key", "", shop.Released},
-		{"its hold stands when it came with a key", "k", shop.Held},
+		{"its hold is released when it came without a key", "", false, shop.Released},
+		{"its hold stands when it came with a key", "k", false, shop.Held},
+		{"who still waits when the time is over is told", "", true, shop.Held},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -47,6 +49,11 @@ func TestACallerThatGoesAwayWhileItsBatchIsSettled(t *testing.T) {
 				t.Fatal(err)
 			}
 			ctx, cancel := context.WithCancel(background)
+			defer cancel()
+			if c.late {
+				ctx, cancel = context.WithTimeout(background, 500*time.Millisecond)
+				defer cancel()
+			}
 			done := make(chan error)
 			go func() {
 				_, err := w.Claim(ctx, shop.ClaimRequest{Buyer: "b", SKU: "A", Quantity: 1, Key: c.key})
@@ -55,11 +62,14 @@ func TestACallerThatGoesAwayWhileItsBatchIsSettled(t *testing.T) {
 			waitFor(t, "the batch to wait for the lock", func() bool {
 				return w.count(`SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'claim'::regclass`) == 1
 			})
-			cancel()
+			if !c.late {
+				cancel()
+			}
+			<-ctx.Done()
 			if err := tx.Rollback(background); err != nil {
 				t.Fatal(err)
 			}
-			if err := <-done; c.key != "" && err != nil {
+			if err := <-done; c.want == shop.Held && err != nil {
 				t.Errorf("the claim that was made: %v", err)
 			}
 			if n := w.count(`SELECT count(*) FROM claim WHERE status = $1`, string(c.want)); n != 1 {
@@ -148,6 +158,42 @@ func TestAClaimSaysThatItsOutcomeIsUnknownWhenTheDatabaseStaysAway(t *testing.T)
 	if got := w.stock("A"); got.Held != 1 {
 		t.Errorf("stock %+v, want 1 held", got)
 	}
+}
+
+// A commit that was lost may be done yet, as one that waits for a standby: what the claim finds meanwhile is no refusal of it.
+func TestAClaimWhoseCommitWasLostIsNotRefused(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, shop.Options{})
+	w.stocked("A", 10)
+	var once atomic.Bool
+	s := shop.New(poolOf(t, w.url, func(conn net.Conn) net.Conn {
+		return writer{conn, func(b []byte) bool {
+			if !bytes.Contains(b, []byte("commit\x00")) || once.Swap(true) {
+				return true
+			}
+			w.exec(`UPDATE product SET selling = false`)
+			return false
+		}}
+	}), shop.Options{})
+	t.Cleanup(s.Close)
+	_, err := s.Claim(background, shop.ClaimRequest{Buyer: "b", SKU: "A", Quantity: 1})
+	refusal(t, err, shop.OutcomeUnknown)
+	_, err = w.claim("b", "A", 1)
+	refusal(t, err, shop.NotSelling)
+}
+
+// writer is a connection that is lost when it is not let write.
+type writer struct {
+	net.Conn
+	may func([]byte) bool
+}
+
+func (c writer) Write(b []byte) (int, error) {
+	if !c.may(b) {
+		_ = c.Close()
+		return 0, errCut
+	}
+	return c.Conn.Write(b)
 }
 
 func cuttingPool(t *testing.T, url string, cuts *atomic.Int64, after bool) *pgxpool.Pool {

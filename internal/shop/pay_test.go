@@ -494,3 +494,63 @@ func TestEveryCentIsAccountedForWhateverTheCardsDo(t *testing.T) {
 	}
 	w.audited()
 }
+
+// A buyer who is turned down at a server whose clock is ahead, and pays at another, has paid.
+func TestAPaymentIsTheOrdersWhateverTheClockOfTheServerBefore(t *testing.T) {
+	t.Parallel()
+	f := newFake()
+	w, o := paying(t, f, shop.Options{})
+	if _, _, err := w.Pay(background, "b", o.ID, "decline", ""); err == nil {
+		t.Fatal("a declined card was taken")
+	}
+	w.exec(`UPDATE payment SET payment_id = 'ffffffff-ffff-7fff-bfff-ffffffffffff'`) // as of a clock that is far ahead
+	paid, _, err := w.Pay(background, "b", o.ID, "succeed", "")
+	if err != nil || paid.Status != shop.IsPaid || paid.PaymentStatus != shop.PaymentSucceeded {
+		t.Errorf("%+v, %v", paid, err)
+	}
+	w.order(o.ID, shop.IsPaid, shop.PaymentSucceeded)
+	if all, _, err := w.Orders(background, shop.OrderFilter{}, shop.ID{}, 10); err != nil || len(all) != 1 || all[0].PaymentStatus != shop.PaymentSucceeded {
+		t.Errorf("the list shows %+v, %v", all, err)
+	}
+}
+
+// Of events that wait to be published, the first that happened is told first, whatever the clocks of the servers say.
+func TestEventsAreToldAsTheyHappened(t *testing.T) {
+	t.Parallel()
+	w, o := paying(t, newFake(), shop.Options{})
+	w.exec(`UPDATE event SET event_id = 'ffffffff-ffff-7fff-bfff-ffffffffffff' WHERE type = 'order.created'`)
+	if _, _, err := w.Pay(background, "b", o.ID, "succeed", ""); err != nil {
+		t.Fatal(err)
+	}
+	told, _, err := w.Events(background, 0, []shop.EventType{shop.OrderCreated, shop.OrderPaid}, 10)
+	if err != nil || len(told) != 2 || told[0].Type != shop.OrderCreated || told[1].Type != shop.OrderPaid {
+		t.Errorf("%+v, %v", told, err)
+	}
+}
+
+// A provider that says nothing does not keep who takes units back waiting, nor from hearing that it was done.
+func TestARefundDoesNotWaitForASilentProvider(t *testing.T) {
+	t.Parallel()
+	f := newFake()
+	w, o := paying(t, f, shop.Options{})
+	if _, _, err := w.Pay(background, "b", o.ID, "succeed", ""); err != nil {
+		t.Fatal(err)
+	}
+	silent := true
+	f.onRefund = func(ctx context.Context) error {
+		if silent {
+			<-ctx.Done()
+		}
+		return ctx.Err()
+	}
+	ctx, cancel := context.WithTimeout(background, 2*time.Second)
+	defer cancel()
+	back, _, err := w.Refund(ctx, shop.RefundRequest{OrderID: o.ID, Restock: shop.RestockAvailable})
+	if err != nil || back.Status != shop.IsRefunded || ctx.Err() != nil {
+		t.Errorf("%+v, %v; its time: %v", back, err, ctx.Err())
+	}
+	silent = false
+	w.exec(`UPDATE refund SET ask_at = now()`)
+	w.tendPayments()
+	w.settledMoney(f)
+}

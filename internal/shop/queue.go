@@ -59,9 +59,8 @@ func (s *Shop) Enqueue(ctx context.Context, r ClaimRequest, wait time.Duration) 
 }
 
 // accept writes a batch of requests into the queues of their products, in one transaction.
-func (s *Shop) accept(_ context.Context, batch []lane.Call[string, *claimCall], _ func()) []claimAnswer {
-	defer s.o.Observer.batch("accepts", len(batch), time.Now())
-	b, answers := s.inBatch(batch, (*settlement).append)
+func (s *Shop) accept(ctx context.Context, batch []lane.Call[string, *claimCall], _ func()) []claimAnswer {
+	b, answers := s.inBatch(ctx, batch, (*settlement).append)
 	if b.committed {
 		s.countBatch(b)
 		s.observeBatch(b)

@@ -1,6 +1,7 @@
 package shop_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -25,6 +26,7 @@ func TestASaleOfRehearsalProductsIsHiddenAndGoesWithThem(t *testing.T) {
 	rehearsed, ordinary := w.scheduled(terms), w.scheduled(aSale(at, "A", 0))
 	w.mustClaim("a", "r1", 2)
 	w.mustClaim("b", "r2", 1)
+	w.mustClaim("c", "r1", 1) // the last of its allotment
 	w.figures(rehearsed.ID, at.Add(2*time.Second))
 
 	sales, _, err := w.Sales(background, nil, true, shop.ID{}, 10)
@@ -42,6 +44,15 @@ func TestASaleOfRehearsalProductsIsHiddenAndGoesWithThem(t *testing.T) {
 		}
 		if left := w.count(`SELECT count(*) FROM sale WHERE rehearsal`); left != 1-n {
 			t.Errorf("%d sales after %d products", left, n+1)
+		}
+	}
+	told, _, err := w.Events(background, 0, nil, 100)
+	if err != nil || len(told) == 0 {
+		t.Errorf("events: %+v, %v", told, err)
+	}
+	for _, e := range told {
+		if text := string(e.Data); !strings.Contains(text, ordinary.ID.String()) {
+			t.Errorf("%s was told: %s", e.Type, text)
 		}
 	}
 	for _, table := range []string{"sale_item", "sale_buyer", "sale_change", "sale_count", "sale_sample", "sale_place"} {

@@ -160,7 +160,7 @@ func (s *Shop) insertSale(ctx context.Context, tx pgx.Tx, o Operator, id ID, t S
 	if err := s.recordChange(ctx, tx, &id, o, "created", map[string]any{}); err != nil {
 		return err
 	}
-	return s.tell(ctx, tx, news{SaleCreated, map[string]any{"sale_id": id, "name": t.Name, "status": SaleIsDraft}})
+	return s.tellSale(ctx, tx, rehearsal, SaleCreated, map[string]any{"sale_id": id, "name": t.Name, "status": SaleIsDraft})
 }
 
 // insertItems locks the products, so that none is deleted meanwhile. They are a rehearsal's if the sale is, and else not.
@@ -389,7 +389,7 @@ func (s *Shop) ChangeSale(ctx context.Context, o Operator, id ID, p SalePatch) (
 		if err := s.recordChange(ctx, tx, &id, o, "changed", changes); err != nil {
 			return err
 		}
-		return s.tell(ctx, tx, news{SaleChanged, map[string]any{"sale_id": id, "status": sale.State, "changes": changes}})
+		return s.tellSale(ctx, tx, sale.row.Rehearsal, SaleChanged, map[string]any{"sale_id": id, "status": sale.State, "changes": changes})
 	})
 	if err != nil {
 		return Sale{}, false, explain("change sale", err)

@@ -65,7 +65,7 @@ func (s *Shop) MoveSale(ctx context.Context, o Operator, id ID, action SaleActio
 		if err := s.recordChange(ctx, tx, &id, o, string(action), differences(sale.SaleTerms, moved.SaleTerms)); err != nil {
 			return err
 		}
-		return s.tell(ctx, tx, news{saleActionEvents[action], map[string]any{"sale_id": id, "name": sale.Name, "status": moved.State}})
+		return s.tellSale(ctx, tx, sale.row.Rehearsal, saleActionEvents[action], map[string]any{"sale_id": id, "name": sale.Name, "status": moved.State})
 	})
 	if err != nil {
 		return Sale{}, false, explain(string(action)+" sale", err)
@@ -163,7 +163,7 @@ func (s *Shop) TendSales(ctx context.Context) error {
 
 func (s *Shop) tendSale(ctx context.Context, row dbsqlc.SaleDueRow) error {
 	sale := saleOf(row.Sale, row.State)
-	if err := s.announce(ctx, sale); err != nil {
+	if err := s.announce(ctx, sale, row.Sale.Rehearsal); err != nil {
 		return fmt.Errorf("tell of sale %s: %w", sale.ID, err)
 	}
 	if sale.State != SaleIsClosed {
@@ -187,7 +187,7 @@ func (s *Shop) tendSale(ctx context.Context, row dbsqlc.SaleDueRow) error {
 }
 
 // announce tells once in which state a sale is, when it got there by the clock.
-func (s *Shop) announce(ctx context.Context, sale Sale) error {
+func (s *Shop) announce(ctx context.Context, sale Sale, rehearsal bool) error {
 	state, kind := "open", SaleOpened
 	if sale.State == SaleIsClosed {
 		state, kind = "closed", SaleClosed
@@ -197,7 +197,7 @@ func (s *Shop) announce(ctx context.Context, sale Sale) error {
 		if err != nil || n == 0 {
 			return err
 		}
-		return s.tell(ctx, tx, news{kind, map[string]any{"sale_id": sale.ID, "name": sale.Name, "status": state}})
+		return s.tellSale(ctx, tx, rehearsal, kind, map[string]any{"sale_id": sale.ID, "name": sale.Name, "status": state})
 	})
 }
 

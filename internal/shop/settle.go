@@ -64,12 +64,11 @@ type claimAnswer = lane.Answer[claimOutcome]
 
 // settle decides a batch of claims in one transaction, behind as much of their products' queues as there is room for. The next batch may begin while
 // this one is committed, unless a queue is settled: of that the next would find the turn taken.
-func (s *Shop) settle(_ context.Context, batch []lane.Call[string, *claimCall], next func()) []claimAnswer {
-	defer s.o.Observer.batch("claims", len(batch), time.Now())
-	if answers := s.refuseGone(batch); answers != nil {
+func (s *Shop) settle(ctx context.Context, batch []lane.Call[string, *claimCall], next func()) []claimAnswer {
+	if answers := s.refuseGone(ctx, batch); answers != nil {
 		return answers
 	}
-	b, answers := s.inBatch(batch, func(b *settlement, ctx context.Context, tx pgx.Tx) error { return b.run(ctx, tx, next) })
+	b, answers := s.inBatch(ctx, batch, func(b *settlement, ctx context.Context, tx pgx.Tx) error { return b.run(ctx, tx, next) })
 	if b.committed {
 		s.countBatch(b)
 		s.observeBatch(b)
@@ -82,12 +81,12 @@ func (s *Shop) settle(_ context.Context, batch []lane.Call[string, *claimCall], 
 
 // refuseGone answers a batch of claims for nothing but products that are sold out for good, in one round trip where no sale is to be looked at. nil: it can't,
 // and nothing is decided.
-func (s *Shop) refuseGone(batch []lane.Call[string, *claimCall]) []claimAnswer {
+func (s *Shop) refuseGone(ctx context.Context, batch []lane.Call[string, *claimCall]) []claimAnswer {
 	b := s.newSettlement(batch)
 	if skus := b.skus(); len(s.gone.of(skus)) < len(skus) {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 4*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, 4*time.Second)
 	defer cancel()
 	_, err := b.begin(ctx, s.pool)
 	if err == nil {
@@ -108,8 +107,8 @@ func (s *Shop) refuseGone(batch []lane.Call[string, *claimCall]) []claimAnswer {
 
 // inBatch does a batch of claims in one transaction. What was done in a transaction that did not commit is put back and done anew: also when
 // the commit's outcome is unknown, since keys and ids make it safe to ask again.
-func (s *Shop) inBatch(batch []lane.Call[string, *claimCall], run func(*settlement, context.Context, pgx.Tx) error) (*settlement, []claimAnswer) {
-	ctx, cancel := context.WithTimeout(context.Background(), 4*time.Second)
+func (s *Shop) inBatch(ctx context.Context, batch []lane.Call[string, *claimCall], run func(*settlement, context.Context, pgx.Tx) error) (*settlement, []claimAnswer) {
+	ctx, cancel := context.WithTimeout(ctx, 4*time.Second)
 	defer cancel()
 	b := s.newSettlement(batch)
 	err := s.inTx(ctx, func(tx pgx.Tx) error { return run(b, ctx, tx) })

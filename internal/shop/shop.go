@@ -144,10 +144,11 @@ func New(pool *pgxpool.Pool, o Options) *Shop {
 	s.figures.by = map[ID]*saleRead{}
 	s.reporting = make(chan struct{}, 1)
 	c := lane.Config{Workers: s.o.Workers, BatchCalls: 512, BatchKeys: 128, Waiting: s.o.Waiting}
-	s.lanes = lane.New(c, s.settle)
-	s.accepts = lane.New(c, s.accept)
-	s.reads = lane.New(lane.Config{Workers: readLanes, BatchCalls: 256, BatchKeys: 1, Waiting: 5 * s.o.Waiting}, s.read)
-	s.orders = lane.New(lane.Config{Workers: readLanes, BatchCalls: 256, BatchKeys: 1, Waiting: 5 * s.o.Waiting}, s.readOrders)
+	w := s.o.Observer
+	s.lanes = lane.New(c, watched(w, "claims", s.settle))
+	s.accepts = lane.New(c, watched(w, "accepts", s.accept))
+	s.reads = lane.New(lane.Config{Workers: readLanes, BatchCalls: 256, BatchKeys: 1, Waiting: 5 * s.o.Waiting}, watched(w, "reads", s.read))
+	s.orders = lane.New(lane.Config{Workers: readLanes, BatchCalls: 256, BatchKeys: 1, Waiting: 5 * s.o.Waiting}, watched(w, "orders", s.readOrders))
 	s.checkouts, s.pays, s.paids = gather(s, "checkouts", s.checkoutMany), gather(s, "pays", s.payMany), gather(s, "paids", s.paidMany)
 	s.charges.by = map[ID]chargeCalls{}
 	s.drains = newDrains(s.lanes)

@@ -153,13 +153,21 @@ func (s *Shop) relay(ctx context.Context, tx pgx.Tx, atMost int) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	// Events first: whoever subscribed before an event was committed is seen by the later snapshot.
-	events, err := s.q.EventList(ctx, tx, dbsqlc.EventListParams{AfterPosition: position, Types: []string{}, RowLimit: int32(atMost)})
-	if err != nil || len(events) == 0 {
+	// The events first: whoever subscribed before one was committed is seen by the later snapshot.
+	tail, err := s.q.EventTail(ctx, tx)
+	if err != nil || tail == position {
 		return 0, err
 	}
 	webhooks, err := s.q.WebhookEnabledLock(ctx, tx)
 	if err != nil {
+		return 0, err
+	}
+	if len(webhooks) == 0 {
+		return 0, s.q.WebhookCursorMove(ctx, tx, tail)
+	}
+	events, err := s.q.EventList(ctx, tx, dbsqlc.EventListParams{AfterPosition: position, Types: []string{}, RowLimit: int32(atMost)})
+	events = slices.DeleteFunc(events, func(e dbsqlc.EventListRow) bool { return e.Position > tail })
+	if err != nil || len(events) == 0 {
 		return 0, err
 	}
 	arg := dbsqlc.WebhookDeliveryInsertManyParams{Now: s.o.Now()}

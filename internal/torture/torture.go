@@ -227,6 +227,9 @@ func (r *run) newLog() (*history.Log, func(), error) {
 	if r.History == "" {
 		return history.NewLog(nil), func() {}, nil
 	}
+	if err := os.MkdirAll(r.History, 0o755); err != nil {
+		return nil, nil, err
+	}
 	file, err := os.Create(filepath.Join(r.History, fmt.Sprintf("round-%d.jsonl", r.result.Rounds)))
 	if err != nil {
 		return nil, nil, err

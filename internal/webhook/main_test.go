@@ -50,7 +50,7 @@ func newWorld(t *testing.T, o webhook.Options) *world {
 		defer w.mu.Unlock()
 		return w.then
 	}})
-	t.Cleanup(w.Shop.Close)
+	t.Cleanup(w.Close)
 	if o.Client == nil {
 		o.Client = webhook.NewOpenClient(5 * time.Second)
 	}

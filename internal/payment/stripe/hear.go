@@ -72,7 +72,7 @@ func (s *Stripe) about(ctx context.Context, intentID string, look bool, ignored 
 
 // signed returns an event that one of our secrets has signed a short while ago.
 func (s *Stripe) signed(body []byte, signature string) (api.Event, error) {
-	for _, secret := range s.secrets {
+	for _, secret := range *s.secrets.Load() {
 		// What version of Stripe's API an event is in does not matter to us, who ask in our own.
 		o := webhook.ConstructEventOptions{Tolerance: tolerance, IgnoreAPIVersionMismatch: true}
 		if err := webhook.ValidatePayloadWithTolerance(body, signature, secret, tolerance); err != nil {

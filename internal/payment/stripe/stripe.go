@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -38,7 +39,7 @@ type Stripe struct {
 	q       *dbsqlc.Queries
 	client  *api.Client
 	http    *http.Transport
-	secrets []string
+	secrets atomic.Pointer[[]string]
 	live    bool
 	log     *slog.Logger
 	slots   chan struct{}
@@ -69,13 +70,18 @@ func New(pool *pgxpool.Pool, o Options) *Stripe {
 	if o.URL != "" {
 		config.URL = api.String(o.URL)
 	}
-	return &Stripe{
-		pool: pool, q: dbsqlc.New(), http: transport, secrets: o.WebhookSecrets, log: o.Log,
+	s := &Stripe{
+		pool: pool, q: dbsqlc.New(), http: transport, log: o.Log,
 		client: api.NewClient(o.Key, api.WithBackends(api.NewBackendsWithConfig(config))),
 		live:   strings.Contains(o.Key, "_live_"),
 		slots:  make(chan struct{}, callsAtOnce),
 	}
+	s.SetWebhookSecrets(o.WebhookSecrets)
+	return s
 }
+
+// SetWebhookSecrets puts others in the place of Options.WebhookSecrets.
+func (s *Stripe) SetWebhookSecrets(secrets []string) { s.secrets.Store(&secrets) }
 
 // Close lets go of connections. Calls that are under way go on.
 func (s *Stripe) Close() { s.http.CloseIdleConnections() }
