@@ -5,7 +5,7 @@ need = @tools/prerequisites.sh
 node_modules = tools/node_modules/.package-lock.json
 web_modules = web/node_modules/.package-lock.json
 
-.PHONY: help demo test rehearse torture bench pgbench bench-claims bench-queue bench-orders build client pages screenshots page-figures lint lint-code lint-document lint-migrations sizes generate postman check
+.PHONY: help demo test rehearse torture alerts bench pgbench bench-claims bench-queue bench-orders build client pages screenshots page-figures lint lint-code lint-document lint-migrations sizes generate postman check
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -54,6 +54,10 @@ torture: ## break lastunit on purpose for an hour, and check what it answered (d
 	$(need) go postgresql
 	@go build -o bin/torture ./cmd/torture
 	@exec bin/torture run -for 1h -round 1m -clock $(ARGS)
+
+alerts: ## make alerts fire by their real causes, and have what docs/operate.md says mend them (four minutes)
+	$(need) go postgresql prometheus
+	@go test -v -count 1 -parallel 4 -tags alerts ./internal/torture/alerts
 
 build: ## build bin/lastunit
 	$(need) go

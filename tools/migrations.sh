@@ -8,11 +8,6 @@ cd "$(dirname "$0")/.." || exit 1
 baseline=22
 
 squawk=tools/node_modules/.bin/squawk
-if ! $squawk --version >/dev/null 2>&1 && [ "$(uname -sm)" != "Linux x86_64" ]; then
-	echo "migrations are NOT linted here: tools/package-lock.json has squawk for Linux on x86-64 only" >&2
-	exit 0
-fi
-
 count=0 code=0
 for file in ${*:-db/migrations/*.sql}; do
 	number=$(basename "$file" | sed 's/^0*//; s/_.*//')

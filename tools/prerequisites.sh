@@ -1,5 +1,5 @@
 #!/bin/sh
-# Checks that what is named on the command line is here: go, cc, postgresql, node, chromium, redis, haproxy. What is missing is installed, when we are
+# Checks that what is named on the command line is here: go, cc, postgresql, node, chromium, redis, haproxy, prometheus. What is missing is installed, when we are
 # root on Debian or one of its kin and a package brings it; else one line each says what to install.
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
@@ -91,7 +91,9 @@ for what; do
 		say "Redis is missing (it is only compared with): $(how redis-server redis redis)" ;;
 	haproxy) command -v haproxy >/dev/null || { debian haproxy && command -v haproxy >/dev/null; } ||
 		say "HAProxy is missing (one test has servers behind it, and is skipped without): $(how haproxy haproxy haproxy)" ;;
-	*) say "prerequisites.sh knows go, cc, postgresql, node, chromium, redis and haproxy, not $what" ;;
+	prometheus) command -v prometheus >/dev/null || { debian prometheus && command -v prometheus >/dev/null; } ||
+		say "Prometheus is missing (alerts are tried with it): $(how prometheus golang-github-prometheus prometheus)" ;;
+	*) say "prerequisites.sh knows go, cc, postgresql, node, chromium, redis, haproxy and prometheus, not $what" ;;
 	esac
 done
 exit $missing

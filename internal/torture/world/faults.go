@@ -335,14 +335,24 @@ func (w *World) takeOver(ctx context.Context) error {
 
 // loseStandby stops the standby: commits wait, until an operator says that they need not, and it comes back.
 func (w *World) loseStandby(ctx context.Context, rng *rand.Rand) error {
-	w.count("standby lost")
-	primary, standby := w.clusters[w.primary], w.clusters[1-w.primary]
-	standby.kill()
+	w.StopStandby()
 	lasts(ctx, rng, time.Second)
 	ctx = context.WithoutCancel(ctx)
-	if err := primary.require(ctx, ""); err != nil {
+	if err := w.clusters[w.primary].require(ctx, ""); err != nil {
 		return err
 	}
+	return w.ReturnStandby(ctx)
+}
+
+// StopStandby kills the standby, for which commits wait from then on.
+func (w *World) StopStandby() {
+	w.count("standby lost")
+	w.clusters[1-w.primary].kill()
+}
+
+// ReturnStandby starts the standby, has commits wait for it, and waits until it has everything.
+func (w *World) ReturnStandby(ctx context.Context) error {
+	primary, standby := w.clusters[w.primary], w.clusters[1-w.primary]
 	if err := standby.start(ctx); err != nil {
 		return err
 	}

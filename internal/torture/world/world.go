@@ -232,8 +232,10 @@ func (w *World) ready(ctx context.Context) error {
 	return nil
 }
 
-// Audit runs lastunit audit and returns its last line.
-func (w *World) Audit(context.Context) (string, error) { return w.servers.Audit() }
+// Audit runs lastunit audit, with arguments, and returns its last line.
+func (w *World) Audit(_ context.Context, args ...string) (string, error) {
+	return w.servers.Audit(args...)
+}
 
 // Counts are the faults that were injected so far, by what was broken.
 func (w *World) Counts() map[string]int {
