@@ -5,7 +5,7 @@ need = @tools/prerequisites.sh
 node_modules = tools/node_modules/.package-lock.json
 web_modules = web/node_modules/.package-lock.json
 
-.PHONY: help demo test rehearse torture alerts bench pgbench bench-claims bench-queue bench-orders build client pages screenshots page-figures lint lint-code lint-document sizes generate postman check
+.PHONY: help demo test rehearse torture alerts bench pgbench bench-claims bench-queue bench-orders build client pages screenshots page-figures lint lint-code lint-document lint-migrations sizes generate postman check
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -80,7 +80,7 @@ page-figures: $(web_modules) ## print the sizes of the pages, their first paint,
 	$(need) go postgresql node chromium
 	@go test -v -count 1 -tags looks -timeout 30m -run TestPageFigures ./web
 
-lint: lint-code lint-document ## hold the code and the API's document to the house rules (the first run builds the linter: minutes)
+lint: lint-code lint-document lint-migrations ## hold the code, the API's document and new migrations to the house rules (the first run builds the linter: minutes)
 
 lint-code:
 	$(need) go
@@ -89,6 +89,10 @@ lint-code:
 lint-document: $(node_modules)
 	$(need) node
 	tools/node_modules/.bin/spectral lint --fail-severity=warn openapi.yaml
+
+lint-migrations: $(node_modules)
+	$(need) node
+	tools/migrations.sh
 
 sizes: ## list the functions and files that have grown long: a smell, not an error
 	$(need) go

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Checks that what is named on the command line is here: go, cc, postgresql, node, chromium, redis, prometheus. What is missing is installed, when we are
+# Checks that what is named on the command line is here: go, cc, postgresql, node, chromium, redis, haproxy, prometheus. What is missing is installed, when we are
 # root on Debian or one of its kin and a package brings it; else one line each says what to install.
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
@@ -89,9 +89,11 @@ for what; do
 		say "Chromium is missing (the pages are tested in it): $(how chromium chromium '--cask chromium')" ;;
 	redis) command -v redis-server >/dev/null || { debian redis-server && command -v redis-server >/dev/null; } ||
 		say "Redis is missing (it is only compared with): $(how redis-server redis redis)" ;;
+	haproxy) command -v haproxy >/dev/null || { debian haproxy && command -v haproxy >/dev/null; } ||
+		say "HAProxy is missing (one test has servers behind it, and is skipped without): $(how haproxy haproxy haproxy)" ;;
 	prometheus) command -v prometheus >/dev/null || { debian prometheus && command -v prometheus >/dev/null; } ||
 		say "Prometheus is missing (alerts are tried with it): $(how prometheus golang-github-prometheus prometheus)" ;;
-	*) say "prerequisites.sh knows go, cc, postgresql, node, chromium, redis and prometheus, not $what" ;;
+	*) say "prerequisites.sh knows go, cc, postgresql, node, chromium, redis, haproxy and prometheus, not $what" ;;
 	esac
 done
 exit $missing

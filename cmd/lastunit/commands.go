@@ -201,6 +201,7 @@ func buyerToken(secret []byte, audience, id string, life time.Duration) (string,
 }
 
 func migrate(ctx context.Context, e *environment) error {
+	howeverLong := e.flags.Bool("however-long", false, "with up: also what keeps a table from everybody for longer than a few seconds; for when nobody is buying")
 	cfg, args, err := e.load(1, 1, database...)
 	if err != nil {
 		return err
@@ -213,7 +214,11 @@ func migrate(ctx context.Context, e *environment) error {
 	var list []pgdb.Migration
 	switch args[0] {
 	case "up":
-		list, err = pgdb.MigrateUp(ctx, pool, migrations.FS)
+		up := pgdb.MigrateUp
+		if *howeverLong {
+			up = pgdb.MigrateUpHoweverLong
+		}
+		list, err = up(ctx, pool, migrations.FS)
 		if err == nil && len(list) == 0 {
 			fmt.Fprintln(e.stdout, "nothing to do")
 		}

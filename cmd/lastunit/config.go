@@ -26,6 +26,7 @@ type Config struct {
 	MetricsListen     string // empty: there are none
 	DatabaseURL       string // empty: an own PostgreSQL under DataDir
 	DataDir           string
+	Drain             time.Duration
 	Migrate           bool
 	Hold              time.Duration
 	HoldMax           time.Duration
@@ -124,6 +125,8 @@ func table(dataDir string) []setting {
 			accepts: texts(func(c *Config) *[]string { return &c.CORSOrigins }, "an origin, such as https://shop.example.com, or *", isOrigin)},
 		{name: "image-origin", example: "https://images.example.com", about: "A web origin that the storefront may show products' pictures from, besides the service itself; may be given more than once.",
 			accepts: texts(func(c *Config) *[]string { return &c.ImageOrigins }, "an origin, such as https://images.example.com", isPlainOrigin)},
+		{name: "drain", initial: "0s", about: "How long the service goes on serving after SIGTERM, while /readyz already says that it stops; behind a proxy longer than its checks take to notice (3s with deploy/proxy). 0s, because without a proxy nobody would notice; a second SIGTERM ends it.",
+			accepts: duration(func(c *Config) *time.Duration { return &c.Drain }, 0, 10*time.Minute)},
 		{name: "hold", initial: "10m", about: "How long a claim keeps its units outside a sale.",
 			accepts: duration(func(c *Config) *time.Duration { return &c.Hold }, time.Second, 24*time.Hour)},
 		{name: "hold-max", initial: "1h", about: "How long a hold can be made to last in all, by the shop that extends it.",

@@ -18,6 +18,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/spf13/pflag"
+
+	"github.com/lastunit/lastunit/internal/httpapi"
 )
 
 var update = flag.Bool("update", false, "write config.example.yml anew")
@@ -27,7 +29,7 @@ const exampleFile = "../../config.example.yml"
 var defaults = Config{
 	Listen: "127.0.0.1:8080", DataDir: exampleDataDir, Hold: 10 * time.Minute, HoldMax: time.Hour, Payment: "test", MaxQuantity: 10, ShowStock: 1000, MaxWaiting: 20000, GuestRate: 30, BuyerRate: 20, AddressRate: 500,
 	MaxQueued: 100_000, MaxQueuedPerBuyer: 50, KeepRefused: 168 * time.Hour,
-	DBConnections: 16, QueryMode: pgx.QueryExecModeCacheStatement, SweepEvery: time.Second, LogLevel: slog.LevelInfo, LogFormat: "text",
+	DBConnections: 16, QueryMode: pgx.QueryExecModeCacheStatement, SweepEvery: time.Second, LogLevel: slog.LevelInfo, LogFormat: "text", LogRequests: httpapi.RequestsFaults,
 }
 
 // load reads the settings as a command does that has all of them and a flag of its own, --buyers.

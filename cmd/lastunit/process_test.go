@@ -108,14 +108,23 @@ func start(t *testing.T, command, dir string, args ...string) *process {
 }
 
 // launchWith runs a server with arguments and variables until it has said where it is.
-func launchWith(t *testing.T, log interface {
+func launchWith(t *testing.T, log journal, environ []string, args ...string) *process {
+	t.Helper()
+	cmd := lastunit(t, args...)
+	cmd.Env = append(cmd.Env, environ...)
+	return launch(t, log, cmd)
+}
+
+// journal is where a server's log goes.
+type journal interface {
 	io.Writer
 	fmt.Stringer
-}, environ []string, args ...string) *process {
+}
+
+// launch is launchWith for a command line that is ready.
+func launch(t *testing.T, log journal, cmd *exec.Cmd) *process {
 	t.Helper()
-	p := &process{t: t, exited: make(chan struct{})}
-	p.cmd = lastunit(t, args...)
-	p.cmd.Env = append(p.cmd.Env, environ...)
+	p := &process{t: t, cmd: cmd, exited: make(chan struct{})}
 	stdout, err := p.cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -153,7 +162,7 @@ func launchWith(t *testing.T, log interface {
 	}()
 	if p.address == "" {
 		<-p.exited
-		t.Fatalf("%s did not start: %s", args[0], log.String())
+		t.Fatalf("%s did not start: %s", cmd, log.String())
 	}
 	return p
 }
@@ -191,6 +200,7 @@ type reply struct {
 		OK      bool     `json:"ok"`
 		Held    int      `json:"held"`
 		Token   string   `json:"token"`
+		Cursor  string   `json:"next_cursor"`
 		Secret  string   `json:"secret"`
 	}
 	text string

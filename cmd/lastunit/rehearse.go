@@ -188,7 +188,7 @@ func withOwnService(ctx context.Context, cfg Config, e *environment, fn func(s *
 	if err := os.Chmod(dir, 0o755); err != nil { // as root, PostgreSQL runs as somebody else
 		return err
 	}
-	cfg.DataDir, cfg.DatabaseURL, cfg.Listen = dir, "", "127.0.0.1:0"
+	cfg.DataDir, cfg.DatabaseURL, cfg.Listen, cfg.Drain = dir, "", "127.0.0.1:0", 0
 	cfg.LogLevel = max(cfg.LogLevel, 4) // warnings; a progress bar is enough
 	s, err := startService(ctx, cfg, newLogger(cfg, e))
 	if err != nil {

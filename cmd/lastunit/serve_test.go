@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -33,6 +34,7 @@ type crowd struct {
 	mu      sync.Mutex
 	told    []answered
 	unknown atomic.Int64 // requests that got no answer, or were told that the outcome is unknown
+	away    atomic.Int64 // requests that nobody took: nothing listened
 	wg      sync.WaitGroup
 }
 
@@ -52,6 +54,8 @@ func (w *crowd) claim(buyer string) {
 	for {
 		r, err := c.call("POST", "/order/addToCart", "key-"+buyer, map[string]any{"sku": "A"})
 		switch {
+		case errors.Is(err, syscall.ECONNREFUSED):
+			w.away.Add(1)
 		case err != nil || r.body.Code == "outcome-unknown":
 			w.unknown.Add(1)
 		case r.status == http.StatusCreated:
@@ -60,7 +64,7 @@ func (w *crowd) claim(buyer string) {
 			w.mu.Unlock()
 			return
 		case r.body.Code != "busy":
-			w.t.Errorf("%s: %s", buyer, r.text)
+			w.t.Errorf("%s: %d %s", buyer, r.status, r.text)
 			return
 		}
 		if w.stop.Load() {

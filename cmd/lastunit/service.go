@@ -10,9 +10,12 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -77,7 +80,7 @@ func startService(ctx context.Context, cfg Config, log *slog.Logger) (s *service
 	if s.listener, err = net.Listen("tcp", cfg.Listen); err != nil {
 		return s, fmt.Errorf("%s can't be listened on (%w): choose another address with --listen", cfg.Listen, err)
 	}
-	s.address = "http://" + s.listener.Addr().String()
+	s.address = "http://" + reachable(s.listener.Addr().String())
 	if cfg.Tracing {
 		if s.traces, err = startTracing(ctx, log); err != nil {
 			return s, err
@@ -165,6 +168,14 @@ func startService(ctx context.Context, cfg Config, log *slog.Logger) (s *service
 	return s, nil
 }
 
+// reachable is where one goes, on this machine, for what is listened on: of all addresses at once none can be opened in a browser.
+func reachable(listened string) string {
+	if where, err := netip.ParseAddrPort(listened); err == nil && where.Addr().IsUnspecified() {
+		return fmt.Sprintf("localhost:%d", where.Port())
+	}
+	return listened
+}
+
 // closer is a payment provider that is to be closed before the pool.
 type closer interface {
 	payment.Provider
@@ -207,13 +218,12 @@ func (s *service) paymentChanged(id shop.ID) {
 }
 
 func (s *service) openDatabase(ctx context.Context) (err error) {
-	migrateIt := s.cfg.Migrate
 	s.databaseURL = s.cfg.DatabaseURL
 	if s.databaseURL == "" {
 		if s.postgres, err = pgserver.Start(ctx, pgserver.Options{Dir: s.cfg.DataDir, Logger: s.log}); err != nil {
 			return err
 		}
-		s.databaseURL, migrateIt = s.postgres.URL(), true
+		s.databaseURL = s.postgres.URL()
 	}
 	o := pgdb.Options{MaxConns: s.cfg.DBConnections, QueryMode: s.cfg.QueryMode, ApplicationName: applicationName("serve")}
 	if s.traces != nil {
@@ -223,7 +233,11 @@ func (s *service) openDatabase(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if migrateIt {
+	switch {
+	case s.postgres != nil: // has just been started: nobody is kept waiting
+		_, err := pgdb.MigrateUpHoweverLong(ctx, s.pool, migrations.FS)
+		return err
+	case s.cfg.Migrate:
 		_, err := pgdb.MigrateUp(ctx, s.pool, migrations.FS)
 		return err
 	}
@@ -244,7 +258,10 @@ func migrated(ctx context.Context, pool *pgxpool.Pool) error {
 	return nil
 }
 
-// serve answers requests until ctx ends; then it lets those under way finish and closes everything.
+// drainPatience is how long requests that are under way may take to finish when the service is told to stop.
+const drainPatience = 15 * time.Second
+
+// serve answers requests until ctx ends; then it drains, lets those under way finish and closes everything.
 func (s *service) serve(ctx context.Context) error {
 	defer s.close()
 	failed := make(chan error, 1)
@@ -254,16 +271,32 @@ func (s *service) serve(ctx context.Context) error {
 		return err
 	case <-ctx.Done():
 	}
+	if s.cfg.Drain > 0 {
+		s.drain()
+	}
 	s.log.Info("stopping")
 	s.rehearsals.end() // while it can still ask for its copies to be removed
 	s.StopWaiting()
-	patience, cancel := context.WithTimeout(context.WithoutCancel(ctx), 15*time.Second)
+	patience, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainPatience)
 	defer cancel()
 	if err := s.server.Shutdown(patience); err != nil {
 		s.log.Warn("some requests did not finish in time", "error", err)
 		return s.server.Close()
 	}
 	return nil
+}
+
+// drain goes on serving, so that proxies can see that the service is about to stop before its door is closed. A signal ends it.
+func (s *service) drain() {
+	again := make(chan os.Signal, 1)
+	signal.Notify(again, os.Interrupt, syscall.SIGTERM)
+	defer signal.Stop(again)
+	s.log.Info("draining", "drain", s.cfg.Drain)
+	s.handler.Drain()
+	select {
+	case <-again:
+	case <-time.After(s.cfg.Drain):
+	}
 }
 
 // close undoes what startService has done so far.

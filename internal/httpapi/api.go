@@ -69,6 +69,7 @@ type api struct {
 	observe   *Observer
 	refused   map[shop.Code]func() // nil: nobody is told
 	streams   atomic.Int64         // that were opened
+	draining  atomic.Bool
 
 	// What Reload changes:
 	requests atomic.Pointer[Requests]
@@ -91,6 +92,21 @@ func (h *Handler) Reload(o Options) error {
 	buyers.Secret = o.Buyers.Secret
 	o.Buyers = buyers
 	return a.change(o)
+}
+
+// Drain makes /readyz say that the server is about to stop, and every answer the last one of its connection, so that proxies and clients go elsewhere. All
+// else is served as before.
+func (h *Handler) Drain() { h.api.draining.Store(true) }
+
+// closing keeps no connection while the server drains. http.Server.SetKeepAlivesEnabled would also close those that wait at once, each of which may have a
+// request on its way.
+func (a *api) closing(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if a.draining.Load() {
+			w.Header().Set("Connection", "close")
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 func (a *api) change(o Options) error {
@@ -161,7 +177,7 @@ func build(ctx context.Context, s *shop.Shop, o Options) (*api, chi.Router, erro
 		return nil, nil, err
 	}
 	router := chi.NewRouter()
-	router.Use(withRequestID, a.traced, a.logged, a.recovered, a.inTime)
+	router.Use(withRequestID, a.traced, a.logged, a.recovered, a.inTime, a.closing)
 	if len(o.CORSOrigins) > 0 {
 		router.Use(cors.Handler(cors.Options{
 			AllowedOrigins: o.CORSOrigins,

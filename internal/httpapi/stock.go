@@ -13,7 +13,7 @@ const (
 	releaseQuarantineText = "So many units, those first that have been there longest, or those that `unit_ids` names; all or none. They can be claimed again as soon as it is answered, " +
 		"from the common stock.\n\nA replay (the same `Idempotency-Key`) shows that nothing was released by it: `quantity` 0 and no `unit_ids`, with `Idempotency-Replayed: true`."
 	runAuditText = "Checks the invariants, product by product, and answers with what it found. An audit that finds something is a success of the audit: look at `ok`."
-	readyText    = "Yes, if the database can be written to and would not lose an answer (fsync, full_page_writes and synchronous_commit are on); else `busy`, and why."
+	readyText    = "Yes, if the database can be written to and would not lose an answer (fsync, full_page_writes and synchronous_commit are on), and the server is not about to stop (`drain`); else `busy`, and why."
 )
 
 type receiveInput struct {
@@ -195,6 +195,9 @@ func (a *api) live(context.Context, *struct{}) (*healthOutput, error) {
 }
 
 func (a *api) ready(ctx context.Context, _ *struct{}) (*healthOutput, error) {
+	if a.draining.Load() {
+		return nil, &shop.Refusal{Code: shop.Busy, Detail: "The server is about to stop. Ask another one.", RetryAfter: time.Second}
+	}
 	if err := a.shop.Ready(ctx); err != nil {
 		return nil, err
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"strings"
 	"sync"
 	"testing"
 	"testing/fstest"
@@ -250,6 +252,40 @@ func TestAMigrationThatWaitsLetsOthersThrough(t *testing.T) {
 	}
 	if m := <-migrated; m.err != nil || len(m.done) != 2 || m.done[0].Version != 900001 {
 		t.Errorf("once the reader had gone: %+v", m)
+	}
+}
+
+// One that would keep its table for long is given up with nothing done, those before it stay; outside of a transaction, and when it is asked for, there is time.
+func TestAMigrationThatKeepsItsTableTooLongIsRefused(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithTimeout(background, time.Minute)
+	defer cancel()
+	pool := dbtest.Pool(t)
+	files := fstest.MapFS{
+		"900001_first.sql":  {Data: []byte("-- +goose Up\nCREATE TABLE wanted (n int);\n")},
+		"900002_beside.sql": {Data: []byte("-- +goose NO TRANSACTION\n-- +goose Up\nSELECT pg_sleep(3.5);\n")},
+		"900003_third.sql":  {Data: []byte("-- +goose Up\nCREATE TABLE third (n int);\n")},
+		"900004_long.sql":   {Data: []byte("-- +goose Up\nALTER TABLE wanted ADD COLUMN m int;\nSELECT pg_sleep(3.5);\n")},
+	}
+	began := time.Now()
+	done, err := pgdb.MigrateUp(ctx, pool, files)
+	if err == nil || !strings.Contains(err.Error(), "--however-long") || !strings.Contains(err.Error(), "900004") || len(done) != 3 {
+		t.Errorf("a long one: %v, %v", done, err)
+	}
+	if took := time.Since(began); took > 15*time.Second {
+		t.Errorf("it was tried again and again, for %s", took)
+	}
+	const columns = `SELECT count(*) FROM information_schema.columns WHERE table_name = 'wanted'`
+	if n := query[int](t, pool, columns); n != 1 {
+		t.Errorf("of a migration that was refused %d columns stay", n)
+	}
+	if done, err = pgdb.MigrateUpHoweverLong(ctx, pool, files); err != nil || len(done) != 1 || query[int](t, pool, columns) != 2 {
+		t.Errorf("however long it takes: %v, %v", done, err)
+	}
+	older := fstest.MapFS{"900000_late.sql": {Data: []byte("-- +goose Up\nCREATE TABLE late (n int);\n")}}
+	maps.Copy(older, files)
+	if done, err = pgdb.MigrateUp(ctx, pool, older); err == nil || len(done) != 0 {
+		t.Errorf("one that is older than the newest that was applied: %v, %v", done, err)
 	}
 }
 

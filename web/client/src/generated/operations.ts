@@ -1465,7 +1465,7 @@ export type ReadyCode =
 /**
  * Can it serve?
  *
- * Yes, if the database can be written to and would not lose an answer (fsync, full_page_writes and synchronous_commit are on); else `busy`, and why.
+ * Yes, if the database can be written to and would not lose an answer (fsync, full_page_writes and synchronous_commit are on), and the server is not about to stop (`drain`); else `busy`, and why.
  */
 export function ready(client: Client, options?: CallOptions): Call<Health, ReadyCode> {
   return call(client, "GET", "/readyz", { open: true }, options);
