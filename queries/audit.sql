@@ -101,11 +101,14 @@ book AS (
             WHERE claim.order_id = shop_order.order_id
         ), 0) AS line_minor,
         coalesce((
-            SELECT sum(claim.price_minor)
+            SELECT sum(claim.price_minor * (
+                SELECT count(*)
+                FROM claim_unit
+                WHERE claim_unit.claim_id = claim.claim_id
+                    AND claim_unit.outcome IN ('returned', 'quarantined', 'written_off')
+            ))
             FROM claim
-            JOIN claim_unit ON claim_unit.claim_id = claim.claim_id
             WHERE claim.order_id = shop_order.order_id
-                AND claim_unit.outcome IN ('returned', 'quarantined', 'written_off')
         ), 0) AS returned_minor
     FROM of_product
     JOIN shop_order ON shop_order.order_id = of_product.order_id
