@@ -170,7 +170,7 @@ func table(dataDir string) []setting {
 				choice[slog.Level]{"warn", slog.LevelWarn}, choice[slog.Level]{"error", slog.LevelError})},
 		{name: "log-format", initial: "text", about: "The form of the log: text for people, json for machines.",
 			accepts: oneOf(func(c *Config) *string { return &c.LogFormat }, choice[string]{"text", "text"}, choice[string]{"json", "json"})},
-		{name: "log-requests", initial: "faults", about: "Of which requests a line is logged: faults are those that were answered 500 or above; problems adds those that were refused, all the others. Up to ten a second that were settled late are logged in any case; at log-level debug all are.",
+		{name: "log-requests", initial: "faults", about: "Of which requests a line is logged: faults are those that were answered 500 or above, but not 503; problems adds those that were refused, all the others. Up to ten a second that were settled late, or answered 503, are logged in any case; at log-level debug all are.",
 			accepts: oneOf(func(c *Config) *httpapi.Requests { return &c.LogRequests },
 				choice[httpapi.Requests]{"faults", httpapi.RequestsFaults}, choice[httpapi.Requests]{"problems", httpapi.RequestsProblems}, choice[httpapi.Requests]{"all", httpapi.RequestsAll})},
 	}

@@ -78,7 +78,8 @@ func (a *api) recovered(next http.Handler) http.Handler {
 // Requests says of which requests a line is logged.
 type Requests string
 
-// Those that were answered with a fault, or late, have one at level warn in any case.
+// Those that were answered with a fault have one at level warn in any case, and so do, as far as slowLines go, those that were answered late or 503: under load these are
+// many, and metrics count them.
 const (
 	RequestsFaults   Requests = "faults"   // no others, unless the level is debug
 	RequestsProblems Requests = "problems" // those that were answered with any problem
@@ -112,12 +113,12 @@ func (a *api) logLine(r *http.Request, status int, took time.Duration) {
 	waited, settled := this.course.Waited(), this.course.Settled()
 	level := slog.LevelDebug
 	switch {
-	case status >= http.StatusInternalServerError:
+	case status >= http.StatusInternalServerError && status != http.StatusServiceUnavailable:
 		level = slog.LevelWarn
 	case wanted == RequestsAll, wanted == RequestsProblems && status >= http.StatusBadRequest:
 		level = slog.LevelInfo
 	}
-	if waited+settled > slow && level < slog.LevelWarn && a.slowLines.Allow() {
+	if (waited+settled > slow || status == http.StatusServiceUnavailable) && level < slog.LevelWarn && a.slowLines.Allow() {
 		level = slog.LevelWarn
 	}
 	if !a.log.Enabled(ctx, level) {
