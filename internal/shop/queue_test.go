@@ -733,7 +733,7 @@ func TestARequestWhoseCommitWasCutOffIsAcceptedAndSettledExactlyOnce(t *testing.
 			cuts := &atomic.Int64{}
 			s := shop.New(cuttingPool(t, w.url, cuts, after), shop.Options{})
 			t.Cleanup(s.Close)
-			cuts.Store(5)
+			cuts.Store(2) // it has three seconds to be accepted
 			c, err := s.Enqueue(background, shop.ClaimRequest{Buyer: "b", SKU: "A", Quantity: 2, Key: key}, longEnough)
 			if err != nil || c.Replayed || c.Transaction.Status != shop.Held || len(c.Transaction.UnitIDs) != 2 {
 				t.Fatalf("after=%t key=%q: %+v, %v", after, key, c, err)
