@@ -31,7 +31,7 @@ type Options struct {
 	Units     int           // that one of those has at most; 6
 	Plenty    int           // that each of the others has; 2000
 	Buyers    int           // half as many as clients
-	Limit     int           // the sale's purchase limit; 6
+	Limit     int           // the sale's purchase limit; 3
 	Hold      time.Duration // of the sale, in whole seconds; 3 s. Outside of it the servers' own counts: let that be as short
 	Rate      float64       // attempts a second of all clients together, at most; 0: as many as they can
 }
@@ -42,7 +42,7 @@ func (o Options) withDefaults() Options {
 	o.Units = cmp.Or(o.Units, 6)
 	o.Plenty = cmp.Or(o.Plenty, 2000)
 	o.Buyers = cmp.Or(o.Buyers, max(o.Clients/2, 4))
-	o.Limit = cmp.Or(o.Limit, 6)
+	o.Limit = cmp.Or(o.Limit, 3)
 	o.Hold = cmp.Or(o.Hold, 3*time.Second)
 	return o
 }
