@@ -495,6 +495,14 @@ lapsed AS MATERIALIZED (
 SELECT lapsed.claim_id
 FROM lapsed;
 
+-- ClaimLockOfOrders waits for the lines of orders and locks them, in the order of their ids, as a checkout of the same transactions does.
+-- name: ClaimLockOfOrders :exec
+SELECT claim.claim_id
+FROM claim
+WHERE claim.order_id = ANY(@order_ids::uuid[])
+ORDER BY claim.claim_id
+FOR NO KEY UPDATE;
+
 -- ClaimLockMany waits for transactions and locks them, in the order of their ids.
 -- name: ClaimLockMany :many
 SELECT claim.claim_id
@@ -652,7 +660,7 @@ WHERE claim.claim_id = ANY(@claim_ids::uuid[])
     AND claim.status = 'held'
     AND claim.expires_at > instant.at;
 
--- ClaimPaid marks the lines of orders as paid for.
+-- ClaimPaid marks the lines of orders, of which the caller has the locks, as paid for.
 -- name: ClaimPaid :exec
 UPDATE claim
 SET
@@ -661,7 +669,7 @@ SET
 WHERE claim.order_id = ANY(@order_ids::uuid[])
     AND claim.unpaid;
 
--- ClaimPayBy says when the units of unpaid orders come back by themselves; without a time: not before the provider was asked.
+-- ClaimPayBy says when the units of unpaid orders, of whose lines the caller has the locks, come back by themselves; without a time: not before the provider was asked.
 -- name: ClaimPayBy :exec
 UPDATE claim
 SET pay_by = sqlc.narg('pay_by')::timestamptz
@@ -743,6 +751,22 @@ SELECT
     set_config('plan_cache_mode', 'force_generic_plan', true),
     set_config('lock_timeout', '2s', true),
     set_config('statement_timeout', '4s', true);
+
+-- ClaimTryLockOfOrders locks the lines of orders, in the order of their ids, those that nobody else has locked, and names the orders of which all lines are.
+-- name: ClaimTryLockOfOrders :many
+WITH line AS MATERIALIZED (
+    SELECT claim.claim_id
+    FROM claim
+    WHERE claim.order_id = ANY(@order_ids::uuid[])
+    ORDER BY claim.claim_id
+    FOR NO KEY UPDATE SKIP LOCKED
+)
+SELECT claim.order_id::uuid AS order_id
+FROM claim
+LEFT JOIN line ON line.claim_id = claim.claim_id
+WHERE claim.order_id = ANY(@order_ids::uuid[])
+GROUP BY claim.order_id
+HAVING count(*) = count(line.claim_id);
 
 -- ClaimTryLockMany locks transactions, in the order of their ids, those that nobody else has locked.
 -- name: ClaimTryLockMany :many

@@ -31,7 +31,7 @@ FROM shop_order
 WHERE shop_order.reference = @reference
     AND shop_order.provider = 'external';
 
--- ShopOrderCancelMany cancels unpaid orders, of which the caller has the locks and those of their buyers' sale_buyer rows, and gives their units back
+-- ShopOrderCancelMany cancels unpaid orders, of which the caller has the locks, those of their lines and of their buyers' sale_buyer rows, and gives their units back
 -- to the pools that they came from, at new, higher positions. It names the pools that got some.
 -- name: ShopOrderCancelMany :many
 WITH cancelled AS (

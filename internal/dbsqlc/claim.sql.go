@@ -1143,6 +1143,20 @@ func (q *Queries) ClaimLockMany(ctx context.Context, db DBTX, claimIds []pgdb.ID
 	return items, nil
 }
 
+const claimLockOfOrders = `-- name: ClaimLockOfOrders :exec
+SELECT claim.claim_id
+FROM claim
+WHERE claim.order_id = ANY($1::uuid[])
+ORDER BY claim.claim_id
+FOR NO KEY UPDATE
+`
+
+// ClaimLockOfOrders waits for the lines of orders and locks them, in the order of their ids, as a checkout of the same transactions does.
+func (q *Queries) ClaimLockOfOrders(ctx context.Context, db DBTX, orderIds []pgdb.ID) error {
+	_, err := db.Exec(ctx, claimLockOfOrders, orderIds)
+	return err
+}
+
 const claimLockQueued = `-- name: ClaimLockQueued :many
 WITH asked AS (
     SELECT
@@ -1522,7 +1536,7 @@ WHERE claim.order_id = ANY($1::uuid[])
     AND claim.unpaid
 `
 
-// ClaimPaid marks the lines of orders as paid for.
+// ClaimPaid marks the lines of orders, of which the caller has the locks, as paid for.
 func (q *Queries) ClaimPaid(ctx context.Context, db DBTX, orderIds []pgdb.ID) error {
 	_, err := db.Exec(ctx, claimPaid, orderIds)
 	return err
@@ -1540,7 +1554,7 @@ type ClaimPayByParams struct {
 	OrderIds []pgdb.ID
 }
 
-// ClaimPayBy says when the units of unpaid orders come back by themselves; without a time: not before the provider was asked.
+// ClaimPayBy says when the units of unpaid orders, of whose lines the caller has the locks, come back by themselves; without a time: not before the provider was asked.
 func (q *Queries) ClaimPayBy(ctx context.Context, db DBTX, arg ClaimPayByParams) error {
 	_, err := db.Exec(ctx, claimPayBy, arg.PayBy, arg.OrderIds)
 	return err
@@ -1760,6 +1774,43 @@ func (q *Queries) ClaimTryLockMany(ctx context.Context, db DBTX, claimIds []pgdb
 			return nil, err
 		}
 		items = append(items, claim_id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const claimTryLockOfOrders = `-- name: ClaimTryLockOfOrders :many
+WITH line AS MATERIALIZED (
+    SELECT claim.claim_id
+    FROM claim
+    WHERE claim.order_id = ANY($1::uuid[])
+    ORDER BY claim.claim_id
+    FOR NO KEY UPDATE SKIP LOCKED
+)
+SELECT claim.order_id::uuid AS order_id
+FROM claim
+LEFT JOIN line ON line.claim_id = claim.claim_id
+WHERE claim.order_id = ANY($1::uuid[])
+GROUP BY claim.order_id
+HAVING count(*) = count(line.claim_id)
+`
+
+// ClaimTryLockOfOrders locks the lines of orders, in the order of their ids, those that nobody else has locked, and names the orders of which all lines are.
+func (q *Queries) ClaimTryLockOfOrders(ctx context.Context, db DBTX, orderIds []pgdb.ID) ([]pgdb.ID, error) {
+	rows, err := db.Query(ctx, claimTryLockOfOrders, orderIds)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []pgdb.ID
+	for rows.Next() {
+		var order_id pgdb.ID
+		if err := rows.Scan(&order_id); err != nil {
+			return nil, err
+		}
+		items = append(items, order_id)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, err

@@ -200,7 +200,7 @@ type ShopOrderCancelManyRow struct {
 	PoolID    int64
 }
 
-// ShopOrderCancelMany cancels unpaid orders, of which the caller has the locks and those of their buyers' sale_buyer rows, and gives their units back
+// ShopOrderCancelMany cancels unpaid orders, of which the caller has the locks, those of their lines and of their buyers' sale_buyer rows, and gives their units back
 // to the pools that they came from, at new, higher positions. It names the pools that got some.
 func (q *Queries) ShopOrderCancelMany(ctx context.Context, db DBTX, arg ShopOrderCancelManyParams) ([]ShopOrderCancelManyRow, error) {
 	rows, err := db.Query(ctx, shopOrderCancelMany, arg.Reason, arg.Now, arg.OrderIds)

@@ -9,6 +9,22 @@ import (
 	"context"
 )
 
+const webhookCursorBehind = `-- name: WebhookCursorBehind :one
+SELECT EXISTS (
+    SELECT 1
+    FROM event
+    WHERE event.position > (SELECT webhook_cursor.position FROM webhook_cursor)
+)::boolean AS behind
+`
+
+// WebhookCursorBehind tells whether there are events of which no deliveries have been made yet.
+func (q *Queries) WebhookCursorBehind(ctx context.Context, db DBTX) (bool, error) {
+	row := db.QueryRow(ctx, webhookCursorBehind)
+	var behind bool
+	err := row.Scan(&behind)
+	return behind, err
+}
+
 const webhookCursorLock = `-- name: WebhookCursorLock :one
 SELECT webhook_cursor.position
 FROM webhook_cursor

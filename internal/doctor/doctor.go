@@ -93,7 +93,7 @@ func Examine(ctx context.Context, o Options) []Finding {
 		{"version", e.version}, {"encoding", e.encoding}, {"migrations", e.migrations}, {"rights", e.rights}, {"durability", e.durability},
 		{"timeouts", e.timeouts}, {"connections", e.connections}, {"clock", e.clock}, {"autovacuum", e.autovacuum}, {"dead rows", e.deadRows},
 		{"statistics", e.statistics}, {"old transactions", e.oldTransactions}, {"slots", e.slots}, {"standbys", e.standbys}, {"age", e.age},
-		{"archive", e.archive}, {"checkpoints", e.checkpoints}, {"checksums", e.checksums}, {"encryption", e.encryption},
+		{"archive", e.archive}, {"checkpoints", e.checkpoints}, {"buffers", e.buffers}, {"checksums", e.checksums}, {"encryption", e.encryption},
 	} {
 		if !e.check(ctx, c.name, limits, c.run) && e.conn.IsClosed() {
 			break

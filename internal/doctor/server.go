@@ -289,6 +289,18 @@ func (e *exam) checkpoints(context.Context, pgx.Tx) error {
 	return nil
 }
 
+// buffers: what PostgreSQL is given when nobody says anything is too little for the indexes of a sale.
+func (e *exam) buffers(context.Context, pgx.Tx) error {
+	const least, pages = 128, 128 // MB; in one of them
+	if size := e.number("shared_buffers") / pages; size <= least {
+		e.add(Hint, "buffers", fmt.Sprintf("shared_buffers is %d MB", size), "Buyers and keys are random, so each claim needs other pages of two indexes: once those don't fit, it costs PostgreSQL up to three times as much.",
+			e.mend("shared_buffers", "1GB")+" (a quarter of its machine's memory is usual)")
+	} else {
+		e.ok("buffers", "shared_buffers is %d MB", size)
+	}
+	return nil
+}
+
 func (e *exam) checksums(context.Context, pgx.Tx) error {
 	if e.settings["data_checksums"].value != "on" {
 		e.add(Hint, "checksums", "data_checksums is off", "What the disk has spoilt is not noticed, and gets into backups.", "stop PostgreSQL, pg_checksums --enable -D DATA-DIRECTORY, start it")

@@ -97,7 +97,7 @@ func reload(t *testing.T, conn *pgx.Conn, statements string) {
 func TestWhatConcernsAWholeServer(t *testing.T) {
 	t.Parallel()
 	dir, databaseURL := server(t, map[string]string{
-		"max_prepared_transactions": "2", "archive_mode": "on", "autovacuum_naptime": "10min", "autovacuum_freeze_max_age": "100000", "max_wal_size": "512MB",
+		"max_prepared_transactions": "2", "archive_mode": "on", "autovacuum_naptime": "10min", "autovacuum_freeze_max_age": "100000", "max_wal_size": "512MB", "shared_buffers": "128MB",
 	})
 	o := options(databaseURL)
 	conn := connect(t, databaseURL)
@@ -109,6 +109,7 @@ func TestWhatConcernsAWholeServer(t *testing.T) {
 		}
 	}
 	must(t, o, doctor.Hint, "checkpoints", "512 MB")
+	must(t, o, doctor.Hint, "buffers", "128 MB")
 	must(t, o, doctor.Hint, "autovacuum", "600 s")
 	must(t, o, doctor.Hint, "standbys", "there is none")
 

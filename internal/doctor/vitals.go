@@ -42,7 +42,7 @@ type VitalStandbys struct {
 
 // ReadVitals reads them in a transaction that can only read, and keeps PostgreSQL busy with it for 2 s at most.
 func ReadVitals(ctx context.Context, db pgdb.Begin) (v Vitals, err error) {
-	err = pgdb.InTxWith(ctx, db, "SET TRANSACTION READ ONLY; SET LOCAL statement_timeout = '2s'; SET LOCAL lock_timeout = '500ms'", func(tx pgx.Tx) error {
+	err = pgdb.InGlance(ctx, db, func(tx pgx.Tx) error {
 		return pgdb.Together(ctx, tx,
 			func(db pgdb.Queryer) error { return v.readServer(ctx, db) },
 			func(db pgdb.Queryer) error { return v.readTables(ctx, db) })

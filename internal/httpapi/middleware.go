@@ -167,6 +167,7 @@ func (a *api) traced(next http.Handler) http.Handler {
 		ctx := propagation.TraceContext{}.Extract(r.Context(), propagation.HeaderCarrier(r.Header))
 		ctx, span := a.tracer.Start(ctx, r.Method, trace.WithSpanKind(trace.SpanKindServer))
 		defer span.End()
+		requestOf(ctx).course.Span = span.SpanContext()
 		ww := middleware.NewWrapResponseWriter(w, r.ProtoMajor)
 		r = r.WithContext(ctx)
 		next.ServeHTTP(ww, r)
@@ -193,7 +194,6 @@ func noteProblem(hc huma.Context, _ string, answer any) (any, error) {
 // write answers with a problem from inside huma.
 func (a *api) write(hc huma.Context, p *Problem) {
 	requestOf(hc.Context()).code = p.Code
-	a.tellRefusal(p)
 	for name, values := range p.headers {
 		hc.SetHeader(name, values[0])
 	}

@@ -18,9 +18,6 @@ type Observer struct {
 	Refusal func(code shop.Code) func()
 }
 
-// toldOfRefusals is where the metadata of an operation says who is told of what huma refuses by itself.
-const toldOfRefusals = "refused"
-
 func (o *Observer) refusals() map[shop.Code]func() {
 	if o == nil {
 		return nil
@@ -32,18 +29,15 @@ func (o *Observer) refusals() map[shop.Code]func() {
 	return told
 }
 
-func (a *api) tellRefusal(p *Problem) {
-	if a.refused != nil {
-		a.refused[shop.Code(p.Code)]()
-	}
-}
-
-// observed tells of each request, also of one that panics, which is answered further out.
-func observed(tell func(status int, took time.Duration)) func(huma.Context, func(huma.Context)) {
+// observed tells of each request, also of one that panics, which is answered further out; and of the problem that it was answered with.
+func observed(tell func(status int, took time.Duration), refused map[shop.Code]func()) func(huma.Context, func(huma.Context)) {
 	return func(hc huma.Context, next func(huma.Context)) {
 		began, status := time.Now(), http.StatusInternalServerError
 		defer func() { tell(status, time.Since(began)) }()
 		next(hc)
+		if code := requestOf(hc.Context()).code; code != "" {
+			refused[shop.Code(code)]()
+		}
 		if status = hc.Status(); status == 0 { // it was written past huma
 			status = http.StatusOK
 		}

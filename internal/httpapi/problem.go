@@ -196,14 +196,8 @@ func init() {
 	huma.NewError = func(status int, message string, errs ...error) huma.StatusError {
 		return humaProblem(status, message, errs)
 	}
-	huma.NewErrorWithContext = func(hc huma.Context, status int, message string, errs ...error) huma.StatusError {
-		p := humaProblem(status, message, errs)
-		if hc != nil && hc.Operation() != nil {
-			if told, ok := hc.Operation().Metadata[toldOfRefusals].(map[shop.Code]func()); ok {
-				told[shop.Code(p.Code)]()
-			}
-		}
-		return p
+	huma.NewErrorWithContext = func(_ huma.Context, status int, message string, errs ...error) huma.StatusError {
+		return humaProblem(status, message, errs)
 	}
 	huma.ErrorFormatter = humaMessage
 	huma.ValidateStrictCasing = true // encoding/json takes a name in other letters as well, so a second one would be taken unvalidated

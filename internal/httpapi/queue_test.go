@@ -242,7 +242,7 @@ func TestCancelQueued(t *testing.T) {
 
 func TestQueueIsBounded(t *testing.T) {
 	t.Parallel()
-	w := newShop(t, shop.Options{QueuePerBuyer: 2, QueueUnits: 5})
+	w := newShop(t, shop.Options{Limits: shop.Limits{QueuePerBuyer: 2, QueueUnits: 5}})
 	w.stocked(t, "mug", 10)
 	goOn := w.stopped(t, "mug")
 	first := w.enqueue(t, "ann", "mug", 1)

@@ -128,9 +128,6 @@ func register[I, O any](a *api, op operation, handler func(context.Context, *I) 
 		Responses:       map[string]*huma.Response{},
 		Security:        []map[string][]string{},
 	}
-	if a.refused != nil {
-		o.Metadata[toldOfRefusals] = a.refused
-	}
 	refuses := append([]shop.Code{shop.Validation, shop.Busy, internal}, op.refuses...)
 	if slices.Contains([]string{http.MethodPost, http.MethodPut, http.MethodPatch}, op.method) {
 		refuses = append(refuses, requestTimeout, payloadTooLarge, unsupportedMediaType)
@@ -150,7 +147,7 @@ func register[I, O any](a *api, op operation, handler func(context.Context, *I) 
 		o.Description += "\n\n" + op.who.needs()
 	}
 	if a.observe != nil {
-		o.Middlewares = append(huma.Middlewares{observed(a.observe.Operation(op.id))}, o.Middlewares...)
+		o.Middlewares = append(huma.Middlewares{observed(a.observe.Operation(op.id), a.refused)}, o.Middlewares...)
 	}
 	if op.guard != nil {
 		o.Middlewares = append(o.Middlewares, op.guard)
@@ -189,9 +186,7 @@ func register[I, O any](a *api, op operation, handler func(context.Context, *I) 
 		}
 		out, err := handler(within, in)
 		if err != nil {
-			p := a.problem(within, op.id, err)
-			a.tellRefusal(p)
-			return nil, p
+			return nil, a.problem(within, op.id, err)
 		}
 		return out, nil
 	})

@@ -27,7 +27,7 @@ var (
 // grace is how long after its deadline the answer to a call that is in a batch is still waited for.
 const grace = 500 * time.Millisecond
 
-// Config bounds the lanes. All must be positive.
+// Config bounds the lanes. All must be positive, except Waiting.
 type Config struct {
 	// Workers is how many batches may be under way at once.
 	Workers int
@@ -35,7 +35,7 @@ type Config struct {
 	BatchCalls int
 	// BatchKeys is how many keys a batch takes calls of at most.
 	BatchKeys int
-	// Waiting is how many calls may wait at once, those in batches under way included.
+	// Waiting is how many calls may wait at once, those in batches under way included; 0: any number, until SetWaiting says how many.
 	Waiting int
 }
 
@@ -137,6 +137,13 @@ func (l *Lanes[K, In, Out]) Do(ctx context.Context, key K, in In) (Out, error) {
 	}
 }
 
+// SetWaiting changes Config.Waiting, for calls that come from now on.
+func (l *Lanes[K, In, Out]) SetWaiting(most int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.cfg.Waiting = most
+}
+
 // Waiting tells how many calls are waiting, those in batches under way included.
 func (l *Lanes[K, In, Out]) Waiting() int {
 	l.mu.Lock()
@@ -160,7 +167,7 @@ func (l *Lanes[K, In, Out]) enter(key K, c *call[In, Out]) error {
 	if l.closed {
 		return ErrClosed
 	}
-	if l.waiting >= l.cfg.Waiting {
+	if l.cfg.Waiting > 0 && l.waiting >= l.cfg.Waiting {
 		return ErrFull
 	}
 	l.waiting++

@@ -351,6 +351,13 @@ func TestRefusesWhenFullAndWhenClosed(t *testing.T) {
 	if _, err := l.Do(context.Background(), "b", 1); !errors.Is(err, lane.ErrFull) {
 		t.Errorf("got %v, want ErrFull", err)
 	}
+	l.SetWaiting(3)
+	wg.Go(func() { _, _ = l.Do(context.Background(), "b", 1) })
+	waitFor(t, "another call to be in", func() bool { return l.Waiting() == 3 })
+	l.SetWaiting(1)
+	if _, err := l.Do(context.Background(), "b", 1); !errors.Is(err, lane.ErrFull) {
+		t.Errorf("got %v, want ErrFull", err)
+	}
 	close(g.open)
 	wg.Wait()
 	l.Close()

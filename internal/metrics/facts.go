@@ -15,7 +15,7 @@ import (
 // Sources are where facts are looked up when somebody asks.
 type Sources struct {
 	Lanes    func() []shop.LaneWaiting
-	LaneMost int // calls that may wait in each
+	LaneMost func() int // calls that may wait in each
 	Pool     func() *pgxpool.Stat
 	// Shop and Postgres read the database, at most once in Fresh, and have Patience for it together.
 	Shop     func(context.Context) (shop.Vitals, error)
@@ -168,7 +168,7 @@ var known = []fact{
 			say(float64(l.Calls), l.Lane)
 		}
 	}),
-	ofServer("lane_waiting_max", "Calls that may wait in each lane; more are answered busy.", func(f facts) float64 { return float64(f.LaneMost) }),
+	ofServer("lane_waiting_max", "Calls that may wait in each lane; more are answered busy.", func(f facts) float64 { return float64(f.LaneMost()) }),
 
 	newFact(prometheus.GaugeValue, "pool_connections", "Database connections of this server: acquired, idle, or constructing.", []string{"state"}, func(f facts, say say) {
 		say(float64(f.pool.AcquiredConns()), "acquired")

@@ -35,7 +35,7 @@ func newWorld(t *testing.T, fresh time.Duration) *world {
 	t.Cleanup(pool.Close)
 	w := &world{Metrics: metrics.New(slog.New(slog.DiscardHandler))}
 	w.Watch(metrics.Sources{
-		Lanes: func() []shop.LaneWaiting { return []shop.LaneWaiting{{Lane: "claims", Calls: 3}} }, LaneMost: 7, Pool: pool.Stat,
+		Lanes: func() []shop.LaneWaiting { return []shop.LaneWaiting{{Lane: "claims", Calls: 3}} }, LaneMost: func() int { return 7 }, Pool: pool.Stat,
 		Shop: func(ctx context.Context) (shop.Vitals, error) {
 			w.asked.Add(1)
 			if w.hangs.Load() {

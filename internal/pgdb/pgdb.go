@@ -133,6 +133,11 @@ func InTxWith(ctx context.Context, db Begin, setting string, fn func(tx pgx.Tx) 
 	return nil
 }
 
+// InGlance is InTx for looking at what is there: it can only read, and keeps PostgreSQL busy with no statement for longer than 2 s.
+func InGlance(ctx context.Context, db Begin, fn func(tx pgx.Tx) error) error {
+	return InTxWith(ctx, db, "SET TRANSACTION READ ONLY; SET LOCAL statement_timeout = '2s'; SET LOCAL lock_timeout = '500ms'", fn)
+}
+
 // finish commits or rolls back, whether or not ctx was cancelled, in the time that InTx promises.
 func finish(ctx context.Context, do func(context.Context) error) error {
 	within := 10 * time.Second

@@ -12,7 +12,10 @@ import (
 )
 
 // Course is how long the calls of one request took to be settled. It may be read while they are under way.
-type Course struct{ waited, settled atomic.Int64 }
+type Course struct {
+	Span            trace.SpanContext // of the request, if it is traced; set before its first call
+	waited, settled atomic.Int64
+}
 
 // Waited is how long calls stood in a lane before a batch took them.
 func (c *Course) Waited() time.Duration { return time.Duration(c.waited.Load()) }
@@ -36,13 +39,17 @@ func watched[K comparable, In, Out any](o *Observer, name string, settle func(co
 		began := time.Now()
 		var sampled context.Context
 		var links []trace.Link
+		courses := make([]*Course, 0, len(batch))
 		for _, c := range batch {
-			if course, ok := c.Caller.Value(courseKey{}).(*Course); ok {
-				course.waited.Add(int64(began.Sub(c.Since)))
+			course, ok := c.Caller.Value(courseKey{}).(*Course)
+			if !ok {
+				continue
 			}
-			if of := trace.SpanContextFromContext(c.Caller); of.IsSampled() {
+			courses = append(courses, course)
+			course.waited.Add(int64(began.Sub(c.Since)))
+			if course.Span.IsSampled() {
 				sampled = c.Caller
-				links = append(links, trace.Link{SpanContext: of})
+				links = append(links, trace.Link{SpanContext: course.Span})
 			}
 		}
 		if len(links) > 0 {
@@ -53,10 +60,8 @@ func watched[K comparable, In, Out any](o *Observer, name string, settle func(co
 		answers := settle(ctx, batch, next)
 		took := time.Since(began)
 		o.batch(name, len(batch), took)
-		for _, c := range batch {
-			if course, ok := c.Caller.Value(courseKey{}).(*Course); ok {
-				course.settled.Add(int64(took))
-			}
+		for _, course := range courses {
+			course.settled.Add(int64(took))
 		}
 		return answers
 	}

@@ -96,7 +96,7 @@
 // # Locks, in this order
 //
 // To accept: tails (in product order), then keys. To settle: heads (in product order, skipping locked ones), then queued claims (in the order
-// of their places: it waits for who cancels one), tokens (by product, pool and position, skipping locked ones), lapsed holds and overdue orders and
+// of their places: it waits for who cancels one), tokens (by product, pool and position, skipping locked ones), lapsed holds, overdue orders and their lines, and
 // the counts of their buyers (skipping locked ones), the counts of the batch's own buyers (new rows in order; those that are there skipping locked ones,
 // whose calls are put back), the keys of direct claims, and last the rows that say which pools have run out. Keys are the unique index,
 // written in the order of buyer and key.

@@ -105,11 +105,7 @@ func (s *Shop) Events(ctx context.Context, after int64, types []EventType, limit
 	if err := s.PublishEvents(ctx); err != nil {
 		return nil, false, explain("publish events", err)
 	}
-	names := make([]string, len(types))
-	for i, t := range types {
-		names[i] = string(t)
-	}
-	rows, err := s.q.EventList(ctx, s.pool, dbsqlc.EventListParams{AfterPosition: after, Types: names, RowLimit: int32(limit) + 1})
+	rows, err := s.q.EventList(ctx, s.pool, dbsqlc.EventListParams{AfterPosition: after, Types: typeNames(types), RowLimit: int32(limit) + 1})
 	if err != nil {
 		return nil, false, explain("read events", err)
 	}

@@ -30,7 +30,7 @@ const (
 
 // gather makes lanes of calls that are done by do, which tells of each whether it did it. When it fails nothing was done, and each is done alone.
 func gather[In any](s *Shop, name string, do func(context.Context, pgx.Tx, []In) ([]bool, error)) *gathered[In] {
-	c := lane.Config{Workers: 2 * gatherLanes, BatchCalls: 128, BatchKeys: 1, Waiting: s.o.Waiting}
+	c := lane.Config{Workers: 2 * gatherLanes, BatchCalls: 128, BatchKeys: 1}
 	return lane.New(c, watched(s.o.Observer, name, func(ctx context.Context, batch []lane.Call[byte, In], next func()) []lane.Answer[bool] {
 		ctx, cancel := context.WithTimeout(ctx, 4*time.Second)
 		defer cancel()

@@ -25,10 +25,10 @@ func (w *world) limited(sku string, limit, allotment int) shop.Sale {
 func TestNobodyEverHasMoreThanThePurchaseLimit(t *testing.T) {
 	t.Parallel()
 	const buyers, tries, limit = 200, 24, 2
-	w := newWorld(t, shop.Options{ClaimWait: longEnough, QueuePerBuyer: 1000})
+	w := newWorld(t, shop.Options{ClaimWait: longEnough, Limits: shop.Limits{QueuePerBuyer: 1000}})
 	w.priced("A", 100, buyers*limit)
 	w.limited("A", limit, buyers*limit/2) // half of it is an allotment, the rest sells beside it
-	other := w.server(shop.Options{ClaimWait: longEnough, QueuePerBuyer: 1000})
+	other := w.server(shop.Options{ClaimWait: longEnough, Limits: shop.Limits{QueuePerBuyer: 1000}})
 	watching, stop := context.WithCancel(context.Background())
 	defer stop()
 	var watcher sync.WaitGroup

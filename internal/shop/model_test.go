@@ -34,7 +34,7 @@ func TestTheShopAgreesWithAModel(t *testing.T) {
 	provider := &silent{}
 	o := shop.Options{
 		Hold: modelHold, HoldMax: modelHoldMax, MaxQuantity: modelMaxQuantity, ShowStock: 1000, ClaimWait: longEnough,
-		QueuePerBuyer: modelPerBuyer, QueueUnits: modelQueueUnits, Provider: provider,
+		Limits: shop.Limits{QueuePerBuyer: modelPerBuyer, QueueUnits: modelQueueUnits}, Provider: provider,
 	}
 	w := newWorld(t, o)
 	told := make(chan shop.ID, 1000)
@@ -174,6 +174,7 @@ func (m *model) play(rt *rapid.T) {
 func (m *model) calm(rt *rapid.T) {
 	if m.paused {
 		m.pauseSelling(rt, false)
+		m.step(rt) // what had to wait is settled now, and not when the sale is over
 	}
 	m.put(rt, m.products[0], true, m.products[0].price)
 	m.move(rt, 2*time.Hour)

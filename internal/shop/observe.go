@@ -139,4 +139,4 @@ func (s *Shop) LanesWaiting() []LaneWaiting {
 }
 
 // WaitingAtMost is how many calls may wait in each of the lanes that LanesWaiting tells of.
-func (s *Shop) WaitingAtMost() int { return s.o.Waiting }
+func (s *Shop) WaitingAtMost() int { return s.limits.Load().Waiting }

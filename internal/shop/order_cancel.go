@@ -3,11 +3,13 @@ package shop
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/lastunit/lastunit/internal/dbsqlc"
 	"github.com/lastunit/lastunit/internal/payment"
+	"github.com/lastunit/lastunit/internal/pgdb"
 )
 
 // overdueOrder is an unpaid order, of which the caller has the lock, and the sales that its lines are of.
@@ -26,18 +28,27 @@ func overdueOrders[R dbsqlc.ShopOrderLockOverdueRow | dbsqlc.ShopOrderLockOverdu
 	return orders
 }
 
-// cancelOverdue cancels overdue orders that find has locked, leaving out those whose buyers' counts somebody else has locked, and names the pools that
-// got units.
+// cancelOverdue cancels overdue orders that find has locked, leaving out those of which somebody else has locked lines, or the counts of their buyers, and names the
+// pools that got units.
 func (s *Shop) cancelOverdue(ctx context.Context, tx pgx.Tx, find func() ([]overdueOrder, error)) ([]poolKey, error) {
 	orders, err := find()
 	if err != nil {
 		return nil, fmt.Errorf("lock overdue orders: %w", err)
 	}
+	if len(orders) == 0 {
+		return nil, nil
+	}
+	var found []ID
 	var pairs []saleBuyer
 	for _, o := range orders {
+		found = append(found, o.id)
 		for _, saleID := range o.saleIDs {
 			pairs = append(pairs, saleBuyer{saleID, o.buyer})
 		}
+	}
+	lines, err := s.q.ClaimTryLockOfOrders(ctx, tx, found)
+	if err != nil {
+		return nil, fmt.Errorf("lock lines of overdue orders: %w", err)
 	}
 	locked, err := s.tryLockBuyers(ctx, tx, pairs)
 	if err != nil {
@@ -46,7 +57,7 @@ func (s *Shop) cancelOverdue(ctx context.Context, tx pgx.Tx, find func() ([]over
 	var ids []ID
 	var all []news
 	for _, o := range orders {
-		free := true
+		free := slices.Contains(lines, o.id)
 		for _, saleID := range o.saleIDs {
 			free = free && locked[saleBuyer{saleID, o.buyer}]
 		}
@@ -157,7 +168,13 @@ func (s *Shop) CancelOrder(ctx context.Context, buyer string, id ID, key string)
 		if live, err := s.livePayment(ctx, tx, id); err != nil || live != nil {
 			return cmpErr(err, busy()) // it was begun a moment ago
 		}
-		if _, err := s.q.SaleBuyerLockOfOrder(ctx, tx, dbsqlc.SaleBuyerLockOfOrderParams{Buyer: buyer, OrderID: &id}); err != nil {
+		if err := pgdb.Together(ctx, tx,
+			func(db pgdb.Queryer) error { return s.q.ClaimLockOfOrders(ctx, db, []ID{id}) },
+			func(db pgdb.Queryer) error {
+				_, err := s.q.SaleBuyerLockOfOrder(ctx, db, dbsqlc.SaleBuyerLockOfOrderParams{Buyer: buyer, OrderID: &id})
+				return err
+			},
+		); err != nil {
 			return err
 		}
 		pools, err := s.cancelOrders(ctx, tx, []ID{id}, reasonBuyer)

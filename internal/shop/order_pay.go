@@ -154,6 +154,7 @@ func (s *Shop) beginSteps(ctx context.Context, insert dbsqlc.PaymentInsertParams
 		func(db pgdb.Queryer) error {
 			return exactly(len(insert.PaymentIds))(s.q.PaymentInsert(ctx, db, insert))
 		},
+		func(db pgdb.Queryer) error { return s.q.ClaimLockOfOrders(ctx, db, insert.OrderIds) },
 		func(db pgdb.Queryer) error {
 			return s.q.ClaimPayBy(ctx, db, dbsqlc.ClaimPayByParams{OrderIds: insert.OrderIds})
 		},
@@ -322,7 +323,10 @@ func (s *Shop) recordPayment(ctx context.Context, id ID, state payment.State) er
 		o := locked.ShopOrder
 		switch {
 		case state == payment.Failed:
-			return s.q.ClaimPayBy(ctx, tx, dbsqlc.ClaimPayByParams{OrderIds: []ID{o.OrderID}, PayBy: o.PayBy})
+			again := dbsqlc.ClaimPayByParams{OrderIds: []ID{o.OrderID}, PayBy: o.PayBy}
+			return pgdb.Together(ctx, tx,
+				func(db pgdb.Queryer) error { return s.q.ClaimLockOfOrders(ctx, db, again.OrderIds) },
+				func(db pgdb.Queryer) error { return s.q.ClaimPayBy(ctx, db, again) })
 		case OrderStatus(o.Status) == AwaitingPayment:
 			return s.markPaid(ctx, tx, o)
 		}
@@ -355,6 +359,7 @@ func (s *Shop) paidSteps(ctx context.Context, orders ...dbsqlc.ShopOrder) []func
 		func(db pgdb.Queryer) error {
 			return exactly(len(ids))(s.q.ShopOrderPaid(ctx, db, dbsqlc.ShopOrderPaidParams{Now: s.o.Now(), OrderIds: ids}))
 		},
+		func(db pgdb.Queryer) error { return s.q.ClaimLockOfOrders(ctx, db, ids) },
 		func(db pgdb.Queryer) error { return s.q.ClaimPaid(ctx, db, ids) },
 		func(db pgdb.Queryer) error { return s.tell(ctx, db, told...) },
 	}

@@ -219,14 +219,14 @@ func (b *settlement) refuseCrowding(ctx context.Context, tx pgx.Tx) error {
 	for _, row := range rows {
 		queued[row.Buyer] = int(row.RequestCount)
 	}
-	length := map[*poolShare]int64{}
+	length, limits := map[*poolShare]int64{}, b.s.limits.Load()
 	b.drop(func(_ int, p *poolShare, c *claimCall) *Refusal {
 		n := length[p] + int64(c.Quantity)
 		switch {
-		case p.queue.tail-p.queue.head+n > int64(b.s.o.QueueUnits):
+		case p.queue.tail-p.queue.head+n > int64(limits.QueueUnits):
 			return queueFull()
-		case queued[c.Buyer] >= b.s.o.QueuePerBuyer:
-			return tooManyQueued(b.s.o.QueuePerBuyer)
+		case queued[c.Buyer] >= limits.QueuePerBuyer:
+			return tooManyQueued(limits.QueuePerBuyer)
 		}
 		length[p] = n
 		queued[c.Buyer]++

@@ -223,7 +223,7 @@ func TestADirectClaimGoesBehindWhatWasAcceptedBeforeIt(t *testing.T) {
 // TestADirectClaimDoesNotWaitForWhatCameAfterIt: it waits for those who were accepted before it, however many come after.
 func TestADirectClaimDoesNotWaitForWhatCameAfterIt(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, shop.Options{ClaimWait: longEnough, QueueUnits: 10_000, QueuePerBuyer: 10_000})
+	w := newWorld(t, shop.Options{ClaimWait: longEnough, Limits: shop.Limits{QueueUnits: 10_000, QueuePerBuyer: 10_000}})
 	w.stocked("A", 5000)
 	ctx, stop := context.WithCancel(background)
 	var crowd sync.WaitGroup
@@ -339,7 +339,7 @@ func TestAQueueIsRefusedWhenItsProductIsTakenOffSaleOrSoldOut(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, shop.Options{QueuePerBuyer: 10_000})
+			w := newWorld(t, shop.Options{Limits: shop.Limits{QueuePerBuyer: 10_000}})
 			w.stocked("A", 1)
 			goOn := w.stopped("A")
 			const requests = 2000
@@ -413,7 +413,7 @@ func TestACancelledRequestIsPassedBy(t *testing.T) {
 
 func TestPositionsOnlyFallAndTellTheTruth(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, shop.Options{QueuePerBuyer: 10_000})
+	w := newWorld(t, shop.Options{Limits: shop.Limits{QueuePerBuyer: 10_000}})
 	w.stocked("A", 10_000)
 	other := w.server(shop.Options{})
 	goOn := w.stopped("A")
@@ -565,7 +565,7 @@ func TestAReplayOfAQueuedRequestShowsItAsItNowIs(t *testing.T) {
 
 func TestTheQueueIsBounded(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, shop.Options{QueueUnits: 5, QueuePerBuyer: 3})
+	w := newWorld(t, shop.Options{Limits: shop.Limits{QueueUnits: 5, QueuePerBuyer: 3}})
 	w.stocked("A", 10)
 	w.stocked("B", 10)
 	goOn := w.stopped("A")
@@ -752,7 +752,7 @@ func TestARequestWhoseCommitWasCutOffIsAcceptedAndSettledExactlyOnce(t *testing.
 // TestARequestIsSettledAlsoWhenTheFirstOfItsBatchWasRefused: nothing else moves its queue here.
 func TestARequestIsSettledAlsoWhenTheFirstOfItsBatchWasRefused(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, shop.Options{QueuePerBuyer: 1, ClaimWait: longEnough})
+	w := newWorld(t, shop.Options{Limits: shop.Limits{QueuePerBuyer: 1}, ClaimWait: longEnough})
 	w.stocked("A", 1)
 	w.stocked("B", 1)
 	w.stopped("B")

@@ -105,6 +105,25 @@ func invalid(location, message string) *Refusal {
 	}
 }
 
+// complaints are everything that is wrong with what was sent.
+type complaints []Problem
+
+func (c *complaints) add(wrong bool, location, message string) {
+	if wrong {
+		*c = append(*c, Problem{Location: location, Message: message})
+	}
+}
+
+// refusal is nil when nothing is wrong.
+func (c complaints) refusal() error {
+	if len(c) == 0 {
+		return nil
+	}
+	r := invalid("", "")
+	r.Problems = c
+	return r
+}
+
 func keyReused() *Refusal {
 	return &Refusal{
 		Code:   KeyReused,

@@ -88,13 +88,8 @@ const (
 
 // check lists everything that is wrong with the terms.
 func (t SaleTerms) check() error {
-	r := invalid("", "")
-	r.Problems = nil
-	complain := func(wrong bool, location, message string) {
-		if wrong {
-			r.Problems = append(r.Problems, Problem{Location: location, Message: message})
-		}
-	}
+	var r complaints
+	complain := r.add
 	n := len([]rune(t.Name))
 	complain(n < 1 || n > 200, "body.name", "must have 1 to 200 characters")
 	complain(!t.OpensAt.Before(t.ClosesAt), "body.closes_at", "must be after opens_at")
@@ -113,10 +108,7 @@ func (t SaleTerms) check() error {
 		complain(item.Quantity != nil && (*item.Quantity < 1 || *item.Quantity > MaxReceiptQuantity), at+".quantity", "must be from 1 to 1000000; leave it out to sell from the common stock")
 		seen[item.SKU] = true
 	}
-	if len(r.Problems) > 0 {
-		return r
-	}
-	return nil
+	return r.refusal()
 }
 
 // CreateSale makes a draft. A call with a key that has made a sale before returns that one as it now is, and true. Refusals: Validation, NotFound

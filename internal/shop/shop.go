@@ -35,13 +35,8 @@ type Options struct {
 	MaxQuantity int
 	// ShowStock is the number up to which the units of a product are shown exactly. 1000 when negative.
 	ShowStock int
-	// Waiting is how many claims may wait at once to be settled, how many to be accepted, how many transactions may be waited for, and
-	// how many may watch products; more are refused as busy. 20000.
-	Waiting int
-	// QueueUnits is how many units may be asked for in the queue of a product; requests for more are refused as busy. 100000.
-	QueueUnits int
-	// QueuePerBuyer is how many requests a buyer may have queued, of all products. 50.
-	QueuePerBuyer int
+	// Limits are those that hold until SetLimits gives others.
+	Limits Limits
 	// KeepRefused is how long transactions are kept that never had units. 7 days.
 	KeepRefused time.Duration
 	// Workers is how many batches of claims may be in transactions at once. 4.
@@ -62,6 +57,30 @@ type Options struct {
 	Now func() *time.Time
 }
 
+// Limits are how much of what has to wait is let in. Zero values take the defaults that are named.
+type Limits struct {
+	// Waiting is how many claims may wait at once to be settled, how many to be accepted, how many transactions may be waited for, and
+	// how many may watch products; more are refused as busy. 20000.
+	Waiting int
+	// QueueUnits is how many units may be asked for in the queue of a product; requests for more are refused as busy. 100000.
+	QueueUnits int
+	// QueuePerBuyer is how many requests a buyer may have queued, of all products. 50.
+	QueuePerBuyer int
+}
+
+func (l Limits) withDefaults() Limits {
+	if l.Waiting == 0 {
+		l.Waiting = 20000
+	}
+	if l.QueueUnits == 0 {
+		l.QueueUnits = 100_000
+	}
+	if l.QueuePerBuyer == 0 {
+		l.QueuePerBuyer = 50
+	}
+	return l
+}
+
 func (o Options) withDefaults() Options {
 	if o.Hold == 0 {
 		o.Hold = 10 * time.Minute
@@ -71,15 +90,6 @@ func (o Options) withDefaults() Options {
 	}
 	if o.ShowStock < 0 {
 		o.ShowStock = 1000
-	}
-	if o.Waiting == 0 {
-		o.Waiting = 20000
-	}
-	if o.QueueUnits == 0 {
-		o.QueueUnits = 100_000
-	}
-	if o.QueuePerBuyer == 0 {
-		o.QueuePerBuyer = 50
 	}
 	if o.KeepRefused == 0 {
 		o.KeepRefused = 7 * 24 * time.Hour
@@ -107,6 +117,7 @@ type Shop struct {
 	pool    *pgxpool.Pool
 	q       *dbsqlc.Queries
 	o       Options
+	limits  atomic.Pointer[Limits]
 	lanes   *claimLanes // of claims that are decided
 	accepts *claimLanes // of requests that are accepted
 	reads   *lane.Lanes[byte, ownedID, *dbsqlc.ClaimByIDsRow]
@@ -143,18 +154,32 @@ func New(pool *pgxpool.Pool, o Options) *Shop {
 	s.counts.by, s.counts.last = map[countKey]*countTally{}, map[string]ID{}
 	s.figures.by = map[ID]*saleRead{}
 	s.reporting = make(chan struct{}, 1)
-	c := lane.Config{Workers: s.o.Workers, BatchCalls: 512, BatchKeys: 128, Waiting: s.o.Waiting}
+	c := lane.Config{Workers: s.o.Workers, BatchCalls: 512, BatchKeys: 128}
 	w := s.o.Observer
 	s.lanes = lane.New(c, watched(w, "claims", s.settle))
 	s.accepts = lane.New(c, watched(w, "accepts", s.accept))
-	s.reads = lane.New(lane.Config{Workers: readLanes, BatchCalls: 256, BatchKeys: 1, Waiting: 5 * s.o.Waiting}, watched(w, "reads", s.read))
-	s.orders = lane.New(lane.Config{Workers: readLanes, BatchCalls: 256, BatchKeys: 1, Waiting: 5 * s.o.Waiting}, watched(w, "orders", s.readOrders))
+	s.reads = lane.New(lane.Config{Workers: readLanes, BatchCalls: 256, BatchKeys: 1}, watched(w, "reads", s.read))
+	s.orders = lane.New(lane.Config{Workers: readLanes, BatchCalls: 256, BatchKeys: 1}, watched(w, "orders", s.readOrders))
 	s.checkouts, s.pays, s.paids = gather(s, "checkouts", s.checkoutMany), gather(s, "pays", s.payMany), gather(s, "paids", s.paidMany)
 	s.charges.by = map[ID]chargeCalls{}
 	s.drains = newDrains(s.lanes)
 	s.waiters = newWaiters(s)
 	s.products = newProductWatches(s)
+	s.SetLimits(s.o.Limits)
 	return s
+}
+
+// SetLimits gives other limits, for those who come from now on: whoever waits already is served.
+func (s *Shop) SetLimits(l Limits) {
+	l = l.withDefaults()
+	s.limits.Store(&l)
+	for _, set := range []func(int){
+		s.lanes.SetWaiting, s.accepts.SetWaiting, s.checkouts.SetWaiting, s.pays.SetWaiting, s.paids.SetWaiting,
+	} {
+		set(l.Waiting)
+	}
+	s.reads.SetWaiting(5 * l.Waiting)
+	s.orders.SetWaiting(5 * l.Waiting)
 }
 
 // StopWaiting lets everybody who waits for a turn in a queue go, with the transaction as it then is, and everybody who watches products. Those who come later do

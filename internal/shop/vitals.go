@@ -59,7 +59,7 @@ type VitalPlaces struct {
 // Vitals reads them through a connection of the caller's, so that they can be read when the shop's own are all in use, and keeps PostgreSQL busy with it for 2 s at most.
 func (s *Shop) Vitals(ctx context.Context, db pgdb.Begin) (Vitals, error) {
 	v := Vitals{Sales: map[SaleState]int64{SaleIsScheduled: 0, SaleIsOpen: 0, SaleIsPaused: 0}}
-	err := pgdb.InTxWith(ctx, db, "SET TRANSACTION READ ONLY; SET LOCAL statement_timeout = '2s'; SET LOCAL lock_timeout = '500ms'", func(tx pgx.Tx) error {
+	err := pgdb.InGlance(ctx, db, func(tx pgx.Tx) error {
 		return pgdb.Together(ctx, tx,
 			func(db pgdb.Queryer) error {
 				row, err := s.q.Vitals(ctx, db, dbsqlc.VitalsParams{Now: s.o.Now(), CountLimit: VitalsCountedAtMost})

@@ -79,7 +79,7 @@ func (ws *waiters) add(id ownedID) *waiter {
 func (ws *waiters) full() bool {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
-	return len(ws.byID) >= ws.s.o.Waiting
+	return len(ws.byID) >= ws.s.limits.Load().Waiting
 }
 
 // place tells where a waiter's transaction stands in the queue, as it was read.
@@ -285,7 +285,7 @@ type Watch struct {
 	s *Shop
 }
 
-// Watch begins to watch a buyer's transaction. Close it. Refusals: NotFound; Busy when as many wait as may (Options.Waiting).
+// Watch begins to watch a buyer's transaction. Close it. Refusals: NotFound; Busy when as many wait as may (Limits.Waiting).
 func (s *Shop) Watch(ctx context.Context, buyer string, id ID) (*Watch, error) {
 	if s.waiters.full() {
 		return nil, busy()

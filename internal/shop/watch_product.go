@@ -76,7 +76,7 @@ type ProductWatch struct {
 	closed   bool
 }
 
-// WatchProducts begins to watch products. Close it. Refusals: NotFound, which names what there is not; Busy when as many watch as may (Options.Waiting), or
+// WatchProducts begins to watch products. Close it. Refusals: NotFound, which names what there is not; Busy when as many watch as may (Limits.Waiting), or
 // the products can't be read.
 func (s *Shop) WatchProducts(ctx context.Context, skus []string) (*ProductWatch, error) {
 	if s.products.ctx.Err() != nil {
@@ -122,7 +122,7 @@ func (ws *productWatches) add(skus []string) (*ProductWatch, *productsRead) {
 	skus = slices.Compact(skus)
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
-	if ws.count >= ws.s.o.Waiting {
+	if ws.count >= ws.s.limits.Load().Waiting {
 		return nil, nil
 	}
 	ws.count++

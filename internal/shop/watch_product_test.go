@@ -262,7 +262,7 @@ func TestManyWhoWatchCostOneQuery(t *testing.T) {
 
 func TestWhatCantBeWatchedIsRefused(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, shop.Options{Waiting: 1})
+	w := newWorld(t, shop.Options{Limits: shop.Limits{Waiting: 1}})
 	w.stocked("A", 1)
 	_, err := w.WatchProducts(t.Context(), []string{"A", "nothing", "neither"})
 	if r := refusal(t, err, shop.NotFound); !strings.Contains(r.Detail, "neither, nothing") {

@@ -50,42 +50,30 @@ type WebhookPatch struct {
 	Enabled     *bool
 }
 
-// check lists everything that is wrong with the terms. Refusals: Validation.
+// checkWebhook lists everything that is wrong with the terms. Refusals: Validation.
 func (s *Shop) checkWebhook(t WebhookTerms) error {
-	r := invalid("", "")
-	r.Problems = nil
-	wrong := func(where, what string) { r.Problems = append(r.Problems, Problem{Location: where, Message: what}) }
+	var r complaints
 	if s.o.WebhooksAnywhere {
-		if u, err := url.Parse(t.URL); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-			wrong("body.url", "must be an http or https URL")
-		}
+		u, err := url.Parse(t.URL)
+		r.add(err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "", "body.url", "must be an http or https URL")
 	} else if _, err := address.Parse(t.URL); err != nil {
-		wrong("body.url", err.Error())
+		r.add(true, "body.url", err.Error())
 	}
-	if len(t.EventTypes) > 100 {
-		wrong("body.event_types", "must be at most 100")
-	}
+	r.add(len(t.EventTypes) > 100, "body.event_types", "must be at most 100")
 	for i, kind := range t.EventTypes {
-		if !slices.Contains(EventTypes(), kind) {
-			wrong(fmt.Sprintf("body.event_types[%d]", i), "is no type of events")
-		}
+		r.add(!slices.Contains(EventTypes(), kind), fmt.Sprintf("body.event_types[%d]", i), "is no type of events")
 	}
-	if len([]rune(t.Description)) > 200 {
-		wrong("body.description", "must have at most 200 characters")
-	}
-	if len(r.Problems) > 0 {
-		return r
-	}
-	return nil
+	r.add(len([]rune(t.Description)) > 200, "body.description", "must have at most 200 characters")
+	return r.refusal()
 }
 
 func webhookOf(row dbsqlc.Webhook) Webhook {
-	w := Webhook{ID: row.WebhookID, WebhookTerms: WebhookTerms{URL: row.URL, EventTypes: []EventType{}, Description: row.Description, Enabled: row.Enabled}, CreatedAt: row.CreatedAt}
+	w := Webhook{
+		ID: row.WebhookID, WebhookTerms: WebhookTerms{URL: row.URL, EventTypes: []EventType{}, Description: row.Description, Enabled: row.Enabled},
+		DisabledReason: text(row.DisabledReason), CreatedAt: row.CreatedAt,
+	}
 	for _, name := range row.EventTypes {
 		w.EventTypes = append(w.EventTypes, EventType(name))
-	}
-	if row.DisabledReason != nil {
-		w.DisabledReason = *row.DisabledReason
 	}
 	return w
 }
@@ -194,8 +182,8 @@ func (s *Shop) ChangeWebhook(ctx context.Context, o Operator, id ID, p WebhookPa
 			return err
 		}
 		arg := dbsqlc.WebhookUpdateParams{WebhookID: id, URL: w.URL, EventTypes: typeNames(w.EventTypes), Description: w.Description, Enabled: w.Enabled}
-		if w.DisabledReason != "" && !w.Enabled {
-			arg.DisabledReason = &w.DisabledReason
+		if !w.Enabled {
+			arg.DisabledReason = optional(w.DisabledReason)
 		}
 		return s.q.WebhookUpdate(ctx, tx, arg)
 	})

@@ -88,12 +88,9 @@ func (s *Shop) WebhookDeliveries(ctx context.Context, id ID, f DeliveryFilter, l
 	if _, err := s.Webhook(ctx, id); err != nil {
 		return nil, false, err
 	}
-	arg := dbsqlc.WebhookDeliveryListParams{WebhookID: id, BeforeID: f.Before, EventID: f.EventID, RowLimit: int32(limit) + 1}
-	if f.Status != "" {
-		status := string(f.Status)
-		arg.Status = &status
-	}
-	rows, err := s.q.WebhookDeliveryList(ctx, s.pool, arg)
+	rows, err := s.q.WebhookDeliveryList(ctx, s.pool, dbsqlc.WebhookDeliveryListParams{
+		WebhookID: id, BeforeID: f.Before, EventID: f.EventID, Status: optional(string(f.Status)), RowLimit: int32(limit) + 1,
+	})
 	if err != nil {
 		return nil, false, explain("list deliveries", err)
 	}
@@ -112,12 +109,9 @@ func (s *Shop) WebhookDeliveries(ctx context.Context, id ID, f DeliveryFilter, l
 		return nil, false, explain("list attempts", err)
 	}
 	for _, row := range attempts {
-		a := WebhookAttempt{At: row.AttemptedAt, Body: row.ResponseBody, Took: time.Duration(row.TookMs) * time.Millisecond}
+		a := WebhookAttempt{At: row.AttemptedAt, Body: row.ResponseBody, Error: text(row.Error), Took: time.Duration(row.TookMs) * time.Millisecond}
 		if row.ResponseStatus != nil {
 			a.Status = int(*row.ResponseStatus)
-		}
-		if row.Error != nil {
-			a.Error = *row.Error
 		}
 		d := &all[at[row.WebhookDeliveryID]]
 		d.Attempts = append(d.Attempts, a)
@@ -125,7 +119,7 @@ func (s *Shop) WebhookDeliveries(ctx context.Context, id ID, f DeliveryFilter, l
 	return all, more, nil
 }
 
-// RelayEvents is housekeeping: it makes deliveries of the events that have happened since it was called last, unless another server is about to. An event and all its
+// RelayEvents is housekeeping: it publishes events (PublishEvents), and makes deliveries of those that have happened since it was called last, unless another server is about to. An event and all its
 // deliveries are passed in one transaction, so that none is missed and none is made twice, whenever a server dies.
 func (s *Shop) RelayEvents(ctx context.Context) error {
 	const atOnce = 500
@@ -133,10 +127,16 @@ func (s *Shop) RelayEvents(ctx context.Context) error {
 		return err
 	}
 	for n := atOnce; n == atOnce; {
-		err := s.inTx(ctx, func(tx pgx.Tx) (err error) {
-			n, err = s.relay(ctx, tx, atOnce)
-			return err
-		})
+		behind, err := s.q.WebhookCursorBehind(ctx, s.pool) // mostly it is not, and then that is all
+		if err == nil && !behind {
+			return nil
+		}
+		if err == nil {
+			err = s.inTx(ctx, func(tx pgx.Tx) (err error) {
+				n, err = s.relay(ctx, tx, atOnce)
+				return err
+			})
+		}
 		if err != nil {
 			return fmt.Errorf("relay events to webhooks: %w", err)
 		}
