@@ -57,7 +57,7 @@ type Config struct {
 	LogLevel          slog.Level
 	LogFormat         string
 	LogRequests       httpapi.Requests
-	Tracing           bool // the standard OTEL_* variables ask for it
+	Tracing           string // the protocol by which the standard OTEL_* variables ask for traces, or empty
 }
 
 // Secret is text that shows itself to nobody who prints, logs or encodes it. Convert it to a string to use it.

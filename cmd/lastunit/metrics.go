@@ -61,11 +61,11 @@ func (m *metricsServer) start(ctx context.Context, s *service) (err error) {
 	if m == nil {
 		return nil
 	}
-	if m.pool, err = pgdb.Connect(ctx, s.databaseURL, pgdb.Options{MaxConns: 1, QueryMode: s.cfg.QueryMode}); err != nil {
+	if m.pool, err = pgdb.Connect(ctx, s.databaseURL, pgdb.Options{MaxConns: 1, QueryMode: s.cfg.QueryMode, ApplicationName: applicationName("metrics")}); err != nil {
 		return err
 	}
 	m.Watch(metrics.Sources{
-		Lanes: s.LanesWaiting, LaneMost: s.WaitingAtMost(), Pool: s.pool.Stat,
+		Lanes: s.LanesWaiting, LaneMost: s.WaitingAtMost, Pool: s.pool.Stat,
 		Shop:     func(ctx context.Context) (shop.Vitals, error) { return s.Vitals(ctx, m.pool) },
 		Postgres: func(ctx context.Context) (doctor.Vitals, error) { return doctor.ReadVitals(ctx, m.pool) },
 	})

@@ -1,10 +1,8 @@
 package main
 
 import (
-	"bytes"
 	"net/http"
 	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -117,39 +115,20 @@ func TestTheRunbookMendsAShopInTrouble(t *testing.T) {
 	if err := w.db.QueryRow(t.Context(), `SELECT pid::text FROM pg_stat_activity WHERE application_name = 'colleague'`).Scan(&pid); err != nil {
 		t.Fatal(err)
 	}
-	path, err := built()
-	if err != nil {
-		t.Fatal(err)
-	}
 	page = strings.NewReplacer("4711", pid, "019b1234-5678-7abc-8def-0123456789ab", w.webhook).Replace(page)
-	for _, wrong := range runPage(t, page,
-		"LASTUNIT="+w.c.address, "KEY="+w.c.key, "DATABASE_URL="+w.database, "LASTUNIT_DATA_DIR="+w.dir, "TMPDIR="+t.TempDir(),
-		"PATH="+filepath.Dir(path)+":"+os.Getenv("PATH"), //nolint:forbidigo // where bash, curl and psql are
-	) {
+	for _, wrong := range runPage(t, page, pageEnviron(t, w.c.address, w.dir, "KEY="+w.c.key, "DATABASE_URL="+w.database)...) {
 		t.Error(wrong)
 	}
 	w.await(t, `SELECT count(*) = 2 FROM claim JOIN product USING (product_id) WHERE sku = 'mug' AND status = 'held'`)
 	w.await(t, `SELECT ok FROM audit_run ORDER BY finished_at DESC LIMIT 1`)
 }
 
-// TestTheRunbookNamesWhatThereIs holds the page to the program: commands that it does not run, what /readyz says, the loops; and its links to itself. (That each alert has a section is held beside the alerts.)
+// TestTheRunbookNamesWhatThereIs holds the page to the program: what /readyz says, the loops; and its links to itself. (That each alert has a section is held beside the alerts.)
 func TestTheRunbookNamesWhatThereIs(t *testing.T) {
 	t.Parallel()
 	page := runbook(t)
-	commands := regexp.MustCompile("(?m)(?:^\\$ |`)lastunit ([a-z]+)([^`\n]*)").FindAllStringSubmatch(page, -1)
-	if len(commands) < 20 {
-		t.Errorf("%d commands were found", len(commands))
-	}
-	for _, c := range commands {
-		var help bytes.Buffer
-		if err := run(t.Context(), []string{c[1], "--help"}, nil, &help, &help); err != nil {
-			t.Errorf("lastunit %s%s: %v", c[1], c[2], err)
-		}
-		for _, flag := range regexp.MustCompile(`--[a-z0-9-]+`).FindAllString(c[2], -1) {
-			if !regexp.MustCompile(flag + `[ \[]`).MatchString(help.String()) {
-				t.Errorf("lastunit %s%s: there is no %s", c[1], c[2], flag)
-			}
-		}
+	if n := len(commandsOf(page)); n < 20 {
+		t.Errorf("%d commands were found", n)
 	}
 	for _, s := range []struct{ what, file, pattern string }{
 		{"what /readyz says", "../../internal/shop/ready.go", `notReady\("([^"]+)"`},

@@ -103,6 +103,17 @@ func runPage(t *testing.T, page string, environ ...string) (wrong []string) {
 	return wrong
 }
 
+// pageEnviron is what commands of pages need of a service, and more.
+func pageEnviron(t *testing.T, address, dir string, more ...string) []string {
+	t.Helper()
+	path, err := built()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return append(more, "LASTUNIT="+address, "LASTUNIT_DATA_DIR="+dir, "TMPDIR="+t.TempDir(),
+		"PATH="+filepath.Dir(path)+":"+os.Getenv("PATH")) //nolint:forbidigo // where bash, curl, sed and psql are
+}
+
 func TestTheFirstSaleGoesAsItsPageSays(t *testing.T) {
 	t.Parallel()
 	page, err := os.ReadFile("../../docs/first-sale.md")
@@ -114,14 +125,7 @@ func TestTheFirstSaleGoesAsItsPageSays(t *testing.T) {
 	}
 	dir := dataDir(t)
 	p := start(t, "serve", dir)
-	path, err := built()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, wrong := range runPage(t, string(page),
-		"LASTUNIT="+p.address, "LASTUNIT_DATA_DIR="+dir, "TMPDIR="+t.TempDir(),
-		"PATH="+filepath.Dir(path)+":"+os.Getenv("PATH"), //nolint:forbidigo // where bash, curl and sed are
-	) {
+	for _, wrong := range runPage(t, string(page), pageEnviron(t, p.address, dir)...) {
 		t.Error(wrong)
 	}
 }

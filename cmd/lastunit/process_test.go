@@ -187,6 +187,8 @@ func (p *process) kill() {
 type client struct {
 	address, key, buyer string
 	http                *http.Client
+	// once: a request that is cut off is not sent again by net/http, which does so with an Idempotency-Key and hides what a kill has hit.
+	once bool
 }
 
 // reply is an answer, decoded as far as the tests look.
@@ -227,6 +229,9 @@ func (c client) call(method, path, idempotencyKey string, body any) (reply, erro
 	}
 	if idempotencyKey != "" {
 		req.Header.Set("Idempotency-Key", idempotencyKey)
+	}
+	if c.once {
+		req.GetBody = nil
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {

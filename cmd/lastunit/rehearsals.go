@@ -26,12 +26,17 @@ func newRehearsals() *rehearsals {
 	return r
 }
 
-// end interrupts what is played, and waits until its copies are removed, as long as the service can still be asked for that.
-func (rs *rehearsals) end() {
+// interrupt ends what is played.
+func (rs *rehearsals) interrupt() {
 	rs.mu.Lock()
 	rs.stopped = true
 	rs.mu.Unlock()
 	rs.stop(errors.New("its server was stopped; start it again"))
+}
+
+// end interrupts what is played, and waits until its copies are removed, as long as the service can still be asked for that.
+func (rs *rehearsals) end() {
+	rs.interrupt()
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/lastunit/lastunit/internal/httpapi"
 	"github.com/lastunit/lastunit/internal/payment/stripe"
+	"github.com/lastunit/lastunit/internal/shop"
 )
 
 // reloadable puts those settings into the options that can change while the service runs.
@@ -19,11 +20,17 @@ func reloadable(cfg Config, o httpapi.Options) httpapi.Options {
 	return o
 }
 
+// limits are those of what has to wait. They can change as well.
+func limits(cfg Config) shop.Limits {
+	return shop.Limits{Waiting: cfg.MaxWaiting, QueueUnits: cfg.MaxQueued, QueuePerBuyer: cfg.MaxQueuedPerBuyer}
+}
+
 // takenOver is what is in force when settings have been read again: the new ones where they can change while the service runs, the old ones else.
 func takenOver(old, read Config) Config {
 	now := old
 	now.LogLevel, now.LogRequests = read.LogLevel, read.LogRequests
 	now.BuyerRate, now.AddressRate, now.GuestRate = read.BuyerRate, read.AddressRate, read.GuestRate
+	now.MaxWaiting, now.MaxQueued, now.MaxQueuedPerBuyer = read.MaxWaiting, read.MaxQueued, read.MaxQueuedPerBuyer
 	now.StripeSecrets = read.StripeSecrets
 	if old.BuyerSecret != "" && read.BuyerSecret != "" { // else it is not only another secret, but another way to tell who buys
 		now.BuyerSecret = read.BuyerSecret
@@ -79,6 +86,7 @@ func (s *service) reload(old Config, e *environment) Config {
 		s.log.Error("the settings stay as they were", "error", err)
 		return old
 	}
+	s.SetLimits(limits(now))
 	if provider, ok := s.provider.(*stripe.Stripe); ok {
 		provider.SetWebhookSecrets(revealed(now.StripeSecrets))
 	}

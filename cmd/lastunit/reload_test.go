@@ -4,7 +4,10 @@ package main
 
 import (
 	"bytes"
+	"context"
+	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -13,9 +16,10 @@ import (
 	"sync"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5"
+	collector "go.opentelemetry.io/proto/otlp/collector/trace/v1"
+	"google.golang.org/grpc"
 )
 
 // book is written to by a process and read by a test at the same time.
@@ -43,15 +47,12 @@ func (p *process) hangUp(t *testing.T, log *book, want string) string {
 	if err := p.cmd.Process.Signal(syscall.SIGHUP); err != nil {
 		t.Fatal(err)
 	}
-	deadline := time.Now().Add(10 * time.Second)
-	for {
-		if since := log.String()[before:]; strings.Contains(since, want) {
-			return since
-		} else if time.Now().After(deadline) {
-			t.Fatalf("it did not log %q: %s", want, since)
-		}
-		time.Sleep(5 * time.Millisecond) //nolint:forbidigo // polling: a process gives no other signal
-	}
+	var since string
+	await(t, fmt.Sprintf("%q in the log", want), func() bool {
+		since = log.String()[before:]
+		return strings.Contains(since, want)
+	})
+	return since
 }
 
 func TestSettingsAreReadAgain(t *testing.T) {
@@ -72,7 +73,12 @@ func TestSettingsAreReadAgain(t *testing.T) {
 		token := strings.TrimSpace(output(t, "token", "--data-dir", dir, "--config", config, "buyer", "ann"))
 		return client{address: p.address, key: token, http: newHTTPClient(t)}
 	}
+	key := strings.TrimSpace(output(t, "key", "create", "--data-dir", dir, "--config", config, "--name", "test", "--scope", "*"))
+	operator := client{address: p.address, key: key, http: newHTTPClient(t)}
+	operator.must(t, 201, "PUT", "/api/v1/products/A", map[string]any{})
+	operator.must(t, 201, "POST", "/api/v1/products/A/receipts", map[string]any{"quantity": 9, "reference": "test"})
 	first := tokenOf()
+	first.must(t, 202, "POST", "/api/v1/order/addToCart", map[string]any{"sku": "A", "quantity": 3})
 	first.must(t, 200, "GET", "/api/v1/cart", nil)
 
 	write("buyer-secret: " + secret + "\nbuyer-rate: 1\nlog-level: shout\nhold: never\n")
@@ -81,9 +87,9 @@ func TestSettingsAreReadAgain(t *testing.T) {
 		first.must(t, 200, "GET", "/api/v1/cart", nil)
 	}
 
-	write("buyer-secret: " + second + "\nbuyer-rate: 1\nlog-level: debug\nlog-requests: all\nhold: 5m\n")
+	write("buyer-secret: " + second + "\nbuyer-rate: 1\nlog-level: debug\nlog-requests: all\nmax-queued: 2\nhold: 5m\n")
 	since := p.hangUp(t, log, "msg=\"some settings have changed")
-	if !strings.Contains(since, `changed="[buyer-secret buyer-rate log-level log-requests]"`) || !strings.Contains(since, "settings=[hold]") {
+	if !strings.Contains(since, `changed="[buyer-secret buyer-rate max-queued log-level log-requests]"`) || !strings.Contains(since, "settings=[hold]") {
 		t.Errorf("it tells something else: %s", since)
 	}
 	if r, _ := first.call("GET", "/api/v1/cart", "", nil); r.status != http.StatusUnauthorized {
@@ -91,6 +97,9 @@ func TestSettingsAreReadAgain(t *testing.T) {
 	}
 	other := tokenOf()
 	other.must(t, 200, "GET", "/api/v1/cart", nil)
+	if r, _ := other.call("POST", "/api/v1/order/addToCart", "", map[string]any{"sku": "A", "quantity": 3}); r.status != http.StatusServiceUnavailable || r.body.Code != "busy" {
+		t.Errorf("max-queued was not taken over: %s", r.text)
+	}
 	refused := false
 	for range 20 {
 		r, _ := other.call("GET", "/api/v1/cart", "", nil)
@@ -110,18 +119,58 @@ func TestSettingsAreReadAgain(t *testing.T) {
 	}
 }
 
-// A server that is told of a collector in the standard variables sends it what it traces; pg_stat_activity tells who holds its connections.
-func TestTracesAreSentAndConnectionsHaveNames(t *testing.T) {
-	t.Parallel()
-	got := &book{}
-	collector := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+// httpCollector keeps what it is sent by OTLP over HTTP, and returns its address.
+func httpCollector(t *testing.T, got *book) string {
+	t.Helper()
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/v1/traces" {
 			_, _ = io.Copy(got, r.Body)
 		}
 	}))
-	t.Cleanup(collector.Close)
+	t.Cleanup(server.Close)
+	return server.URL
+}
+
+// grpcCollector is the same by gRPC.
+func grpcCollector(t *testing.T, got *book) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := grpc.NewServer()
+	collector.RegisterTraceServiceServer(server, keeper{book: got})
+	go func() { _ = server.Serve(listener) }()
+	t.Cleanup(server.Stop)
+	return "http://" + listener.Addr().String()
+}
+
+type keeper struct {
+	collector.UnimplementedTraceServiceServer
+	book *book
+}
+
+func (k keeper) Export(_ context.Context, r *collector.ExportTraceServiceRequest) (*collector.ExportTraceServiceResponse, error) {
+	_, err := k.book.Write([]byte(r.String()))
+	return &collector.ExportTraceServiceResponse{}, err
+}
+
+// A server that is told of a collector in the standard variables sends it what it traces; pg_stat_activity tells who holds its connections.
+func TestTracesAreSentAndConnectionsHaveNames(t *testing.T) {
+	t.Parallel()
+	for protocol, collect := range map[string]func(*testing.T, *book) string{otlpHTTP: httpCollector, otlpGRPC: grpcCollector} {
+		t.Run(protocol, func(t *testing.T) {
+			t.Parallel()
+			got := &book{}
+			tracesAreSent(t, got, "OTEL_EXPORTER_OTLP_PROTOCOL="+protocol, "OTEL_EXPORTER_OTLP_ENDPOINT="+collect(t, got))
+		})
+	}
+}
+
+func tracesAreSent(t *testing.T, got *book, environ ...string) {
+	t.Helper()
 	dir, log := dataDir(t), &book{}
-	p := launchWith(t, log, []string{"OTEL_EXPORTER_OTLP_ENDPOINT=" + collector.URL}, "serve", "--data-dir", dir, "--listen", "127.0.0.1:0", "--log-requests", "all")
+	p := launchWith(t, log, environ, "serve", "--data-dir", dir, "--listen", "127.0.0.1:0", "--log-requests", "all")
 	key := strings.TrimSpace(output(t, "key", "create", "--data-dir", dir, "--name", "test", "--scope", "*"))
 	c := client{address: p.address, key: key, buyer: canary, http: newHTTPClient(t)}
 	c.must(t, 201, "PUT", "/api/v1/products/A", map[string]any{})
@@ -160,18 +209,20 @@ func TestWhichVariablesAskForTraces(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		environ map[string]string
-		want    bool
+		want    string
 		wrong   string
 	}{
-		{map[string]string{}, false, ""},
-		{map[string]string{"OTEL_SERVICE_NAME": "x"}, false, ""},
-		{map[string]string{"OTEL_TRACES_EXPORTER": "otlp"}, true, ""},
-		{map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://x"}, true, ""},
-		{map[string]string{"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://x"}, true, ""},
-		{map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://x", "OTEL_TRACES_EXPORTER": "none"}, false, ""},
-		{map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://x", "OTEL_SDK_DISABLED": "true"}, false, ""},
-		{map[string]string{"OTEL_TRACES_EXPORTER": "zipkin"}, false, "OTEL_TRACES_EXPORTER"},
-		{map[string]string{"OTEL_TRACES_EXPORTER": "otlp", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, false, "OTEL_EXPORTER_OTLP_PROTOCOL"},
+		{map[string]string{}, "", ""},
+		{map[string]string{"OTEL_SERVICE_NAME": "x"}, "", ""},
+		{map[string]string{"OTEL_TRACES_EXPORTER": "otlp"}, otlpHTTP, ""},
+		{map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://x"}, otlpHTTP, ""},
+		{map[string]string{"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://x"}, otlpHTTP, ""},
+		{map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://x", "OTEL_TRACES_EXPORTER": "none"}, "", ""},
+		{map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://x", "OTEL_SDK_DISABLED": "true"}, "", ""},
+		{map[string]string{"OTEL_TRACES_EXPORTER": "zipkin"}, "", "OTEL_TRACES_EXPORTER"},
+		{map[string]string{"OTEL_TRACES_EXPORTER": "otlp", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, otlpGRPC, ""},
+		{map[string]string{"OTEL_TRACES_EXPORTER": "otlp", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/protobuf"}, otlpHTTP, ""},
+		{map[string]string{"OTEL_TRACES_EXPORTER": "otlp", "OTEL_EXPORTER_OTLP_PROTOCOL": "http/json"}, "", "OTEL_EXPORTER_OTLP_PROTOCOL"},
 	} {
 		got, err := asksForTraces(c.environ)
 		if got != c.want || (err != nil) != (c.wrong != "") || err != nil && !strings.Contains(err.Error(), c.wrong) {

@@ -133,6 +133,7 @@ func TestNothingThatWasAnsweredIsLostWhenLastunitIsKilled(t *testing.T) {
 	dir := dataDir(t)
 	p, c := operated(t, dir, 200000)
 	port := p.address[strings.LastIndex(p.address, ":"):]
+	c.once = true
 	w := &crowd{t: t, c: c}
 	w.run(32)
 	for round := 1; round <= 3; round++ {

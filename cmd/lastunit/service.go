@@ -55,6 +55,7 @@ type service struct {
 
 	log      *slog.Logger
 	listener net.Listener
+	door     *door
 	postgres *pgserver.Server // nil when the database is somebody else's
 	pool     *pgxpool.Pool
 	provider closer // nil when payments are somebody else's
@@ -80,9 +81,10 @@ func startService(ctx context.Context, cfg Config, log *slog.Logger) (s *service
 	if s.listener, err = net.Listen("tcp", cfg.Listen); err != nil {
 		return s, fmt.Errorf("%s can't be listened on (%w): choose another address with --listen", cfg.Listen, err)
 	}
+	s.door = newDoor(s.listener)
 	s.address = "http://" + reachable(s.listener.Addr().String())
-	if cfg.Tracing {
-		if s.traces, err = startTracing(ctx, log); err != nil {
+	if cfg.Tracing != "" {
+		if s.traces, err = startTracing(ctx, cfg.Tracing, log); err != nil {
 			return s, err
 		}
 	}
@@ -97,16 +99,14 @@ func startService(ctx context.Context, cfg Config, log *slog.Logger) (s *service
 	}
 	provider := s.payments()
 	s.Shop = shop.New(s.pool, shop.Options{
-		Provider:      provider,
-		Hold:          cfg.Hold,
-		HoldMax:       cfg.HoldMax,
-		MaxQuantity:   cfg.MaxQuantity,
-		ShowStock:     cfg.ShowStock,
-		Waiting:       cfg.MaxWaiting,
-		QueueUnits:    cfg.MaxQueued,
-		QueuePerBuyer: cfg.MaxQueuedPerBuyer,
-		KeepRefused:   cfg.KeepRefused,
-		Workers:       max(cfg.DBConnections/4, 1),
+		Provider:    provider,
+		Hold:        cfg.Hold,
+		HoldMax:     cfg.HoldMax,
+		MaxQuantity: cfg.MaxQuantity,
+		ShowStock:   cfg.ShowStock,
+		Limits:      limits(cfg),
+		KeepRefused: cfg.KeepRefused,
+		Workers:     max(cfg.DBConnections/4, 1),
 
 		WebhooksAnywhere: cfg.WebhooksAnywhere,
 		Observer:         s.metrics.ofShop(),
@@ -139,6 +139,7 @@ func startService(ctx context.Context, cfg Config, log *slog.Logger) (s *service
 		return s, err
 	}
 	s.server = httpapi.NewServer(s.handler, log)
+	s.server.ConnState = s.door.saw
 	if err := s.metrics.start(ctx, s); err != nil {
 		return s, err
 	}
@@ -154,8 +155,7 @@ func startService(ctx context.Context, cfg Config, log *slog.Logger) (s *service
 			background.Loop{Name: "write down what was counted of sales", Every: 250 * time.Millisecond, Run: s.FlushSaleCounts},
 			background.Loop{Name: "sample sales", Every: 250 * time.Millisecond, Run: s.SampleSales},
 			background.Loop{Name: "give up rehearsals whose server is gone", Every: 5 * time.Second, Run: s.TendRehearsals},
-			background.Loop{Name: "publish events", Every: 250 * time.Millisecond, Run: s.PublishEvents},
-			background.Loop{Name: "relay events to webhooks", Every: 250 * time.Millisecond, Run: s.RelayEvents},
+			background.Loop{Name: "publish events, and relay them to webhooks", Every: 250 * time.Millisecond, Run: s.RelayEvents},
 			background.Loop{Name: "send to webhooks", Every: 250 * time.Millisecond, Run: webhooks.Send},
 			background.Loop{Name: "remove old deliveries to webhooks", Every: time.Minute, Run: s.ForgetDeliveries},
 			background.Loop{Name: "tell of stock that came back", Every: 5 * time.Second, Run: s.TellRefilled},
@@ -271,14 +271,15 @@ func (s *service) serve(ctx context.Context) error {
 		return err
 	case <-ctx.Done():
 	}
-	if s.cfg.Drain > 0 {
-		s.drain()
-	}
+	s.drain()
 	s.log.Info("stopping")
 	s.rehearsals.end() // while it can still ask for its copies to be removed
 	s.StopWaiting()
 	patience, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainPatience)
 	defer cancel()
+	s.door.shut(patience)
+	s.log.Debug("the door is closed", "why", <-failed) // and the server knows of everybody whom it has taken
+	s.door.heard(patience)
 	if err := s.server.Shutdown(patience); err != nil {
 		s.log.Warn("some requests did not finish in time", "error", err)
 		return s.server.Close()
@@ -286,16 +287,21 @@ func (s *service) serve(ctx context.Context) error {
 	return nil
 }
 
-// drain goes on serving, so that proxies can see that the service is about to stop before its door is closed. A signal ends it.
+// farewell is how long connections that are kept have to be told, with an answer, that it was their last.
+const farewell = 250 * time.Millisecond
+
+// drain goes on serving, so that proxies and connections can see that the service is about to stop before its door is closed. A signal ends it.
 func (s *service) drain() {
 	again := make(chan os.Signal, 1)
 	signal.Notify(again, os.Interrupt, syscall.SIGTERM)
 	defer signal.Stop(again)
 	s.log.Info("draining", "drain", s.cfg.Drain)
+	s.rehearsals.interrupt() // before they find that the service is about to stop
 	s.handler.Drain()
+	s.door.closes.Store(true)
 	select {
 	case <-again:
-	case <-time.After(s.cfg.Drain):
+	case <-time.After(max(s.cfg.Drain, farewell)):
 	}
 }
 

@@ -32,16 +32,9 @@ func (c client) order(t *testing.T, status int, method, path string, body any) (
 // until looks at an order until it has a status.
 func (c client) until(t *testing.T, id, status string) {
 	t.Helper()
-	for end := time.Now().Add(30 * time.Second); ; {
-		o := c.order(t, http.StatusOK, "GET", "/api/v1/orders/"+id, nil)
-		if o.Status == status {
-			return
-		}
-		if time.Now().After(end) {
-			t.Fatalf("the order is %s, its payment %s, want %s", o.Status, o.Payment.Status, status)
-		}
-		time.Sleep(20 * time.Millisecond) //nolint:forbidigo // polling another process
-	}
+	await(t, "the order to be "+status, func() bool {
+		return c.order(t, http.StatusOK, "GET", "/api/v1/orders/"+id, nil).Status == status
+	})
 }
 
 // The program takes money through Stripe: by the browser and the webhook, and by a card whose answer it did not live to see.

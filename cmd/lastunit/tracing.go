@@ -10,6 +10,8 @@ import (
 
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/exporters/otlp/otlptrace"
+	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracegrpc"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
 	"go.opentelemetry.io/otel/sdk/resource"
 	"go.opentelemetry.io/otel/sdk/trace"
@@ -17,32 +19,42 @@ import (
 	"github.com/lastunit/lastunit/internal/httpapi"
 )
 
-// asksForTraces tells whether the standard variables of OpenTelemetry ask for traces: by an exporter, or by saying where to send them.
-func asksForTraces(environ map[string]string) (bool, error) {
+// The protocols by which traces can be sent, as OpenTelemetry calls them.
+const (
+	otlpHTTP = "http/protobuf"
+	otlpGRPC = "grpc"
+)
+
+// asksForTraces tells by which protocol the standard variables of OpenTelemetry ask for traces, by an exporter, or by saying where to send them; empty: they do not.
+func asksForTraces(environ map[string]string) (protocol string, err error) {
 	if environ["OTEL_SDK_DISABLED"] == "true" {
-		return false, nil
+		return "", nil
 	}
 	switch exporter := environ["OTEL_TRACES_EXPORTER"]; exporter {
 	case "none":
-		return false, nil
+		return "", nil
 	case "otlp":
 	case "":
 		if environ["OTEL_EXPORTER_OTLP_ENDPOINT"] == "" && environ["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"] == "" {
-			return false, nil
+			return "", nil
 		}
 	default:
-		return false, fmt.Errorf("OTEL_TRACES_EXPORTER must be otlp or none, not %q", exporter)
+		return "", fmt.Errorf("OTEL_TRACES_EXPORTER must be otlp or none, not %q", exporter)
 	}
-	protocol := cmp.Or(environ["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"], environ["OTEL_EXPORTER_OTLP_PROTOCOL"], "http/protobuf")
-	if protocol != "http/protobuf" {
-		return false, fmt.Errorf("OTEL_EXPORTER_OTLP_PROTOCOL must be http/protobuf, not %q: collectors take it at port 4318", protocol)
+	protocol = cmp.Or(environ["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"], environ["OTEL_EXPORTER_OTLP_PROTOCOL"], otlpHTTP)
+	if protocol != otlpHTTP && protocol != otlpGRPC {
+		return "", fmt.Errorf("OTEL_EXPORTER_OTLP_PROTOCOL must be %s or %s, not %q", otlpHTTP, otlpGRPC, protocol)
 	}
-	return true, nil
+	return protocol, nil
 }
 
-// startTracing makes what sends traces, as the standard variables say, which OpenTelemetry reads by itself.
-func startTracing(ctx context.Context, log *slog.Logger) (*trace.TracerProvider, error) {
-	exporter, err := otlptracehttp.New(ctx)
+// startTracing makes what sends traces by a protocol, as the standard variables say, which OpenTelemetry reads by itself.
+func startTracing(ctx context.Context, protocol string, log *slog.Logger) (*trace.TracerProvider, error) {
+	client := otlptracehttp.NewClient()
+	if protocol == otlpGRPC {
+		client = otlptracegrpc.NewClient()
+	}
+	exporter, err := otlptrace.New(ctx, client)
 	if err != nil {
 		return nil, fmt.Errorf("tracing: %w", err)
 	}

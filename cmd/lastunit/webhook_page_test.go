@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 	"net"
 	"net/http"
 	"os"
@@ -9,7 +10,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 )
 
 // code is the only block of a page in a language.
@@ -97,34 +97,24 @@ func TestTheReceiversOfThePageTakeWhatIsSentToThem(t *testing.T) {
 			if err := receiver.Start(); err != nil {
 				t.Fatal(err)
 			}
-			listening(t, port)
+			t.Cleanup(func() { _ = receiver.Process.Kill() }) // if something fails before its end
+			await(t, language+" to listen", func() bool {
+				conn, err := net.Dial("tcp", "127.0.0.1:"+port)
+				if err == nil {
+					_ = conn.Close()
+				}
+				return err == nil
+			})
 			shop.must(t, http.StatusAccepted, http.MethodPost, "/api/v1/webhooks/"+made.ID+"/test", nil)
-			log := ""
-			for began := time.Now(); !strings.Contains(log, c.want) && time.Since(began) < 20*time.Second; time.Sleep(20 * time.Millisecond) { //nolint:forbidigo // polling a process
-				log = shop.must(t, http.StatusOK, http.MethodGet, "/api/v1/webhooks/"+made.ID+"/deliveries", nil).text
-			}
+			await(t, fmt.Sprintf("%s with %s: %s in the log", language, name, c.want), func() bool {
+				return strings.Contains(shop.must(t, http.StatusOK, http.MethodGet, "/api/v1/webhooks/"+made.ID+"/deliveries", nil).text, c.want)
+			})
 			shop.must(t, http.StatusNoContent, http.MethodDelete, "/api/v1/webhooks/"+made.ID, nil)
 			_ = receiver.Process.Kill()
 			_ = receiver.Wait()
-			if !strings.Contains(log, c.want) {
-				t.Errorf("%s with %s: %s is not in the log: %s", language, name, c.want, log)
-			}
 			if prints := strings.Contains(printed.String(), "webhook.test"); prints != c.prints {
 				t.Errorf("%s with %s printed %q", language, name, printed.String())
 			}
 		}
 	}
-}
-
-// listening waits until somebody listens on a port.
-func listening(t *testing.T, port string) {
-	t.Helper()
-	for range 1000 {
-		if c, err := net.Dial("tcp", "127.0.0.1:"+port); err == nil {
-			_ = c.Close()
-			return
-		}
-		time.Sleep(10 * time.Millisecond) //nolint:forbidigo // polling a process
-	}
-	t.Fatalf("nobody listens on port %s", port)
 }
