@@ -8,6 +8,8 @@ import (
 	"net/url"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
+
 	"github.com/lastunit/lastunit/bench/driven"
 	"github.com/lastunit/lastunit/internal/torture/drive"
 	"github.com/lastunit/lastunit/internal/torture/proxy"
@@ -36,17 +38,15 @@ func flood(ctx context.Context, args []string, out io.Writer) error {
 		return err
 	}
 	defer beside.Stop()
-	database, err := url.Parse(beside.Database())
-	if err != nil {
-		return err
-	}
-	p, err := proxy.New("127.0.0.1:0", database.Host, nil)
+	p, database, err := before(beside.Database())
 	if err != nil {
 		return err
 	}
 	defer p.Close()
-	database.Host = p.Address()
-	s, err := driven.StartOn(ctx, binary, []string{database.String()}, "--hold", "1h", "--max-waiting", fmt.Sprint(*waiting))
+	if *way == 0 {
+		database = beside.Database() // not through the proxy, which has the clients' processor time
+	}
+	s, err := driven.StartOn(ctx, binary, []string{database}, "--hold", "1h", "--max-waiting", fmt.Sprint(*waiting))
 	if err != nil {
 		return err
 	}
@@ -62,4 +62,18 @@ func flood(ctx context.Context, args []string, out io.Writer) error {
 	line, err := beside.Audit()
 	fmt.Fprintln(out, line)
 	return err
+}
+
+// before puts a proxy before a database, which may be at a socket, and tells the URL that leads through it.
+func before(database string) (p *proxy.Proxy, through string, err error) {
+	config, err := pgconn.ParseConfig(database)
+	if err != nil {
+		return nil, "", err
+	}
+	_, address := pgconn.NetworkAddress(config.Host, config.Port)
+	if p, err = proxy.New("127.0.0.1:0", address, nil); err != nil {
+		return nil, "", err
+	}
+	u := url.URL{Scheme: "postgres", User: url.UserPassword(config.User, config.Password), Host: p.Address(), Path: config.Database, RawQuery: "sslmode=disable"}
+	return p, u.String(), nil
 }

@@ -1,12 +1,16 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"flag"
 	"fmt"
 	"io"
 	"maps"
+	"net/http"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -28,7 +32,7 @@ func soak(ctx context.Context, args []string, out io.Writer) error {
 		return err
 	}
 	defer driven.RemoveBuilt()
-	s, err := driven.Start(ctx, binary, 2, "--hold", "3s", "--sweep-every", "500ms")
+	s, err := driven.Start(ctx, binary, 2, "--hold", "3s", "--sweep-every", "500ms", "--metrics-listen", "127.0.0.1:0")
 	if err != nil {
 		return err
 	}
@@ -78,7 +82,7 @@ func driveFor(ctx context.Context, s *driven.Service, o drive.Options, during ti
 	return float64(len(after)-len(before)) / during.Seconds(), ctx.Err()
 }
 
-// state is what may grow: the memory of the servers, and relations of 1 MiB or more, in MiB and in rows.
+// state is what may grow: the memory and the goroutines of the servers, and relations of 1 MiB or more, in MiB and in rows.
 type state map[string]float64
 
 func lookAt(ctx context.Context, s *driven.Service) (state, error) {
@@ -86,6 +90,11 @@ func lookAt(ctx context.Context, s *driven.Service) (state, error) {
 	for i, server := range s.Servers {
 		memory, _ := driven.Memory(server.PID())
 		now[fmt.Sprintf("memory of server %d, MiB", i+1)] = memory
+		goroutines, err := goroutines(ctx, server.Metrics)
+		if err != nil {
+			return nil, err
+		}
+		now[fmt.Sprintf("goroutines of server %d", i+1)] = goroutines
 	}
 	db, err := s.Connect(ctx)
 	if err != nil {
@@ -114,6 +123,26 @@ func lookAt(ctx context.Context, s *driven.Service) (state, error) {
 		now["rows of "+table] = float64(live)
 	}
 	return now, rows.Err()
+}
+
+// goroutines reads how many there are from a server's metrics.
+func goroutines(ctx context.Context, metrics string) (float64, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, metrics, nil)
+	if err != nil {
+		return 0, err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	lines := bufio.NewScanner(resp.Body)
+	for lines.Scan() {
+		if n, ok := strings.CutPrefix(lines.Text(), "go_goroutines "); ok {
+			return strconv.ParseFloat(n, 64)
+		}
+	}
+	return 0, fmt.Errorf("%s tells of no goroutines", metrics)
 }
 
 // printGrowth shows what each was after a quarter, a half, three quarters, and in the end: the median of some looks before.

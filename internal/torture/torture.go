@@ -181,8 +181,12 @@ func (r *run) round(ctx context.Context) error {
 	}
 	defer closeLog()
 	prefix := fmt.Sprintf("r%d-", r.result.Rounds)
+	plenty := 0
+	if r.Bug != nil {
+		plenty = 1000 // half as many: there is less to be drained before what was found is known
+	}
 	d, err := drive.Prepare(ctx, drive.Options{
-		Prefix: prefix, Seed: r.rng.Uint64(), Clients: r.Clients, Rate: r.Rate, Key: r.w.Key(), Addresses: r.w.Addresses(), Log: log,
+		Plenty: plenty, Prefix: prefix, Seed: r.rng.Uint64(), Clients: r.Clients, Rate: r.Rate, Key: r.w.Key(), Addresses: r.w.Addresses(), Log: log,
 	})
 	if err != nil {
 		return fmt.Errorf("prepare: %w", err)
@@ -211,15 +215,17 @@ func (r *run) round(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// drain gives clients some minutes to get all that is left, and to look at everything; less where a mistake is looked for.
+// drain lets clients get all that is left, and look at everything. It gives up after some minutes, and where a mistake is looked for when nothing is got on with for
+// so long that no hold and no unpaid order can be what is waited for.
 func (r *run) drain(ctx context.Context, d *drive.Round, log *history.Log) error {
-	most := 4 * time.Minute
+	const most = 4 * time.Minute
+	patience := most
 	if r.Bug != nil {
-		most = 20 * time.Second
+		patience = 20 * time.Second
 	}
 	ctx, cancel := context.WithTimeout(ctx, most)
 	defer cancel()
-	return d.Drain(ctx, log)
+	return d.Drain(ctx, log, patience)
 }
 
 // newLog begins the history of a round, in a file of its own if histories are kept.
@@ -305,7 +311,7 @@ func (r *run) check(ctx context.Context, ops []history.Op, began time.Time, pref
 		return figures, err
 	}
 	if deadlocks > 0 {
-		r.violated(check.Violation{Rule: "deadlock", Text: fmt.Sprintf("PostgreSQL has counted %d deadlocks", deadlocks)})
+		r.violated(check.Violation{Rule: "deadlock", Text: fmt.Sprintf("PostgreSQL has counted %d deadlocks:\n%s", deadlocks, r.w.Deadlocks())})
 	}
 	return figures, nil
 }

@@ -123,12 +123,13 @@ gone AS (
 	},
 	{
 		Name: "unsorted-locks",
-		What: "holds are locked for their order as they were named, each alone, instead of in the order of their ids",
+		What: "holds are locked for their order as they were named, one after the other, instead of at once and in the order of their ids",
 		Edits: []Edit{
-			{"internal/shop/order.go", "\t\tfunc(db pgdb.Queryer) error {\n\t\t\t_, err := s.q.ClaimLockMany(ctx, db, ids)\n\t\t\treturn err\n\t\t},\n\t}, look.steps(ctx)...)...)", "\t}, append(func() (all []func(pgdb.Queryer) error) {\n\t\tfor i := range ids {\n\t\t\tone := ids[i : i+1]\n\t\t\tif id[15]&1 == 0 {\n\t\t\t\tone = ids[len(ids)-1-i : len(ids)-i]\n\t\t\t}\n\t\t\tall = append(all, func(db pgdb.Queryer) error {\n\t\t\t\t_, err := s.q.ClaimLockMany(ctx, db, one)\n\t\t\t\treturn err\n\t\t\t})\n\t\t}\n\t\treturn all\n\t}(), look.steps(ctx)...)...)...)"},
+			{"internal/shop/order.go", "\terr = pgdb.Together(ctx, tx, append([]func(pgdb.Queryer) error{\n\t\tfunc(db pgdb.Queryer) error {\n\t\t\t_, err := s.q.ClaimLockMany(ctx, db, ids)\n\t\t\treturn err\n\t\t},\n\t}, look.steps(ctx)...)...)", "\tfor i := range ids {\n\t\tone := ids[i : i+1]\n\t\tif id[15]&1 == 0 {\n\t\t\tone = ids[len(ids)-1-i : len(ids)-i]\n\t\t}\n\t\tif _, err := s.q.ClaimLockMany(ctx, tx, one); err != nil {\n\t\t\treturn nil, time.Time{}, err\n\t\t}\n\t}\n\terr = pgdb.Together(ctx, tx, look.steps(ctx)...)"},
 			{"internal/shop/order.go", "\tlook := orderLook{s: s, ids: ids}\n", "\tlook, id := orderLook{s: s, ids: ids}, pgdb.NewID()\n"},
 			{"internal/shop/order.go", "n > 0 && n <= linesGathered", "n < 0"},
 		},
+		Needs: []string{"locks held"},
 	},
 	{
 		Name: "outbox-outside",

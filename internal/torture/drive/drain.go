@@ -2,7 +2,6 @@ package drive
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync/atomic"
 	"time"
@@ -11,8 +10,14 @@ import (
 )
 
 // Drain ends a round in which nothing is broken any more. Whatever was asked with a key and may have been done unheard is asked again, with the same key; what is left is bought until every product
-// is sold out, so that nothing stays unsold while somebody asks; and transactions and orders that anybody was told of are looked at once more, all or looksMost of them, and each product's stock. Error: ctx's.
-func (r *Round) Drain(ctx context.Context, log *history.Log) error {
+// is sold out, so that nothing stays unsold while somebody asks; and transactions and orders that anybody was told of are looked at once more, all or looksMost of them, and each product's stock. Error: ctx's,
+// or nothing has been got on with for so long.
+func (r *Round) Drain(ctx context.Context, log *history.Log, patience time.Duration) error {
+	ctx, stuck := context.WithCancelCause(ctx)
+	defer stuck(nil)
+	r.stuck = time.AfterFunc(patience, func() { stuck(fmt.Errorf("nothing was got on with for %s", patience)) })
+	defer r.stuck.Stop()
+	r.patience = patience
 	last := r.client(ctx, 0, log)
 	defer last.close()
 	last.resume()
@@ -33,11 +38,14 @@ func (r *Round) Drain(ctx context.Context, log *history.Log) error {
 	looks = looks[:min(len(looks), looksMost)]
 	r.shared(ctx, log, len(looks), func(c *client, i int) { c.insist(looks[i]) })
 	r.shared(ctx, log, len(r.products), func(c *client, i int) { c.insist(countStock(r.products[i].sku)) })
-	if err := ctx.Err(); err != nil {
-		return errors.Join(errors.New("the round was not drained"), err)
+	if ctx.Err() != nil {
+		return fmt.Errorf("the round was not drained: %w", context.Cause(ctx))
 	}
 	return nil
 }
+
+// gotOn tells Drain that it goes on.
+func (r *Round) gotOn() { r.stuck.Reset(r.patience) }
 
 // looksMost: the rows of all are read afterwards. This is whether what is shown is what they say.
 const looksMost = 5000
@@ -56,6 +64,7 @@ func (r *Round) shared(ctx context.Context, log *history.Log, n int, do func(c *
 	r.each(ctx, min(r.o.Clients, 32), log, func(c *client) {
 		for i := next.Add(1) - 1; i < int64(n) && ctx.Err() == nil; i = next.Add(1) - 1 {
 			do(c, int(i))
+			r.gotOn()
 		}
 	})
 }
@@ -79,6 +88,7 @@ func (c *client) buyAll(p product) {
 		switch {
 		case op.Transaction != nil && op.Transaction.Status == "held":
 			c.insist(confirm(c.r.newKey(), c.r.newKey()+"-last", []string{op.Transaction.ID}))
+			c.r.gotOn()
 		case code == "sold-out":
 			if quantity == 1 {
 				return

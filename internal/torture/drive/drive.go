@@ -65,6 +65,9 @@ type Round struct {
 
 	pausing sync.Mutex
 	paused  time.Time // last
+
+	stuck    *time.Timer // ends Drain, unless it goes on within patience
+	patience time.Duration
 }
 
 // product is what is sold. Short ones are refused more often than not.
@@ -313,6 +316,17 @@ func (c *client) withOther(a *ask) {
 	case c.r.others <- a:
 	default:
 	}
+}
+
+// beside sends an ask at this very time, whatever the client does meanwhile. What it returns waits for the answer.
+func (c *client) beside(a *ask) (wait func()) {
+	var sent sync.WaitGroup
+	sent.Go(func() {
+		other := c.r.client(c.ctx, c.r.o.Clients+c.n, c.log)
+		defer other.close()
+		other.attempt(a)
+	})
+	return sent.Wait
 }
 
 // settle sends an ask until it is decided, and now and then more often; or gives it up. It returns the last attempt.

@@ -119,7 +119,7 @@ func TestEveryOperationIsDrivenAndDrained(t *testing.T) {
 	}
 	stop()
 	<-done
-	if err := r.Drain(ctx, log); err != nil {
+	if err := r.Drain(ctx, log, time.Minute); err != nil {
 		t.Fatal(err)
 	}
 	ops, err := log.Ops()

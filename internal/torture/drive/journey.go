@@ -2,6 +2,7 @@ package drive
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/lastunit/lastunit/bench/driven"
@@ -69,7 +70,7 @@ func (c *client) key() string {
 func (c *client) shop() {
 	buyer := c.anyBuyer()
 	var held []string
-	for range 1 + c.rng.IntN(2) {
+	for range 1 + c.rng.IntN(3) {
 		quantity := 1
 		if c.chance(30) {
 			quantity += c.rng.IntN(3)
@@ -101,15 +102,45 @@ func (c *client) shop() {
 	}
 }
 
-// rush is what most do in a flash sale: somebody who has not been here wants one unit of what there is plenty of, or was, and orders it, gives it up, or forgets it.
-func (c *client) rush() {
+// fill fills a cart with several things of which there is plenty, for somebody whom no limit keeps from it, and orders them.
+func (c *client) fill() {
+	buyer := c.newBuyer()
+	var held []string
+	for range 3 {
+		if t := c.wantPlenty(buyer); t != nil {
+			held = append(held, t.ID)
+		}
+	}
+	if len(held) > 0 {
+		c.order(buyer, held)
+	}
+}
+
+func (c *client) newBuyer() string {
+	return fmt.Sprintf("%srush-%d", c.r.o.Prefix, c.rng.IntN(1000*c.r.o.Buyers))
+}
+
+// wantPlenty claims one unit of what there is plenty of, or was. It returns the hold, if it got one.
+func (c *client) wantPlenty(buyer string) *history.Transaction {
 	p := c.r.products[c.rng.IntN(len(c.r.products))]
 	for tries := 0; p.short && tries < 3; tries++ {
 		p = c.r.products[c.rng.IntN(len(c.r.products))]
 	}
-	buyer := fmt.Sprintf("%srush-%d", c.r.o.Prefix, c.rng.IntN(1000*c.r.o.Buyers))
-	t := c.follow(c.settle(claim(buyer, c.key(), p.sku, 1))).Transaction
-	if t == nil || t.Status != "held" {
+	if t := c.follow(c.settle(claim(buyer, c.key(), p.sku, 1))).Transaction; t != nil && t.Status == "held" {
+		return t
+	}
+	return nil
+}
+
+// rush is what most do in a flash sale: somebody who has not been here wants one thing, or fills a cart, and orders it, gives it up, or forgets it.
+func (c *client) rush() {
+	if c.chance(4) {
+		c.fill()
+		return
+	}
+	buyer := c.newBuyer()
+	t := c.wantPlenty(buyer)
+	if t == nil {
 		return
 	}
 	switch p := c.rng.IntN(100); {
@@ -182,6 +213,9 @@ func (c *client) confirm(ids []string) {
 
 // order orders holds, or the whole cart, and goes on from there.
 func (c *client) order(buyer string, ids []string) {
+	if len(ids) > 1 && c.chance(80) {
+		defer c.beside(checkout(buyer, c.r.newKey(), ids))()
+	}
 	if c.chance(30) {
 		ids = nil
 	}
@@ -234,6 +268,10 @@ func (c *client) pay(buyer, id string) {
 	if c.chance(3) {
 		c.settle(cancel(buyer, c.r.newKey(), id))
 	}
+	if c.chance(40) {
+		c.giveBack(bought{buyer, id})
+		return
+	}
 	c.has(bought{buyer, id})
 }
 
@@ -260,9 +298,11 @@ func (c *client) giveBack(b bought) {
 	case o.Status != "paid":
 		return
 	}
-	var units []string
-	if c.chance(30) {
-		units = some(o)
+	units := left(o)
+	if len(units) > 1 && c.chance(70) || c.chance(20) {
+		units = units[:min(len(units), 1)]
+	} else {
+		units = nil // all that it has
 	}
 	restock := "available"
 	switch p := c.rng.IntN(100); {
@@ -280,20 +320,16 @@ func (c *client) giveBack(b bought) {
 	}
 }
 
-// some is one unit that an order still has.
-func some(o *history.Order) []string {
+// left are the units that an order still has.
+func left(o *history.Order) (ids []string) {
 	for _, l := range o.Lines {
-		gone := map[string]bool{}
-		for _, id := range l.ReturnedUnitIDs {
-			gone[id] = true
-		}
 		for _, id := range l.UnitIDs {
-			if !gone[id] {
-				return []string{id}
+			if !slices.Contains(l.ReturnedUnitIDs, id) {
+				ids = append(ids, id)
 			}
 		}
 	}
-	return nil
+	return ids
 }
 
 // keepStock counts a product's units and keeps them about as many as they were.

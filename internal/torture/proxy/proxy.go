@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"io"
 	"net"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -38,7 +39,7 @@ type Proxy struct {
 	cuts    atomic.Int64
 }
 
-// New listens on an address (host:port) and forwards to target. Questions that hold aim are those that Arm is about.
+// New listens on an address (host:port) and forwards to target, which is another or the path of a socket. Questions that hold aim are those that Arm is about.
 func New(listen, target string, aim []byte) (*Proxy, error) {
 	l, err := net.Listen("tcp", listen)
 	if err != nil {
@@ -142,7 +143,11 @@ func (l *link) close() bool {
 
 func (p *Proxy) join(in net.Conn) {
 	p.listen()
-	out, err := net.DialTimeout("tcp", p.target, 2*time.Second)
+	network := "tcp"
+	if filepath.IsAbs(p.target) {
+		network = "unix"
+	}
+	out, err := net.DialTimeout(network, p.target, 2*time.Second)
 	if err != nil {
 		_ = in.Close()
 		return

@@ -23,14 +23,17 @@ type cluster struct {
 	tools   pgserver.Tools
 	dir     string // below which its data is; enterable by who runs it
 	walDir  string // below which its WAL is
+	logDir  string // where its log is, which is not on a disk that is filled
 	address string // host:port
 	process *exec.Cmd
 	ended   <-chan struct{}
 }
 
-func newCluster(tools pgserver.Tools, dataDir, walDir, name string) (*cluster, error) {
-	c := &cluster{name: name, tools: tools, dir: filepath.Join(dataDir, name), walDir: filepath.Join(walDir, name)}
-	for _, dir := range []string{c.dir, c.walDir} {
+const logName = "postgres.log"
+
+func newCluster(tools pgserver.Tools, dataDir, walDir, logDir, name string) (*cluster, error) {
+	c := &cluster{name: name, tools: tools, dir: filepath.Join(dataDir, name), walDir: filepath.Join(walDir, name), logDir: filepath.Join(logDir, name)}
+	for _, dir := range []string{c.dir, c.walDir, c.logDir} {
 		if err := os.Mkdir(dir, 0o755); err != nil {
 			return nil, err
 		}
@@ -88,6 +91,7 @@ func (c *cluster) start(ctx context.Context) error {
 		"listen_addresses=127.0.0.1", "port=" + c.port(), "unix_socket_directories=", "max_connections=120", "shared_buffers=128MB", "max_wal_size=1GB", "wal_level=replica",
 		"max_wal_senders=10", "wal_keep_size=256MB", "hot_standby=on", "fsync=on", "full_page_writes=on", "synchronous_commit=on", "wal_receiver_status_interval=1s",
 		"wal_sender_timeout=5s", "wal_receiver_timeout=5s", "wal_retrieve_retry_interval=500ms", "autovacuum_naptime=10s", "restart_after_crash=on", "lc_messages=C", "timezone=UTC", "cluster_name=" + c.name,
+		"logging_collector=on", "log_directory=" + c.logDir, "log_filename=" + logName, "log_rotation_age=0", "log_rotation_size=0",
 	} {
 		args = append(args, "-c", setting)
 	}
@@ -161,6 +165,24 @@ func (c *cluster) pids() []int {
 		}
 	}
 	return all
+}
+
+// deadlocks is what its log says of them: who waited for whom, and with which statements.
+func (c *cluster) deadlocks() string {
+	log, _ := os.ReadFile(filepath.Join(c.logDir, logName))
+	var said strings.Builder
+	within := false
+	for line := range strings.Lines(string(log)) {
+		if _, message, begins := strings.Cut(line, "] ERROR: "); begins {
+			within = strings.Contains(message, "deadlock detected")
+		} else if strings.Contains(line, "] LOG: ") || strings.Contains(line, "] FATAL: ") {
+			within = false
+		}
+		if within {
+			said.WriteString(line)
+		}
+	}
+	return said.String()
 }
 
 // signal sends a signal to the postmaster and all its children.

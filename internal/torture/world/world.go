@@ -65,7 +65,7 @@ func Start(ctx context.Context, o Options) (w *World, err error) {
 	if err := os.Chmod(w.dir, 0o755); err != nil { // PostgreSQL may run as somebody else, who has to enter it
 		return w, err
 	}
-	for _, dir := range []string{w.dataDir(), w.walDir()} {
+	for _, dir := range []string{w.dataDir(), w.walDir(), w.logDir()} {
 		if err := os.Mkdir(dir, 0o755); err != nil {
 			return w, err
 		}
@@ -81,6 +81,8 @@ func (w *World) dataDir() string { return filepath.Join(w.dir, "data") }
 
 func (w *World) walDir() string { return filepath.Join(w.dir, "wal") }
 
+func (w *World) logDir() string { return filepath.Join(w.dir, "log") }
+
 func (w *World) startClusters(ctx context.Context) error {
 	tools, err := pgserver.FindTools(ctx)
 	if err != nil {
@@ -91,7 +93,7 @@ func (w *World) startClusters(ctx context.Context) error {
 		names = append(names, "b")
 	}
 	for _, name := range names {
-		c, err := newCluster(tools, w.dataDir(), w.walDir(), name)
+		c, err := newCluster(tools, w.dataDir(), w.walDir(), w.logDir(), name)
 		if err != nil {
 			return err
 		}
@@ -230,6 +232,14 @@ func (w *World) ready(ctx context.Context) error {
 		c.Close()
 	}
 	return nil
+}
+
+// Deadlocks are what the logs of PostgreSQL say of them.
+func (w *World) Deadlocks() (said string) {
+	for _, c := range w.clusters {
+		said += c.deadlocks()
+	}
+	return said
 }
 
 // Audit runs lastunit audit, with arguments, and returns its last line.
