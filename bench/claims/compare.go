@@ -32,6 +32,9 @@ type sample struct {
 	ServerMicros    float64 `json:"server_us"`
 	StoreMicros     float64 `json:"store_us"`
 	GeneratorMicros float64 `json:"generator_us"`
+	// What PostgreSQL wrote into its log a request, and which part of that were pages that it writes whole when they change first after a checkpoint.
+	WALBytes      float64 `json:"wal_bytes,omitempty"`
+	WALPageImages float64 `json:"wal_page_images,omitempty"`
 	// Answers that it is busy, where there are to be some.
 	Busy    int64   `json:"busy,omitempty"`
 	BusyP99 float64 `json:"busy_p99_ms,omitempty"`
@@ -47,22 +50,29 @@ func (b *bench) measure(s *system, l load, status int, units float64) (sample, e
 // measureIn measures until ctx ends, or the load.
 func (b *bench) measureIn(ctx context.Context, s *system, l load, status int, units float64) (sample, error) {
 	var before, after [3]time.Duration
+	var logBefore, logAfter walSpent
+	log, err := b.wal(ctx, s)
+	if err != nil {
+		return sample{}, err
+	}
+	defer log.close()
 	own := []int{os.Getpid()}
 	store := s.store
 	if store == nil {
 		store = func() []int { return nil }
 	}
-	take := func(at *[3]time.Duration) func() {
+	take := func(at *[3]time.Duration, logged *walSpent) func() {
 		return func() {
+			*logged = log.spent()
 			*at = [3]time.Duration{driven.ProcessorTime(s.servers), driven.ProcessorTimeOfAll(store()), driven.ProcessorTime(own)}
 		}
 	}
 	l.crowd, l.addresses = b.crowd, s.addresses
 	warm := l.atWarm
-	l.atWarm, l.atEnd = take(&before), take(&after)
+	l.atWarm, l.atEnd = take(&before, &logBefore), take(&after, &logAfter)
 	if warm != nil {
 		l.atWarm = func() {
-			take(&before)()
+			take(&before, &logBefore)()
 			warm()
 		}
 	}
@@ -79,6 +89,7 @@ func (b *bench) measureIn(ctx context.Context, s *system, l load, status int, un
 	return sample{
 		PerSecond: o.perSecond(status) * units, P50: o.percentile(0.5, status), P99: o.percentile(0.99, status),
 		ServerMicros: per(0), StoreMicros: per(1), GeneratorMicros: per(2),
+		WALBytes: (logAfter.bytes - logBefore.bytes) / n, WALPageImages: (logAfter.images - logBefore.images) / n,
 	}, nil
 }
 
@@ -107,8 +118,8 @@ func (b *bench) rounds(turns []turn, rounds int, out io.Writer) (map[string][]sa
 				fmt.Fprintf(out, "  %-28s %8.2f s\n", t.name, s.Seconds)
 				continue
 			}
-			fmt.Fprintf(out, "  %-28s %8.0f/s  p50 %6.1f ms  p99 %6.1f ms  processor time: server %4.0f us, store %4.0f us, generator %4.0f us\n",
-				t.name, s.PerSecond, s.P50, s.P99, s.ServerMicros, s.StoreMicros, s.GeneratorMicros)
+			fmt.Fprintf(out, "  %-28s %8.0f/s  p50 %6.1f ms  p99 %6.1f ms  processor time: server %4.0f us, store %4.0f us, generator %4.0f us  WAL: %5.0f bytes, %.2f pages\n",
+				t.name, s.PerSecond, s.P50, s.P99, s.ServerMicros, s.StoreMicros, s.GeneratorMicros, s.WALBytes, s.WALPageImages)
 		}
 	}
 	return samples, nil

@@ -118,11 +118,16 @@ func first(m, _, _ float64) float64 { return m }
 
 // ratioOf is the ratio of the medians of a figure, with the least and the most of the rounds, each with itself.
 func ratioOf(above, below []sample, figure func(sample) float64) (ratio, least, most float64) {
-	var each []float64
+	each := ratiosOf(above, below, figure)
+	return first(median(above, figure)) / first(median(below, figure)), slices.Min(each), slices.Max(each)
+}
+
+// ratiosOf are those of each sample to the one beside it.
+func ratiosOf(above, below []sample, figure func(sample) float64) (each []float64) {
 	for i := range min(len(above), len(below)) {
 		each = append(each, figure(above[i])/figure(below[i]))
 	}
-	return first(median(above, figure)) / first(median(below, figure)), slices.Min(each), slices.Max(each)
+	return each
 }
 
 // plot draws the medians as bars, with lines from the least to the most.

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -65,6 +67,29 @@ func (s *shown) add(f figure) { s.Figures = append(s.Figures, f) }
 func (s *shown) ratio(f figure, above, below []sample, of func(sample) float64) {
 	f.Value, f.Least, f.Most = ratioOf(above, below, of)
 	s.add(f)
+}
+
+// pairs adds two figures: the median of what each pair of turns comes to, with the least and the most of the pairs, and between which values that median lies
+// with a probability of 95 % (see surely).
+func (s *shown) pairs(f figure, above, below []sample, of func(sample) float64) {
+	each := slices.Sorted(slices.Values(ratiosOf(above, below, of)))
+	s.middleOf(f, each)
+	if k, sure := surely(len(each)); sure {
+		s.add(figure{Name: "  its 95 % interval: from", Value: each[k]})
+		s.add(figure{Name: "  its 95 % interval: to", Value: each[len(each)-1-k]})
+	}
+}
+
+// surely tells how many of n values, at each end, the interval leaves out that has the median of what they are drawn from in it with a probability of at least
+// 95 %, however it is spread: the number of values below that median is that of heads in n tosses. With fewer than 6 values there is none.
+func surely(n int) (leftOut int, sure bool) {
+	outside := math.Pow(0.5, float64(n)) // the probability of exactly leftOut heads; then of no more than that
+	for exactly, k := outside, 0; 2*outside <= 0.05; k++ {
+		leftOut, sure = k, true
+		exactly *= float64(n-k) / float64(k+1)
+		outside += exactly
+	}
+	return leftOut, sure
 }
 
 // middle adds a figure: the median of a turn.

@@ -131,6 +131,30 @@ func TestWhatAnImportCostsIsShown(t *testing.T) {
 	}
 }
 
+func TestWhatMetricsCostIsShown(t *testing.T) {
+	t.Parallel()
+	o := metricsOptions{compareOptions{rounds: 3, connections: 16, measure: 200 * time.Millisecond, results: filepath.Join(t.TempDir(), "metrics.json")}}
+	s := showSmall(t, o.results, func(ctx context.Context, binary string, out io.Writer) error { return metrics(ctx, binary, o, out) })
+	claims := s.Figures[0].Value
+	if from, to := s.value(t, "interval: from"), s.value(t, "interval: to"); len(s.Samples["without"]) != 6 || len(s.Samples["with metrics"]) != 6 || claims < from || claims > to {
+		t.Errorf("%+v", s)
+	}
+}
+
+// Out of the tables of binomial coefficients: of 20 tosses 5 or fewer are heads in 4.14 % of all cases or all but 5 are, of 30 tosses 9 in 4.28 %.
+func TestHowManyValuesAnIntervalLeavesOut(t *testing.T) {
+	t.Parallel()
+	for n, want := range map[int]int{5: -1, 6: 0, 8: 0, 9: 1, 20: 5, 30: 9, 100: 39} {
+		k, sure := surely(n)
+		if !sure {
+			k = -1
+		}
+		if k != want {
+			t.Errorf("of %d values %d are left out, want %d", n, k, want)
+		}
+	}
+}
+
 func TestWhatAnAuditCostsIsShown(t *testing.T) {
 	t.Parallel()
 	o := auditOptions{rounds: 2, connections: 16, units: 20_000, held: 500, others: 100_000, measure: time.Second, results: filepath.Join(t.TempDir(), "audit.json")}

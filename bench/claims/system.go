@@ -25,6 +25,7 @@ type system struct {
 	addresses []string
 	servers   []int        // processes
 	store     func() []int // processes
+	logs      bool         // the store is the PostgreSQL of the service
 }
 
 // bench is everything that runs.
@@ -69,7 +70,7 @@ func (b *bench) stop() {
 
 // lastunit is the first n servers of the service.
 func (b *bench) lastunit(n int) *system {
-	s := &system{name: "lastunit", store: b.postgres}
+	s := &system{name: "lastunit", store: b.postgres, logs: true}
 	for _, srv := range b.service.Servers[:n] {
 		s.addresses, s.servers = append(s.addresses, srv.Address), append(s.servers, srv.PID())
 	}
@@ -80,6 +81,33 @@ func (b *bench) lastunit(n int) *system {
 func (b *bench) postgres() []int {
 	postmaster := b.service.PostgresPID()
 	return append(driven.Children(postmaster), postmaster)
+}
+
+// walSpent is what PostgreSQL has written into its log so far.
+type walSpent struct{ bytes, images float64 }
+
+// walMeter reads it, over a connection of its own.
+type walMeter struct{ db *pgx.Conn }
+
+func (b *bench) wal(ctx context.Context, of *system) (m walMeter, err error) {
+	if of.logs {
+		m.db, err = b.service.Connect(ctx)
+	}
+	return m, err
+}
+
+func (m walMeter) close() {
+	if m.db != nil {
+		_ = m.db.Close(context.Background())
+	}
+}
+
+// spent is nothing for a system without a log, and where it can't be read: then the figure is left out. Sessions tell of their page images once a second.
+func (m walMeter) spent() (w walSpent) {
+	if m.db != nil {
+		_ = m.db.QueryRow(context.Background(), `SELECT (pg_current_wal_insert_lsn() - '0/0')::float8, wal_fpi::float8 FROM pg_stat_wal`).Scan(&w.bytes, &w.images)
+	}
+	return w
 }
 
 // contenderDatabase prepares a database for those that use PostgreSQL, with units of a product.

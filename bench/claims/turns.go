@@ -98,6 +98,7 @@ func (b *bench) contenderTurns(o compareOptions) (turns []turn, err error) {
 		if err := add(name, contender, servers, b.postgres, "-database", database, "-connections", "4"); err != nil {
 			return nil, err
 		}
+		turns[len(turns)-1].system.logs = true
 	}
 	return turns, nil
 }

@@ -42,6 +42,7 @@ type Service struct {
 // Server is one process; it keeps its address over restarts.
 type Server struct {
 	Address string // host:port
+	Metrics string // the address of its metrics, as it has told it; empty: it has none
 	binary  string // empty: the service's
 	cmd     *exec.Cmd
 	exited  chan struct{}
@@ -165,9 +166,11 @@ func (s *Service) start(i int) error {
 	lines := bufio.NewScanner(stdout)
 	database := ""
 	for database == "" && lines.Scan() {
-		database, _ = strings.CutPrefix(lines.Text(), "its database is ")
-		if database == lines.Text() {
-			database = ""
+		if at, ok := strings.CutPrefix(lines.Text(), "its metrics are at "); ok {
+			srv.Metrics = at
+		}
+		if at, ok := strings.CutPrefix(lines.Text(), "its database is "); ok {
+			database = at
 		}
 	}
 	exited := srv.exited

@@ -115,7 +115,7 @@ var defects = []struct {
 		`INSERT INTO test_charge (charge_id, amount_minor, currency, status, captures_at) VALUES (gen_random_uuid(), 1, 'EUR', 'pending', now())`,
 		[]string{"the provider takes no more money"}},
 	{"an event is never published",
-		`UPDATE event SET position = NULL WHERE event_id = (SELECT event_id FROM event LIMIT 1)`,
+		`UPDATE event SET position = NULL WHERE event_id = (SELECT event_id FROM event ORDER BY created_at LIMIT 1)`,
 		[]string{"every event is published"}},
 	{"a payment is not told",
 		`DELETE FROM event WHERE event_id = (SELECT event_id FROM event WHERE type = 'order.paid' LIMIT 1)`,
