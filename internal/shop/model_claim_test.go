@@ -242,8 +242,8 @@ func (m *model) settleQueue(rt *rapid.T, p *mProduct, pool int, queue []*mClaim)
 			m.is("transaction queued -> held")
 			m.hold(rt, c, got)
 			spent = true
-			if next == nil || c.expires.Before(*next) {
-				next = &c.expires
+			if expires := c.expires; next == nil || expires.Before(*next) {
+				next = &expires
 			}
 		}
 	}

@@ -322,7 +322,8 @@ func (m *model) next(p *mProduct, in func(pool int) bool) (next *time.Time) {
 			}
 		}
 		if at != nil && (next == nil || at.Before(*next)) {
-			next = at
+			then := *at // which stays in what is kept of a refusal when a hold is extended
+			next = &then
 		}
 	}
 	return next
