@@ -26,6 +26,14 @@ WHERE event.position > @after_position::bigint
 ORDER BY event.position
 LIMIT @row_limit;
 
+-- EventUnpublished tells whether there are events without a position.
+-- name: EventUnpublished :one
+SELECT EXISTS (
+    SELECT 1
+    FROM event
+    WHERE event.position IS NULL
+)::boolean AS unpublished;
+
 -- EventLockTail takes the turn to give positions. No row: somebody else has it.
 -- name: EventLockTail :one
 SELECT event_tail.only_row

@@ -192,3 +192,19 @@ func (q *Queries) EventTypeRead(ctx context.Context, db DBTX, eventID pgdb.ID) (
 	err := row.Scan(&type_)
 	return type_, err
 }
+
+const eventUnpublished = `-- name: EventUnpublished :one
+SELECT EXISTS (
+    SELECT 1
+    FROM event
+    WHERE event.position IS NULL
+)::boolean AS unpublished
+`
+
+// EventUnpublished tells whether there are events without a position.
+func (q *Queries) EventUnpublished(ctx context.Context, db DBTX) (bool, error) {
+	row := db.QueryRow(ctx, eventUnpublished)
+	var unpublished bool
+	err := row.Scan(&unpublished)
+	return unpublished, err
+}

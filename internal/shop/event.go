@@ -100,10 +100,19 @@ func (s *Shop) tellSale(ctx context.Context, tx pgx.Tx, rehearsal bool, kind Eve
 }
 
 // Events reads events behind a position, in their order, at most limit, of all types when none are named. Whoever has seen one has been shown all
-// before it: an event whose transaction commits late comes later. more tells whether there are others behind the last.
+// before it: an event whose transaction commits late comes later. What was committed before the call is among them, unless whoever gives events their
+// positions stalls for longer than publishPatience. more tells whether there are others behind the last.
 func (s *Shop) Events(ctx context.Context, after int64, types []EventType, limit int) (events []Event, more bool, err error) {
-	if err := s.PublishEvents(ctx); err != nil {
-		return nil, false, explain("publish events", err)
+	for until := time.Now().Add(publishPatience); ; {
+		if published, err := s.publishEvents(ctx); err != nil {
+			return nil, false, explain("publish events", err)
+		} else if published || time.Now().After(until) {
+			break
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(5 * time.Millisecond):
+		}
 	}
 	rows, err := s.q.EventList(ctx, s.pool, dbsqlc.EventListParams{AfterPosition: after, Types: typeNames(types), RowLimit: int32(limit) + 1})
 	if err != nil {
@@ -118,32 +127,39 @@ func (s *Shop) Events(ctx context.Context, after int64, types []EventType, limit
 	return events, more, nil
 }
 
-// PublishEvents gives events that have been committed their positions, unless another server is about to. It is housekeeping, and done before
-// every look at the events.
-func (s *Shop) PublishEvents(ctx context.Context) error {
+// publishPatience is how long whoever reads events waits for somebody else who is about to publish them.
+const publishPatience = 500 * time.Millisecond
+
+// publishEvents gives events that have been committed their positions, unless somebody else is about to, which it tells.
+func (s *Shop) publishEvents(ctx context.Context) (published bool, err error) {
 	const atOnce = 1000
 	for n := atOnce; n == atOnce; {
+		unpublished, err := s.q.EventUnpublished(ctx, s.pool) // mostly there are none, and then that is all
+		if err == nil && !unpublished {
+			return true, nil
+		}
 		var types []string
-		err := s.inTx(ctx, func(tx pgx.Tx) error {
-			_, err := s.q.EventLockTail(ctx, tx)
-			if errors.Is(err, pgx.ErrNoRows) {
-				return nil
-			}
-			if err != nil {
+		if err == nil {
+			err = s.inTx(ctx, func(tx pgx.Tx) (err error) {
+				if _, err = s.q.EventLockTail(ctx, tx); err != nil {
+					return err
+				}
+				types, err = s.q.EventPublish(ctx, tx, atOnce)
 				return err
-			}
-			types, err = s.q.EventPublish(ctx, tx, atOnce)
-			return err
-		})
+			})
+		}
+		if errors.Is(err, pgx.ErrNoRows) {
+			return false, nil
+		}
 		if err != nil {
-			return fmt.Errorf("give events their positions: %w", err)
+			return false, fmt.Errorf("give events their positions: %w", err)
 		}
 		for _, t := range types {
 			s.o.Observer.event(EventType(t))
 		}
 		n = len(types)
 	}
-	return nil
+	return true, nil
 }
 
 // runOut tells of pools of which the batch has taken the last token.

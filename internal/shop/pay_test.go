@@ -528,6 +528,33 @@ func TestEventsAreToldAsTheyHappened(t *testing.T) {
 	}
 }
 
+// Whoever reads events is told of what was committed before, also when somebody else is about to publish it, and in the end of less when nobody gets on with that.
+func TestEventsAreReadBesideWhoPublishesThem(t *testing.T) {
+	t.Parallel()
+	w, _ := paying(t, newFake(), shop.Options{})
+	for _, c := range []struct {
+		name string
+		long time.Duration
+		told int
+	}{{"stalled", 2 * time.Second, 0}, {"about to", 100 * time.Millisecond, 1}} {
+		tx, err := w.db.Begin(background)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := tx.Exec(background, `SELECT FROM event_tail FOR UPDATE`); err != nil {
+			t.Fatal(err)
+		}
+		done := time.AfterFunc(c.long, func() { _ = tx.Rollback(background) })
+		told, _, err := w.Events(background, 0, []shop.EventType{shop.OrderCreated}, 10)
+		if err != nil || len(told) != c.told {
+			t.Errorf("%s: %+v, %v", c.name, told, err)
+		}
+		if done.Stop() {
+			_ = tx.Rollback(background)
+		}
+	}
+}
+
 // A provider that says nothing does not keep who takes units back waiting, nor from hearing that it was done.
 func TestARefundDoesNotWaitForASilentProvider(t *testing.T) {
 	t.Parallel()

@@ -119,11 +119,11 @@ func (s *Shop) WebhookDeliveries(ctx context.Context, id ID, f DeliveryFilter, l
 	return all, more, nil
 }
 
-// RelayEvents is housekeeping: it publishes events (PublishEvents), and makes deliveries of those that have happened since it was called last, unless another server is about to. An event and all its
+// RelayEvents is housekeeping: it publishes events, and makes deliveries of those that have happened since it was called last, unless another server is about to. An event and all its
 // deliveries are passed in one transaction, so that none is missed and none is made twice, whenever a server dies.
 func (s *Shop) RelayEvents(ctx context.Context) error {
 	const atOnce = 500
-	if err := s.PublishEvents(ctx); err != nil {
+	if _, err := s.publishEvents(ctx); err != nil {
 		return err
 	}
 	for n := atOnce; n == atOnce; {

@@ -136,8 +136,8 @@ gone AS (
 		What: "events are written by a connection of their own, not in the transaction that does what they tell",
 		Edits: []Edit{
 			{"internal/shop/event.go", "s.q.EventInsertMany(ctx, db, arg); err", "s.q.EventInsertMany(ctx, outside(s, db), arg); err"},
-			{"internal/shop/event.go", "// tell writes events", "func outside(s *Shop, db pgdb.Queryer) pgdb.Queryer {\n\tif tx, is := db.(pgx.Tx); is {\n\t\t_ = tx\n\t\treturn s.pool\n\t}\n\treturn aside{db, s}\n}\n\n// aside lets something be recorded, and writes elsewhere.\ntype aside struct {\n\tpgdb.Queryer\n\ts *Shop\n}\n\nfunc (l aside) Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error) {\n\tif tag, err := l.Queryer.Exec(ctx, \"SELECT 1\"); err != nil {\n\t\treturn tag, err\n\t}\n\treturn l.s.pool.Exec(ctx, sql, args...)\n}\n\n// tell writes events"},
-			{"internal/shop/event.go", "import (\n", "import (\n\t\"github.com/jackc/pgx/v5/pgconn\"\n"},
+			{"internal/shop/event.go", "// tell writes events", "func outside(s *Shop, db pgdb.Queryer) pgdb.Queryer {\n\tif tx, is := db.(pgx.Tx); is {\n\t\t_ = tx\n\t\treturn own(s)\n\t}\n\treturn aside{db, s}\n}\n\n// aside lets something be recorded, and writes elsewhere.\ntype aside struct {\n\tpgdb.Queryer\n\ts *Shop\n}\n\nfunc (l aside) Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error) {\n\tif tag, err := l.Queryer.Exec(ctx, \"SELECT 1\"); err != nil {\n\t\treturn tag, err\n\t}\n\treturn own(l.s).Exec(ctx, sql, args...)\n}\n\nvar own = func() func(*Shop) *pgxpool.Pool {\n\tvar once sync.Once\n\tvar pool *pgxpool.Pool\n\treturn func(s *Shop) *pgxpool.Pool {\n\t\tonce.Do(func() { pool, _ = pgxpool.NewWithConfig(context.Background(), s.pool.Config()) })\n\t\treturn pool\n\t}\n}()\n\n// tell writes events"},
+			{"internal/shop/event.go", "import (\n", "import (\n\t\"github.com/jackc/pgx/v5/pgconn\"\n\t\"github.com/jackc/pgx/v5/pgxpool\"\n\t\"sync\"\n"},
 		},
 	},
 	{
