@@ -68,7 +68,7 @@ func TestBugsAreFound(t *testing.T) {
 			if len(r.Violations) == 0 {
 				t.Fatalf("%s (%s) was not found\n%s", b.Name, b.What, &out)
 			}
-			t.Logf("found after %s: %s", r.Found.Round(time.Second), r.Violations[0].Rule)
+			t.Logf("found after %s: %s\n%s", r.Found.Round(time.Second), r.Violations[0].Rule, &out)
 		})
 	}
 }
