@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptrace"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -230,10 +231,15 @@ func (c client) call(method, path, idempotencyKey string, body any) (reply, erro
 	if idempotencyKey != "" {
 		req.Header.Set("Idempotency-Key", idempotencyKey)
 	}
+	var conn httptrace.GotConnInfo
 	if c.once {
 		req.GetBody = nil
+		req = req.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) { conn = info }}))
 	}
 	resp, err := c.http.Do(req)
+	if err != nil && conn.Conn != nil {
+		err = fmt.Errorf("%w, on a connection that was kept: %t, for %s", err, conn.Reused, conn.IdleTime)
+	}
 	if err != nil {
 		return reply{}, err
 	}

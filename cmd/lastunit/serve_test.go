@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -34,7 +35,7 @@ type crowd struct {
 	mu      sync.Mutex
 	told    []answered
 	unknown atomic.Int64 // requests that got no answer, or were told that the outcome is unknown
-	away    atomic.Int64 // requests that nobody took: nothing listened
+	away    atomic.Int64 // requests that nobody took: no connection was made
 	wg      sync.WaitGroup
 }
 
@@ -53,11 +54,13 @@ func (w *crowd) claim(buyer string) {
 	c.buyer = buyer
 	for {
 		r, err := c.call("POST", "/order/addToCart", "key-"+buyer, map[string]any{"sku": "A"})
+		var network *net.OpError
 		switch {
-		case errors.Is(err, syscall.ECONNREFUSED):
+		case errors.As(err, &network) && network.Op == "dial": // refused, or reset as the door was closing: nothing was sent
 			w.away.Add(1)
 		case err != nil || r.body.Code == "outcome-unknown":
 			w.unknown.Add(1)
+			w.t.Logf("no answer: %v %s", err, r.body.Code)
 		case r.status == http.StatusCreated:
 			w.mu.Lock()
 			w.told = append(w.told, answered{buyer: buyer, key: "key-" + buyer, id: r.body.ID, units: r.body.UnitIDs})

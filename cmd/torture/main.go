@@ -73,6 +73,7 @@ func flags(name string) (*flag.FlagSet, *torture.Options, *string, *string) {
 	f.StringVar(&o.Binary, "lastunit", "", "the program, if it is not to be built")
 	f.StringVar(&o.Before, "before", "", "an earlier build of the program, which knows all migrations but the newest: servers begin as that one, and are upgraded under load")
 	f.DurationVar(&o.Round, "round", 20*time.Second, "how long clients drive before everything is healed and checked")
+	f.DurationVar(&o.World, "world", 10*time.Minute, "how old a world may become before it is made anew, with an empty database; 0: as old as the run")
 	f.IntVar(&o.Servers, "servers", 2, "servers on one database")
 	f.BoolVar(&o.Standby, "standby", true, "with a synchronous standby, and promotions")
 	f.IntVar(&o.Clients, "clients", 200, "clients at once")

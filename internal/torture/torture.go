@@ -28,6 +28,7 @@ type Options struct {
 	Binary  string        // the built lastunit
 	For     time.Duration // how long to go on beginning rounds
 	Round   time.Duration // how long clients drive before everything is healed, drained and checked
+	World   time.Duration // when a world is this old, another is made in its place, so that what is copied for a standby and read by checks stays small; 0: there is one
 	Servers int
 	Standby bool
 	Clients int
@@ -53,7 +54,7 @@ type Result struct {
 	Violations []check.Violation `json:"violations"`
 	// Found is how long it took until the first violation was known; 0: there was none.
 	Found time.Duration `json:"found"`
-	Audit string        `json:"audit"`
+	Audit string        `json:"audit"` // of the last world
 }
 
 // run is a run under way.
@@ -84,26 +85,41 @@ func Run(ctx context.Context, o Options, out io.Writer) (*Result, error) {
 	}
 	o.Log = cmp.Or(o.Log, slog.New(slog.DiscardHandler))
 	r := &run{Options: o, rng: rand.New(rand.NewPCG(o.Seed, 0)), out: out, began: time.Now()}
-	r.result = Result{Seed: o.Seed, Outages: map[string]Outage{}}
+	r.result = Result{Seed: o.Seed, Counts: map[string]int{}, Outages: map[string]Outage{}}
 	fmt.Fprintf(out, "seed %d: %d servers, standby %t, %d clients, rounds of %s for %s\n", o.Seed, o.Servers, o.Standby, o.Clients, o.Round, o.For)
-	if err := r.start(ctx); err != nil {
-		return nil, err
-	}
-	defer r.w.Stop()
-	r.began = time.Now()
-	for time.Since(r.began) < o.For && len(r.result.Violations) == 0 {
-		if err := r.round(ctx); err != nil {
-			return &r.result, fmt.Errorf("round %d of seed %d: %w", r.result.Rounds, o.Seed, err)
+	for first := true; first || time.Since(r.began) < o.For && len(r.result.Violations) == 0; first = false {
+		if err := r.inWorld(ctx, first); err != nil {
+			return &r.result, err
 		}
 	}
-	return &r.result, r.finish(ctx)
+	r.result.Took = time.Since(r.began)
+	return &r.result, nil
+}
+
+// inWorld tortures a world that is made for it, until that has grown old, time is up, or a round has found something. The run begins when the first is up.
+func (r *run) inWorld(ctx context.Context, first bool) error {
+	if err := r.start(ctx); err != nil {
+		return err
+	}
+	defer r.w.Stop()
+	began := time.Now()
+	if first {
+		r.began = began
+	}
+	for time.Since(r.began) < r.For && (r.World == 0 || time.Since(began) < r.World) && len(r.result.Violations) == 0 {
+		if err := r.round(ctx); err != nil {
+			return fmt.Errorf("round %d of seed %d: %w", r.result.Rounds, r.Seed, err)
+		}
+	}
+	return r.finish(ctx)
 }
 
 // hold is how long a hold lasts outside a sale.
 const hold = 3 * time.Second
 
-// start brings the world up, with the bug in it if there is one.
+// start brings a world up, with the bug in it if there is one.
 func (r *run) start(ctx context.Context) (err error) {
+	r.faults = nil
 	r.w, err = world.Start(ctx, world.Options{
 		Binary: r.Binary, Servers: r.Servers, Standby: r.Standby, Log: r.Log, Ahead: r.Ahead, Before: r.Before,
 		Args: []string{"--hold", hold.String(), "--sweep-every", "500ms"},
@@ -196,9 +212,11 @@ func (r *run) round(ctx context.Context) error {
 	if err := r.w.Calm(ctx); err != nil {
 		return fmt.Errorf("calm: %w", err)
 	}
+	calm := time.Since(began)
 	if err := r.drain(ctx, d, log); err != nil {
 		r.violated(check.Violation{Rule: "drain", Text: "when all faults were over: " + err.Error()})
 	}
+	drained := time.Since(began)
 	ops, err := log.Ops()
 	if err != nil {
 		return fmt.Errorf("write the history: %w", err)
@@ -209,9 +227,9 @@ func (r *run) round(ctx context.Context) error {
 		return err
 	}
 	r.result.Figures = r.result.Figures.Plus(figures)
-	fmt.Fprintf(r.out, "round %d: %d attempts in %.0f s, %d without an outcome; %d claims, %d orders; %d faults; checked in %.1f s: %d violations\n",
+	fmt.Fprintf(r.out, "round %d: %d attempts in %.0f s, %d without an outcome; %d claims, %d orders; %d faults; calm after %.1f s, drained after %.1f s, checked after %.1f s: %d violations\n",
 		r.result.Rounds, figures.Attempts, driven.Seconds(), figures.UnknownAttempts, figures.Claims, figures.Orders, len(r.done),
-		(time.Since(began) - driven).Seconds(), len(r.result.Violations))
+		(calm - driven).Seconds(), (drained - calm).Seconds(), (time.Since(began) - drained).Seconds(), len(r.result.Violations))
 	return ctx.Err()
 }
 
@@ -342,10 +360,13 @@ func (r *run) violated(all ...check.Violation) {
 	}
 }
 
-// finish audits what is left.
+// finish audits what is left of a world.
 func (r *run) finish(ctx context.Context) error {
 	audit, err := r.w.Audit(ctx)
-	r.result.Audit, r.result.Counts, r.result.Took = audit, r.w.Counts(), time.Since(r.began)
+	r.result.Audit = audit
+	for name, n := range r.w.Counts() {
+		r.result.Counts[name] += n
+	}
 	if err != nil {
 		r.violated(check.Violation{Rule: "audit", Text: err.Error()})
 	}

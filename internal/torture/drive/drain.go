@@ -28,7 +28,13 @@ func (r *Round) Drain(ctx context.Context, log *history.Log, patience time.Durat
 		}
 	})
 	last.resume() // what was asked again may have been to pause it
-	r.shared(ctx, log, len(r.products), func(c *client, i int) { c.buyAll(r.products[i]) })
+	var rest []product
+	for _, p := range r.products {
+		for n := 0; n == 0 || n < 8 && !p.short; n++ {
+			rest = append(rest, p)
+		}
+	}
+	r.shared(ctx, log, len(rest), func(c *client, i int) { c.buyAll(rest[i]) })
 	ops, err := log.Ops()
 	if err != nil {
 		return err
@@ -76,7 +82,7 @@ func (c *client) resume() { c.insist(moveSale(history.ResumeSale, c.r.newKey(), 
 func (c *client) buyAll(p product) {
 	quantity := c.r.o.Limit
 	for n := 0; c.ctx.Err() == nil; n++ {
-		buyer := fmt.Sprintf("%slast-%s-%d", c.r.o.Prefix, p.sku, n)
+		buyer := fmt.Sprintf("%slast-%s-%d-%d", c.r.o.Prefix, p.sku, c.n, n)
 		op := c.insist(claim(buyer, c.r.newKey(), p.sku, quantity))
 		for op.Transaction != nil && op.Transaction.Status == "queued" && c.ctx.Err() == nil {
 			op = c.insist(look(buyer, op.Transaction.ID, time.Second))
