@@ -268,22 +268,26 @@ func (r *run) drive(ctx context.Context, d *drive.Round, log *history.Log) {
 	var all sync.WaitGroup
 	r.done = nil
 	ofClients := func(f world.Fault) bool { return f.OfClients }
-	for _, faults := range [][]world.Fault{slices.DeleteFunc(slices.Clone(r.faults), ofClients), slices.DeleteFunc(slices.Clone(r.faults), func(f world.Fault) bool { return !ofClients(f) })} {
+	for i, faults := range [][]world.Fault{slices.DeleteFunc(slices.Clone(r.faults), ofClients), slices.DeleteFunc(slices.Clone(r.faults), func(f world.Fault) bool { return !ofClients(f) })} {
 		rng := rand.New(rand.NewPCG(r.rng.Uint64(), 0))
-		all.Go(func() { r.harm(driving, log, rng, faults) })
+		calm := 700 * time.Millisecond
+		if i == 1 {
+			calm *= 2 // what is between clients and servers keeps so many from being served that little else is seen
+		}
+		all.Go(func() { r.harm(driving, log, rng, faults, calm) })
 	}
 	d.Drive(driving, log)
 	r.driven = log.Now()
 	all.Wait()
 }
 
-// harm injects one fault after the other, chosen by their weights.
-func (r *run) harm(ctx context.Context, log *history.Log, rng *rand.Rand, faults []world.Fault) {
+// harm injects one fault after the other, chosen by their weights, with at most so long between them.
+func (r *run) harm(ctx context.Context, log *history.Log, rng *rand.Rand, faults []world.Fault, calm time.Duration) {
 	total := 0
 	for _, f := range faults {
 		total += f.Weight
 	}
-	for total > 0 && pause(ctx, time.Duration(50+rng.IntN(400))*time.Millisecond) {
+	for total > 0 && pause(ctx, 50*time.Millisecond+time.Duration(rng.Int64N(int64(calm)))) {
 		n := rng.IntN(total)
 		i := 0
 		for ; n >= faults[i].Weight; i++ {

@@ -42,9 +42,9 @@ func (w *World) Faults() []Fault {
 		{Name: "slow PostgreSQL", Weight: 2, Do: w.slow(w.anyInner, 30*time.Millisecond)},
 		{Name: "PostgreSQL in a black hole", Weight: 2, Do: w.deaf(w.anyInner)},
 		{Name: "PostgreSQL refused", Weight: 2, Do: w.refused(w.anyInner)},
-		{Name: "kill -9 of a server", Weight: 8, Do: w.killServer},
+		{Name: "kill -9 of a server", Weight: 12, Do: w.killServer},
 		{Name: "SIGSTOP of a server", Weight: 2, Do: w.stopServer, Stills: true},
-		{Name: "kill -9 of PostgreSQL", Weight: 3, Do: w.killPostgres},
+		{Name: "kill -9 of PostgreSQL", Weight: 5, Do: w.killPostgres},
 		{Name: "SIGSTOP of PostgreSQL", Weight: 1, Do: w.stopPostgres},
 		{Name: "restart of PostgreSQL", Weight: 1, Do: w.restartPostgres},
 		{Name: "connections exhausted", Weight: 1, Do: w.exhaust},
@@ -53,7 +53,7 @@ func (w *World) Faults() []Fault {
 		{Name: "payment provider silent", Weight: 1, Do: w.silenceProvider},
 	}
 	if w.Standby {
-		all = append(all, Fault{Name: "promotion", Weight: 3, Do: w.promote}, Fault{Name: "standby lost", Weight: 1, Do: w.loseStandby}, Fault{Name: "crash while the standby is cut off, then promotion", Weight: 1, Do: w.crashApart})
+		all = append(all, Fault{Name: "promotion", Weight: 2, Do: w.promote}, Fault{Name: "standby lost", Weight: 1, Do: w.loseStandby}, Fault{Name: "crash while the standby is cut off, then promotion", Weight: 1, Do: w.crashApart})
 	}
 	if w.Ahead != "" {
 		all = append(all, Fault{Name: "a server whose clock is an hour ahead", Weight: 2, Do: w.ahead})
