@@ -104,8 +104,9 @@ DELETE FROM claim
 USING ended
 WHERE claim.claim_id = ended.claim_id;
 
--- ClaimEnd ends holds, of which the caller has the locks, and of several also those of their buyers' sale_buyer rows, and gives their units back to the pool
--- that they came from, at new, higher positions; to the common pool when its sale is over. It is decided by the clock at this instant, not at the
+-- ClaimEnd ends holds, of which the caller has the locks, and those of their buyers' sale_buyer rows, and gives their units back to the pool
+-- that they came from, at new, higher positions; to the common pool when its sale is over. (Waiting for a sale_buyer row when a claim has been updated, and not
+-- only locked, is a deadlock: whoever has that row may be about to insert a claim with the same key, and waits until it is known what becomes of this one.) It is decided by the clock at this instant, not at the
 -- transaction's start, which may lie before a long wait for the lock: a hold that has lapsed becomes expired, another becomes released if
 -- that is asked for, and else stays.
 -- name: ClaimEnd :many
@@ -443,7 +444,9 @@ ORDER BY
 
 -- ClaimLock waits for a buyer's transaction and locks it.
 -- name: ClaimLock :one
-SELECT claim.status
+SELECT
+    claim.status,
+    claim.sale_id
 FROM claim
 WHERE claim.claim_id = @claim_id
     AND claim.buyer = @buyer

@@ -371,8 +371,9 @@ type ClaimEndRow struct {
 	PoolID    int64
 }
 
-// ClaimEnd ends holds, of which the caller has the locks, and of several also those of their buyers' sale_buyer rows, and gives their units back to the pool
-// that they came from, at new, higher positions; to the common pool when its sale is over. It is decided by the clock at this instant, not at the
+// ClaimEnd ends holds, of which the caller has the locks, and those of their buyers' sale_buyer rows, and gives their units back to the pool
+// that they came from, at new, higher positions; to the common pool when its sale is over. (Waiting for a sale_buyer row when a claim has been updated, and not
+// only locked, is a deadlock: whoever has that row may be about to insert a claim with the same key, and waits until it is known what becomes of this one.) It is decided by the clock at this instant, not at the
 // transaction's start, which may lie before a long wait for the lock: a hold that has lapsed becomes expired, another becomes released if
 // that is asked for, and else stays.
 func (q *Queries) ClaimEnd(ctx context.Context, db DBTX, arg ClaimEndParams) ([]ClaimEndRow, error) {
@@ -961,7 +962,9 @@ func (q *Queries) ClaimLapsedPools(ctx context.Context, db DBTX, now *time.Time)
 }
 
 const claimLock = `-- name: ClaimLock :one
-SELECT claim.status
+SELECT
+    claim.status,
+    claim.sale_id
 FROM claim
 WHERE claim.claim_id = $1
     AND claim.buyer = $2
@@ -973,12 +976,17 @@ type ClaimLockParams struct {
 	Buyer   string
 }
 
+type ClaimLockRow struct {
+	Status string
+	SaleID *pgdb.ID
+}
+
 // ClaimLock waits for a buyer's transaction and locks it.
-func (q *Queries) ClaimLock(ctx context.Context, db DBTX, arg ClaimLockParams) (string, error) {
+func (q *Queries) ClaimLock(ctx context.Context, db DBTX, arg ClaimLockParams) (ClaimLockRow, error) {
 	row := db.QueryRow(ctx, claimLock, arg.ClaimID, arg.Buyer)
-	var status string
-	err := row.Scan(&status)
-	return status, err
+	var i ClaimLockRow
+	err := row.Scan(&i.Status, &i.SaleID)
+	return i, err
 }
 
 const claimLockHeld = `-- name: ClaimLockHeld :many

@@ -358,7 +358,7 @@ func (s *Shop) end(ctx context.Context, buyer string, id ID, release bool) (Stat
 		if errors.Is(err, pgx.ErrNoRows) {
 			return notFound("transaction")
 		}
-		status = Status(found)
+		status = Status(found.Status)
 		switch {
 		case err != nil:
 			return err
@@ -367,6 +367,11 @@ func (s *Shop) end(ctx context.Context, buyer string, id ID, release bool) (Stat
 			return s.q.ClaimCancelQueued(ctx, tx, dbsqlc.ClaimCancelQueuedParams{Now: s.o.Now(), ClaimID: id})
 		case status != Held:
 			return nil
+		}
+		if found.SaleID != nil {
+			if _, err := s.q.SaleBuyerLock(ctx, tx, dbsqlc.SaleBuyerLockParams{Buyer: buyer, SaleIds: []ID{*found.SaleID}}); err != nil {
+				return fmt.Errorf("lock buyer: %w", err)
+			}
 		}
 		ended, err := s.q.ClaimEnd(ctx, tx, dbsqlc.ClaimEndParams{Now: s.o.Now(), ClaimIds: []ID{id}, Release: release})
 		if err != nil || len(ended) == 0 {

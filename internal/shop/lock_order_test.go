@@ -98,3 +98,55 @@ func TestWhoWaitsForALineOfAnOrderHasNothingThatComesLater(t *testing.T) {
 		})
 	}
 }
+
+// Whoever ends a hold waits for the count of its buyer before the hold is touched: a batch that has the count, and was sent the hold's key once more before it
+// could know, finds at once that the key is bound, instead of waiting for whoever waits for it.
+func TestWhoWaitsForTheCountOfABuyerHasNotTouchedTheHold(t *testing.T) {
+	t.Parallel()
+	for name, end := range map[string]func(w *world, id shop.ID) error{
+		"a release": func(w *world, id shop.ID) error { _, err := w.Release(background, "b", id); return err },
+		"a look at what has lapsed": func(w *world, id shop.ID) error {
+			w.exec(`UPDATE claim SET expires_at = created_at`)
+			_, err := w.Transaction(background, "b", id)
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, shop.Options{})
+			w.priced("A", 100, 2)
+			w.limited("A", 2, 0)
+			hold := w.mustClaim("b", "A", 1)
+			w.exec(`UPDATE claim SET idempotency_key = 'k'`)
+			tx, err := w.db.Begin(background)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = tx.Rollback(background) }()
+			for _, sql := range []string{patientHolder, `SELECT FROM sale_buyer WHERE buyer = 'b' FOR NO KEY UPDATE`} {
+				if _, err := tx.Exec(background, sql); err != nil {
+					t.Fatal(err)
+				}
+			}
+			done := make(chan error, 1)
+			go func() { done <- end(w, hold.ID) }()
+			w.untilSomebodyWaits(1)
+			tag, err := tx.Exec(background, `
+				INSERT INTO claim (claim_id, buyer, product_id, pool_id, quantity, status, idempotency_key, created_at, expires_at)
+				SELECT gen_random_uuid(), buyer, product_id, pool_id, quantity, status, idempotency_key, created_at, expires_at FROM claim
+				ON CONFLICT DO NOTHING`)
+			if err != nil || tag.RowsAffected() != 0 {
+				t.Errorf("the same key again: %v, %v", tag, err)
+			}
+			if err := tx.Commit(background); err != nil {
+				t.Fatal(err)
+			}
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+			if status := w.unit(`SELECT claim_id FROM claim WHERE status IN ('released', 'expired')`); status != hold.ID {
+				t.Errorf("%v was not ended", hold.ID)
+			}
+		})
+	}
+}
