@@ -26,7 +26,9 @@ FROM (
 BEGIN;
 
 WITH locked AS (
-    SELECT claim.status
+    SELECT
+        claim.status,
+        claim.sale_id
     FROM claim
     WHERE claim.claim_id = :claim_id
         AND claim.buyer = :buyer

@@ -160,8 +160,8 @@ func (v *visitor) release(t *testing.T) error {
 		return err
 	}
 	err = v.inTx(t, func(tx pgx.Tx) error {
-		status, err := v.q.ClaimLock(t.Context(), tx, dbsqlc.ClaimLockParams{ClaimID: h.id, Buyer: h.buyer})
-		if err != nil || status != "held" {
+		found, err := v.q.ClaimLock(t.Context(), tx, dbsqlc.ClaimLockParams{ClaimID: h.id, Buyer: h.buyer})
+		if err != nil || found.Status != "held" {
 			return cmp.Or(err, errTooLate)
 		}
 		if _, err := v.q.SaleBuyerLock(t.Context(), tx, dbsqlc.SaleBuyerLockParams{Buyer: h.buyer, SaleIds: v.sales()}); err != nil {

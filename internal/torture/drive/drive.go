@@ -159,7 +159,7 @@ func (r *Round) Drive(ctx context.Context, log *history.Log) {
 	r.each(ctx, r.o.Clients, log, func(c *client) {
 		c.pace = r.pace
 		step := c.step
-		if c.n%6 != 0 {
+		if c.n%4 != 0 {
 			c.inTurn, step = 3, c.rush
 		}
 		for ctx.Err() == nil {
