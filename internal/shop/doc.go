@@ -102,7 +102,8 @@
 // written in the order of buyer and key.
 //
 // Everybody else: the key of the call, then the order, then its claims in the order of their ids, then the counts of its one buyer in the order of
-// the sales, then lapsed holds, overdue orders and tokens (skipping locked ones), then what has run out (skipping locked ones). A sale: its row, then its products in the order of their ids, then tokens.
+// the sales, then lapsed holds, overdue orders and tokens (skipping locked ones), then what has run out (skipping locked ones). Until the counts are had
+// its claims are only locked and not written: whoever inserts a claim whose key one of them has waits for a writer, and may have the counts. A sale: its row, then its products in the order of their ids, then tokens.
 // An import: the lock of all imports, then its products in the order of their ids.
 //
 // A repair locks as everybody else does, one repair at a time; of a queue it waits for the tail, then the head, then what is queued.

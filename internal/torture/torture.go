@@ -87,23 +87,25 @@ func Run(ctx context.Context, o Options, out io.Writer) (*Result, error) {
 	r := &run{Options: o, rng: rand.New(rand.NewPCG(o.Seed, 0)), out: out, began: time.Now()}
 	r.result = Result{Seed: o.Seed, Counts: map[string]int{}, Outages: map[string]Outage{}}
 	fmt.Fprintf(out, "seed %d: %d servers, standby %t, %d clients, rounds of %s for %s\n", o.Seed, o.Servers, o.Standby, o.Clients, o.Round, o.For)
-	for first := true; first || time.Since(r.began) < o.For && len(r.result.Violations) == 0; first = false {
-		if err := r.inWorld(ctx, first); err != nil {
+	for {
+		if err := r.inWorld(ctx); err != nil {
 			return &r.result, err
 		}
+		if time.Since(r.began) >= o.For || len(r.result.Violations) > 0 {
+			r.result.Took = time.Since(r.began)
+			return &r.result, nil
+		}
 	}
-	r.result.Took = time.Since(r.began)
-	return &r.result, nil
 }
 
 // inWorld tortures a world that is made for it, until that has grown old, time is up, or a round has found something. The run begins when the first is up.
-func (r *run) inWorld(ctx context.Context, first bool) error {
+func (r *run) inWorld(ctx context.Context) error {
 	if err := r.start(ctx); err != nil {
 		return err
 	}
 	defer r.w.Stop()
 	began := time.Now()
-	if first {
+	if r.result.Rounds == 0 {
 		r.began = began
 	}
 	for time.Since(r.began) < r.For && (r.World == 0 || time.Since(began) < r.World) && len(r.result.Violations) == 0 {
@@ -267,13 +269,13 @@ func (r *run) drive(ctx context.Context, d *drive.Round, log *history.Log) {
 	defer stop()
 	var all sync.WaitGroup
 	r.done = nil
-	ofClients := func(f world.Fault) bool { return f.OfClients }
-	for i, faults := range [][]world.Fault{slices.DeleteFunc(slices.Clone(r.faults), ofClients), slices.DeleteFunc(slices.Clone(r.faults), func(f world.Fault) bool { return !ofClients(f) })} {
-		rng := rand.New(rand.NewPCG(r.rng.Uint64(), 0))
+	for _, ofClients := range []bool{false, true} {
+		faults := slices.DeleteFunc(slices.Clone(r.faults), func(f world.Fault) bool { return f.OfClients != ofClients })
 		calm := 700 * time.Millisecond
-		if i == 1 {
+		if ofClients {
 			calm *= 2 // what is between clients and servers keeps so many from being served that little else is seen
 		}
+		rng := rand.New(rand.NewPCG(r.rng.Uint64(), 0))
 		all.Go(func() { r.harm(driving, log, rng, faults, calm) })
 	}
 	d.Drive(driving, log)
