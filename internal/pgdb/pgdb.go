@@ -122,6 +122,31 @@ func InTxWith(ctx context.Context, db Begin, setting string, fn func(tx pgx.Tx) 
 	if err != nil {
 		return fmt.Errorf("begin: %w", err)
 	}
+	return inTx(ctx, tx, fn)
+}
+
+// InTxTogether is InTx with statements that go along with BEGIN in one round trip, as Together runs them, before fn goes on from their answers.
+func InTxTogether(ctx context.Context, db DB, first []func(Queryer) error, fn func(tx pgx.Tx) error) error {
+	var sent recorder
+	sent.batch.BeginTx(pgx.TxOptions{})
+	if err := sent.record(first); err != nil {
+		return err
+	}
+	answers := db.SendBatch(ctx, &sent.batch)
+	return inTx(ctx, answers.Tx(), func(tx pgx.Tx) error {
+		if _, err := answers.Exec(); err != nil {
+			_ = answers.Close()
+			return fmt.Errorf("begin: %w", err)
+		}
+		if err := replay(answers, first); err != nil {
+			return err
+		}
+		return fn(tx)
+	})
+}
+
+// inTx runs fn in a transaction and ends that.
+func inTx(ctx context.Context, tx pgx.Tx, fn func(tx pgx.Tx) error) error {
 	// Also when fn panics, and without effect after a commit. A connection that can't roll back is closed, and the server does.
 	defer func() { _ = finish(ctx, tx.Rollback) }()
 	if err := fn(tx); err != nil {

@@ -26,12 +26,14 @@ type DB interface {
 // given, and returns the error that it gets from it; it is run twice, first to learn what is to be sent, then with the answer. CopyFrom can't be sent along.
 func Together(ctx context.Context, db DB, steps ...func(Queryer) error) error {
 	var sent recorder
-	for _, step := range steps {
-		if err := step(&sent); !errors.Is(err, errRecorded) {
-			return errors.Join(errors.New("a step that asks nothing"), err)
-		}
+	if err := sent.record(steps); err != nil {
+		return err
 	}
-	answers := db.SendBatch(ctx, &sent.batch)
+	return replay(db.SendBatch(ctx, &sent.batch), steps)
+}
+
+// replay gives each step its answer, and is done with them.
+func replay(answers pgx.BatchResults, steps []func(Queryer) error) error {
 	for _, step := range steps {
 		if err := step(replayer{answers}); err != nil {
 			_ = answers.Close() // the error of the step says more
@@ -48,6 +50,16 @@ var (
 
 // recorder takes down what is asked.
 type recorder struct{ batch pgx.Batch }
+
+// record takes down what each step asks.
+func (r *recorder) record(steps []func(Queryer) error) error {
+	for _, step := range steps {
+		if err := step(r); !errors.Is(err, errRecorded) {
+			return errors.Join(errors.New("a step that asks nothing"), err)
+		}
+	}
+	return nil
+}
 
 func (r *recorder) Exec(_ context.Context, sql string, args ...any) (pgconn.CommandTag, error) {
 	r.batch.Queue(sql, args...)

@@ -28,14 +28,19 @@ func (b *settlement) wanted(p *poolShare) int {
 	return n
 }
 
-// pick locks tokens: from where the last batch stopped; then, where that is too little, from the beginning; then, having expired
-// lapsed holds and cancelled overdue orders, the tokens that came of them.
+// pick locks the tokens that are still missing: from where the last batch stopped; then, where that is too little, from the beginning; then, having expired
+// lapsed holds and cancelled overdue orders, those that came of them. None is looked for among those that are picked: our own locks would not keep us from picking twice.
 func (b *settlement) pick(ctx context.Context, tx pgx.Tx) error {
-	from := func(p *poolShare) (int64, int64) { return b.s.cursors.get(p.poolKey), math.MaxInt64 }
-	if err := b.pickRange(ctx, tx, from); err != nil {
+	behind := func(p *poolShare) (int64, int64) {
+		if n := len(p.tokens); n > 0 {
+			return p.tokens[n-1] + 1, math.MaxInt64
+		}
+		return p.from, math.MaxInt64
+	}
+	if err := b.pickRange(ctx, tx, behind); err != nil {
 		return err
 	}
-	before := func(p *poolShare) (int64, int64) { return 0, b.s.cursors.get(p.poolKey) }
+	before := func(p *poolShare) (int64, int64) { return 0, p.from }
 	if err := b.pickRange(ctx, tx, before); err != nil {
 		return err
 	}
@@ -56,14 +61,13 @@ func (b *settlement) pick(ctx context.Context, tx pgx.Tx) error {
 	if !freed {
 		return nil
 	}
-	// What came back has higher positions than everything that was there; our own locks would not keep us from picking twice.
-	returned := func(p *poolShare) (int64, int64) {
+	// What came back has higher positions than everything that was there.
+	for _, p := range b.pools {
 		if len(p.tokens) == 0 {
-			return 0, math.MaxInt64
+			p.from = 0
 		}
-		return slices.Max(p.tokens) + 1, math.MaxInt64
 	}
-	return b.pickRange(ctx, tx, returned)
+	return b.pickRange(ctx, tx, behind)
 }
 
 // pickRange picks what is still missing between two positions of each pool.
@@ -321,6 +325,9 @@ func (b *settlement) rememberPositions() {
 			}
 		}
 		b.s.cursors.set(p.poolKey, next)
+		if len(p.spent) > 0 {
+			b.s.served.add(p.sku, served{p.poolKey, p.inSale})
+		}
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"time"
 
@@ -88,7 +89,10 @@ func (s *Shop) refuseGone(ctx context.Context, batch []lane.Call[string, *claimC
 	}
 	ctx, cancel := context.WithTimeout(ctx, 4*time.Second)
 	defer cancel()
-	_, err := b.begin(ctx, s.pool)
+	err := pgdb.Together(ctx, s.pool, b.ask(ctx)...)
+	if err == nil {
+		_, err = b.begin(ctx, s.pool)
+	}
 	if err == nil {
 		if b.hasQueue() || slices.ContainsFunc(b.pools, func(p *poolShare) bool { return !b.gone[p.productID] }) {
 			return nil
@@ -105,13 +109,13 @@ func (s *Shop) refuseGone(ctx context.Context, batch []lane.Call[string, *claimC
 	return b.outcome(batch, err)
 }
 
-// inBatch does a batch of claims in one transaction. What was done in a transaction that did not commit is put back and done anew: also when
+// inBatch does a batch of claims in one transaction, which begins with what the batch asks. What was done in a transaction that did not commit is put back and done anew: also when
 // the commit's outcome is unknown, since keys and ids make it safe to ask again.
 func (s *Shop) inBatch(ctx context.Context, batch []lane.Call[string, *claimCall], run func(*settlement, context.Context, pgx.Tx) error) (*settlement, []claimAnswer) {
 	ctx, cancel := context.WithTimeout(ctx, 4*time.Second)
 	defer cancel()
 	b := s.newSettlement(batch)
-	err := s.inTx(ctx, func(tx pgx.Tx) error { return run(b, ctx, tx) })
+	err := pgdb.InTxTogether(ctx, s.pool, b.ask(ctx), func(tx pgx.Tx) error { return run(b, ctx, tx) })
 	b.committed = err == nil
 	return b, b.outcome(batch, err)
 }
@@ -151,6 +155,7 @@ type settlement struct {
 	buyers    map[saleBuyer]*saleCount   // of which it has the locks
 	taken     []poolKey                  // pools of which it takes something
 	left      []dbsqlc.StockTokenLeftRow // those of them that have tokens left
+	opening   opening
 	// gone are the products that were found to be sold out for good before the keys were looked up.
 	gone map[int64]bool
 }
@@ -172,9 +177,11 @@ type poolShare struct {
 	price   *Money   // outside of a sale
 	refusal *Refusal // for everybody, whatever there is
 	paused  bool     // what is queued keeps its place
+	inSale  bool     // the product is
 	// hadAllotments: sales that are over may have left units of it in lapsed holds and overdue orders.
 	hadAllotments bool
 	calls         []int   // of the batch, in the order in which they are to be settled: queued requests, then direct claims as they arrived
+	from          int64   // the position at which picking began
 	tokens        []int64 // positions that were picked, rising
 	spent         map[int64]bool
 	holds         time.Duration // of which the shortest is so long that got the spent ones
@@ -206,42 +213,106 @@ func (b *settlement) run(ctx context.Context, tx pgx.Tx, next func()) error {
 // boundKey is an idempotency key and whose it is.
 type boundKey struct{ buyer, key string }
 
-// begin reads what a batch is about, answers the calls that it can, and sorts the others, which it returns, by the pools that they draw from.
-func (b *settlement) begin(ctx context.Context, db pgdb.DB) ([]int, error) {
-	look, skus := b.lookup(b.calls), b.skus()
-	var products []dbsqlc.ProductForClaimRow
+// opening is what a batch has asked before anything else, in one round trip.
+type opening struct {
+	look     *boundLookup
+	gone     map[string]poolKey // that were, and perhaps still are
+	products []dbsqlc.ProductForClaimRow
+	inSale   []string // of which sales were asked for
+	sales    []dbsqlc.SaleForClaimRow
+	picked   map[poolKey]*picked
+}
+
+// picked are tokens that were locked before it was known whether they are needed: what is not stays locked until the transaction has ended.
+type picked struct {
+	from   int64
+	tokens []int64
+}
+
+// ask is what a batch asks first: what its calls are about, and, of products that were served before, what they were served from.
+func (b *settlement) ask(ctx context.Context) []func(pgdb.Queryer) error {
+	o, skus := &b.opening, b.skus()
+	o.look, o.gone, o.picked = b.lookup(b.calls), b.s.gone.of(skus), map[poolKey]*picked{}
 	steps := []func(pgdb.Queryer) error{
 		func(db pgdb.Queryer) error { return b.s.q.ClaimSettings(ctx, db) },
 	}
 	// Before the keys are looked up: whoever has the last unit may be the same call, sent twice.
-	were := b.s.gone.of(skus)
-	if len(were) > 0 {
+	if len(o.gone) > 0 {
 		steps = append(steps, func(db pgdb.Queryer) (err error) {
-			b.gone, err = b.s.soldOut(ctx, db, slices.Collect(maps.Values(were)))
+			b.gone, err = b.s.soldOut(ctx, db, slices.Collect(maps.Values(o.gone)))
 			return err
 		})
 	}
 	steps = append(steps,
 		func(db pgdb.Queryer) (err error) {
-			products, err = b.s.q.ProductForClaim(ctx, db, skus)
+			o.products, err = b.s.q.ProductForClaim(ctx, db, skus)
 			return err
 		})
-	if err := pgdb.Together(ctx, db, append(steps, look.steps(ctx)...)...); err != nil {
-		return nil, fmt.Errorf("look up keys and products: %w", err)
-	}
-	for _, row := range products {
-		if b.gone[row.ProductID] {
-			delete(were, row.SKU)
+	steps = append(steps, o.look.steps(ctx)...)
+	served := b.s.served.of(skus)
+	for _, sku := range skus {
+		if served[sku].inSale {
+			o.inSale = append(o.inSale, sku)
 		}
 	}
-	for sku := range were {
+	if len(o.inSale) > 0 {
+		steps = append(steps, func(db pgdb.Queryer) (err error) {
+			o.sales, err = b.s.q.SaleForClaim(ctx, db, dbsqlc.SaleForClaimParams{Now: b.s.o.Now(), Skus: o.inSale})
+			return err
+		})
+	}
+	if guess := b.guess(served); len(guess.ProductIds) > 0 {
+		steps = append(steps, func(db pgdb.Queryer) error {
+			rows, err := b.s.q.StockTokenPick(ctx, db, guess)
+			for _, row := range rows {
+				p := o.picked[poolKey{row.ProductID, row.PoolID}]
+				p.tokens = append(p.tokens, row.Position)
+			}
+			return err
+		})
+	}
+	return steps
+}
+
+// guess is which tokens direct claims may get: as many as all of them ask for, where their products' last claims got theirs.
+func (b *settlement) guess(was map[string]served) (arg dbsqlc.StockTokenPickParams) {
+	wanted := map[string]int64{}
+	for _, c := range b.calls {
+		if _, gone := b.opening.gone[c.SKU]; c.kind == directClaim && c.Quantity <= b.s.o.MaxQuantity && !gone {
+			wanted[c.SKU] += int64(c.Quantity)
+		}
+	}
+	for sku, at := range was {
+		if wanted[sku] == 0 {
+			continue
+		}
+		from := b.s.cursors.get(at.poolKey)
+		b.opening.picked[at.poolKey] = &picked{from: from}
+		arg.ProductIds = append(arg.ProductIds, at.productID)
+		arg.PoolIds = append(arg.PoolIds, at.poolID)
+		arg.FromPositions = append(arg.FromPositions, from)
+		arg.BelowPositions = append(arg.BelowPositions, math.MaxInt64)
+		arg.UnitCounts = append(arg.UnitCounts, wanted[sku])
+	}
+	return arg
+}
+
+// begin answers the calls that it can, now that it is known what they are about, and sorts the others, which it returns, by the pools that they draw from.
+func (b *settlement) begin(ctx context.Context, db pgdb.DB) ([]int, error) {
+	o := &b.opening
+	for _, row := range o.products {
+		if b.gone[row.ProductID] {
+			delete(o.gone, row.SKU)
+		}
+	}
+	for sku := range o.gone {
 		b.s.gone.remove(sku)
 	}
-	open, err := b.replay(ctx, db, look.find)
+	open, err := b.replay(ctx, db, o.look.find)
 	if err != nil || len(open) == 0 {
 		return nil, err
 	}
-	return open, b.share(ctx, db, open, products)
+	return open, b.share(ctx, db, open)
 }
 
 // skus of the calls, each once.

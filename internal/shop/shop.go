@@ -132,7 +132,8 @@ type Shop struct {
 	// products are those that are watched.
 	products *productWatches
 	cursors  cursors
-	gone     goneProducts
+	gone     skuMap[poolKey] // pools of products that were sold out for good when somebody was refused for it, so that this is asked first
+	served   skuMap[served]
 	keys     keyCache
 	counts   saleCounts
 	figures  saleReads
@@ -149,7 +150,7 @@ type claimLanes = lane.Lanes[string, *claimCall, claimOutcome]
 func New(pool *pgxpool.Pool, o Options) *Shop {
 	s := &Shop{pool: pool, q: dbsqlc.New(), o: o.withDefaults()}
 	s.cursors.at = map[poolKey]int64{}
-	s.gone.at = map[string]poolKey{}
+	s.gone.at, s.served.at = map[string]poolKey{}, map[string]served{}
 	s.keys.entries = map[[32]byte]keyCacheEntry{}
 	s.counts.by, s.counts.last = map[countKey]*countTally{}, map[string]ID{}
 	s.figures.by = map[ID]*saleRead{}
@@ -278,33 +279,39 @@ func (c *cursors) back(k poolKey, position int64) {
 	}
 }
 
-// goneProducts remembers which products were sold out for good when somebody was refused for it, and from which pool, so that this is asked first. It is only a hint.
-type goneProducts struct {
+// served is how the last claims of a product that got units were served.
+type served struct {
+	poolKey      // where the units came from
+	inSale  bool // of the product, whichever it was
+}
+
+// skuMap remembers something of products. It is only a hint.
+type skuMap[T any] struct {
 	mu sync.Mutex
-	at map[string]poolKey // by SKU
+	at map[string]T // by SKU
 }
 
-func (g *goneProducts) add(sku string, k poolKey) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.at[sku] = k
+func (m *skuMap[T]) add(sku string, what T) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.at[sku] = what
 }
 
-func (g *goneProducts) remove(sku string) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	delete(g.at, sku)
+func (m *skuMap[T]) remove(sku string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.at, sku)
 }
 
-// of returns those of some products that were gone.
-func (g *goneProducts) of(skus []string) map[string]poolKey {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	gone := map[string]poolKey{}
+// of returns what is remembered of some products.
+func (m *skuMap[T]) of(skus []string) map[string]T {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	all := map[string]T{}
 	for _, sku := range skus {
-		if k, was := g.at[sku]; was {
-			gone[sku] = k
+		if what, was := m.at[sku]; was {
+			all[sku] = what
 		}
 	}
-	return gone
+	return all
 }

@@ -41,8 +41,8 @@ type termsKey struct {
 }
 
 // share sorts the calls by the pools that they draw from, and answers those whose product can't be claimed from at all.
-func (b *settlement) share(ctx context.Context, db pgdb.DB, open []int, rows []dbsqlc.ProductForClaimRow) error {
-	products, err := b.readTerms(ctx, db, rows)
+func (b *settlement) share(ctx context.Context, db pgdb.DB, open []int) error {
+	products, err := b.readTerms(ctx, db)
 	if err != nil {
 		return err
 	}
@@ -68,11 +68,19 @@ func (b *settlement) share(ctx context.Context, db pgdb.DB, open []int, rows []d
 		return err
 	}
 	b.pools = slices.DeleteFunc(b.pools, func(p *poolShare) bool { return len(p.calls)+len(p.queue.drains) == 0 })
+	for _, p := range b.pools {
+		if at := b.opening.picked[p.poolKey]; at != nil {
+			p.from, p.tokens = at.from, slices.Sorted(slices.Values(at.tokens))
+			continue
+		}
+		p.from = b.s.cursors.get(p.poolKey)
+	}
 	return nil
 }
 
-// readTerms makes pools of products, and reads the sales that they are in, with the ends of their queues.
-func (b *settlement) readTerms(ctx context.Context, db pgdb.DB, rows []dbsqlc.ProductForClaimRow) (map[string]*productTerms, error) {
+// readTerms makes pools of products, and of the sales that they are in, with the ends of their queues. It reads the sales where that was not yet done.
+func (b *settlement) readTerms(ctx context.Context, db pgdb.DB) (map[string]*productTerms, error) {
+	rows, sales := b.opening.products, b.opening.sales
 	var inSale []string
 	products := make(map[string]*productTerms, len(rows))
 	byID := make(map[int64]*productTerms, len(rows))
@@ -84,13 +92,15 @@ func (b *settlement) readTerms(ctx context.Context, db pgdb.DB, rows []dbsqlc.Pr
 			inSale = append(inSale, row.SKU)
 		}
 	}
-	if len(inSale) > 0 {
-		sales, err := b.s.q.SaleForClaim(ctx, db, dbsqlc.SaleForClaimParams{Now: b.s.o.Now(), Skus: inSale})
-		if err != nil {
+	if slices.ContainsFunc(inSale, func(sku string) bool { return !slices.Contains(b.opening.inSale, sku) }) {
+		var err error
+		if sales, err = b.s.q.SaleForClaim(ctx, db, dbsqlc.SaleForClaimParams{Now: b.s.o.Now(), Skus: inSale}); err != nil {
 			return nil, fmt.Errorf("read sales: %w", err)
 		}
-		for _, row := range sales {
-			b.addSale(byID[row.ProductID], row)
+	}
+	for _, row := range sales {
+		if p := byID[row.ProductID]; p != nil && p.InSale {
+			b.addSale(p, row)
 		}
 	}
 	slices.SortFunc(b.pools, func(p, q *poolShare) int {
@@ -105,6 +115,7 @@ func (b *settlement) addPool(p *productTerms, poolID int64, queue queueShare) *p
 		sku:     p.SKU,
 		price:   money(p.PriceMinor, p.Currency),
 		paused:  p.Paused,
+		inSale:  p.InSale,
 		spent:   map[int64]bool{},
 		queue:   queue,
 
