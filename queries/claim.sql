@@ -755,6 +755,16 @@ SELECT
     set_config('lock_timeout', '2s', true),
     set_config('statement_timeout', '4s', true);
 
+-- GatherSettings is ClaimSettings for calls that are gathered: everything goes by keys, and who would have to wait for one lets all of its batch be done alone.
+-- name: GatherSettings :exec
+SELECT
+    set_config('enable_seqscan', 'off', true),
+    set_config('enable_bitmapscan', 'off', true),
+    set_config('enable_hashjoin', 'off', true),
+    set_config('enable_mergejoin', 'off', true),
+    set_config('plan_cache_mode', 'force_generic_plan', true),
+    set_config('lock_timeout', '100ms', true);
+
 -- ClaimTryLockOfOrders locks the lines of orders, in the order of their ids, those that nobody else has locked, and names the orders of which all lines are.
 -- name: ClaimTryLockOfOrders :many
 WITH line AS MATERIALIZED (

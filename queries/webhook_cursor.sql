@@ -1,10 +1,8 @@
--- WebhookCursorBehind tells whether there are events of which no deliveries have been made yet.
+-- WebhookCursorBehind tells whether there are events of which no deliveries have been made yet. It reads one entry of an index: the planner, which does not know the cursor, would
+-- look for any event behind it from the first on.
 -- name: WebhookCursorBehind :one
-SELECT EXISTS (
-    SELECT 1
-    FROM event
-    WHERE event.position > (SELECT webhook_cursor.position FROM webhook_cursor)
-)::boolean AS behind;
+SELECT coalesce(webhook_cursor.position < (SELECT max(event.position) FROM event), false)::boolean AS behind
+FROM webhook_cursor;
 
 -- WebhookCursorLock takes the turn to make deliveries of events, and reads up to which they have been made. No row: another server has the turn.
 -- name: WebhookCursorLock :one

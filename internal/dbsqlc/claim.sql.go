@@ -1825,3 +1825,19 @@ func (q *Queries) ClaimTryLockOfOrders(ctx context.Context, db DBTX, orderIds []
 	}
 	return items, nil
 }
+
+const gatherSettings = `-- name: GatherSettings :exec
+SELECT
+    set_config('enable_seqscan', 'off', true),
+    set_config('enable_bitmapscan', 'off', true),
+    set_config('enable_hashjoin', 'off', true),
+    set_config('enable_mergejoin', 'off', true),
+    set_config('plan_cache_mode', 'force_generic_plan', true),
+    set_config('lock_timeout', '100ms', true)
+`
+
+// GatherSettings is ClaimSettings for calls that are gathered: everything goes by keys, and who would have to wait for one lets all of its batch be done alone.
+func (q *Queries) GatherSettings(ctx context.Context, db DBTX) error {
+	_, err := db.Exec(ctx, gatherSettings)
+	return err
+}

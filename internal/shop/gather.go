@@ -16,36 +16,40 @@ import (
 
 // gathered are calls that came together and are done in one transaction, each statement for all of them; the answer says whether a call was done. It is not where
 // anything stands in its way: what it is about is locked, its key was used, it is to be refused. Such a call is done alone, by the code that waits
-// and has a word for everything. So what is gathered decides nothing that is not plain.
-type gathered[In any] = lane.Lanes[byte, In, bool]
+// and has a word for everything. So what is gathered decides nothing that is not plain. Of each kind one batch is under way at a time: what a batch costs beside its
+// calls is as much as some ten of them.
+type gathered[In any] = lane.Lanes[struct{}, In, gatherAnswer]
 
-const (
-	// gatherLanes is how many batches of one kind may be under way at once.
-	gatherLanes = 2
-	// gatherSettings: everything goes by keys, whatever the planner believes of tables that were filled a moment ago, and who would have to wait for a key lets
-	// all of its batch be done alone.
-	gatherSettings = "SET LOCAL plan_cache_mode = force_generic_plan; SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; " +
-		"SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL lock_timeout = '100ms'"
-)
+// gatherAnswer is whether a call was done, and the order that it was about, as it is then, where the caller is to be shown that.
+type gatherAnswer struct {
+	done  bool
+	order *orderRead
+}
 
-// gather makes lanes of calls that are done by do, which tells of each whether it did it. When it fails nothing was done, and each is done alone.
-func gather[In any](s *Shop, name string, do func(context.Context, pgx.Tx, []In) ([]bool, error)) *gathered[In] {
-	c := lane.Config{Workers: 2 * gatherLanes, BatchCalls: 128, BatchKeys: 1}
-	return lane.New(c, watched(s.o.Observer, name, func(ctx context.Context, batch []lane.Call[byte, In], next func()) []lane.Answer[bool] {
+// gatherSteps are what a batch asks first, in one round trip, and what it does then.
+type gatherSteps struct {
+	ask  []func(pgdb.Queryer) error
+	then func(tx pgx.Tx) ([]gatherAnswer, error)
+}
+
+// gather makes a lane of calls that are done by do. When that fails nothing was done, and each is done alone.
+func gather[In any](s *Shop, name string, do func(context.Context, []In) gatherSteps) *gathered[In] {
+	c := lane.Config{Workers: 1, BatchCalls: 128, BatchKeys: 1}
+	return lane.New(c, watched(s.o.Observer, name, func(ctx context.Context, batch []lane.Call[struct{}, In], _ func()) []lane.Answer[gatherAnswer] {
 		ctx, cancel := context.WithTimeout(ctx, 4*time.Second)
 		defer cancel()
 		calls := make([]In, len(batch))
 		for i, c := range batch {
 			calls[i] = c.In
 		}
-		var done []bool
-		err := pgdb.InTxWith(ctx, s.pool, gatherSettings, func(tx pgx.Tx) (err error) {
-			if done, err = do(ctx, tx, calls); err == nil {
-				next()
-			}
+		steps := do(ctx, calls)
+		settings := func(db pgdb.Queryer) error { return s.q.GatherSettings(ctx, db) }
+		var done []gatherAnswer
+		err := pgdb.InTxTogether(ctx, s.pool, append([]func(pgdb.Queryer) error{settings}, steps.ask...), func(tx pgx.Tx) (err error) {
+			done, err = steps.then(tx)
 			return err
 		})
-		answers := make([]lane.Answer[bool], len(batch))
+		answers := make([]lane.Answer[gatherAnswer], len(batch))
 		for i := range answers {
 			switch {
 			case errors.Is(err, pgdb.ErrOutcomeUnknown):
@@ -57,9 +61,6 @@ func gather[In any](s *Shop, name string, do func(context.Context, pgx.Tx, []In)
 		return answers
 	}))
 }
-
-// gatherLane spreads calls over the lanes of their kind.
-func gatherLane(id ID) byte { return id[len(id)-1] % gatherLanes }
 
 // boundCall is the key of a call that is gathered, with what binds it.
 type boundCall struct {
@@ -145,33 +146,49 @@ func (s *Shop) readOrders(ctx context.Context, batch []lane.Call[byte, ID], _ fu
 	}
 	slices.SortFunc(ids, func(a, b ID) int { return slices.Compare(a[:], b[:]) })
 	ids = slices.Compact(ids)
-	var rows []dbsqlc.ShopOrderByIDsRow
-	var lines []dbsqlc.ClaimOfOrdersRow
-	err := pgdb.Together(ctx, s.pool,
-		func(db pgdb.Queryer) error { return s.q.ClaimSettings(ctx, db) },
-		func(db pgdb.Queryer) (err error) {
-			rows, err = s.q.ShopOrderByIDs(ctx, db, dbsqlc.ShopOrderByIDsParams{Now: s.o.Now(), OrderIds: ids})
-			return err
-		},
-		func(db pgdb.Queryer) (err error) {
-			lines, err = s.linesOf(ctx, db, ids...)
-			return err
-		},
-		func(db pgdb.Queryer) error { return s.q.ClaimReadRecord(ctx, db) })
-	found := make(map[ID]*orderRead, len(rows))
-	for _, row := range rows {
-		found[row.ShopOrder.OrderID] = &orderRead{row: dbsqlc.ShopOrderListRow(row)}
-	}
-	for _, line := range lines {
-		if o := found[*line.Claim.OrderID]; o != nil { // one that was made between the two statements is not shown
-			o.lines = append(o.lines, line)
-		}
-	}
+	look := ordersLook{s: s, ids: ids}
+	steps := append([]func(pgdb.Queryer) error{func(db pgdb.Queryer) error { return s.q.ClaimSettings(ctx, db) }}, look.steps(ctx)...)
+	err := pgdb.Together(ctx, s.pool, append(steps, func(db pgdb.Queryer) error { return s.q.ClaimReadRecord(ctx, db) })...)
+	found := look.found()
 	answers := make([]lane.Answer[*orderRead], len(batch))
 	for i, c := range batch {
 		answers[i].Out, answers[i].Err = found[c.In], err
 	}
 	return answers
+}
+
+// ordersLook reads orders with their lines.
+type ordersLook struct {
+	s     *Shop
+	ids   []ID
+	rows  []dbsqlc.ShopOrderByIDsRow
+	lines []dbsqlc.ClaimOfOrdersRow
+}
+
+func (l *ordersLook) steps(ctx context.Context) []func(pgdb.Queryer) error {
+	return []func(pgdb.Queryer) error{
+		func(db pgdb.Queryer) (err error) {
+			l.rows, err = l.s.q.ShopOrderByIDs(ctx, db, dbsqlc.ShopOrderByIDsParams{Now: l.s.o.Now(), OrderIds: l.ids})
+			return err
+		},
+		func(db pgdb.Queryer) (err error) {
+			l.lines, err = l.s.linesOf(ctx, db, l.ids...)
+			return err
+		},
+	}
+}
+
+func (l *ordersLook) found() map[ID]*orderRead {
+	found := make(map[ID]*orderRead, len(l.rows))
+	for _, row := range l.rows {
+		found[row.ShopOrder.OrderID] = &orderRead{row: dbsqlc.ShopOrderListRow(row)}
+	}
+	for _, line := range l.lines {
+		if o := found[*line.Claim.OrderID]; o != nil { // one that was made between the two statements is not shown
+			o.lines = append(o.lines, line)
+		}
+	}
+	return found
 }
 
 // orderRead is what was read of an order.

@@ -2,7 +2,6 @@ package shop
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/jackc/pgx/v5"
 
@@ -19,7 +18,7 @@ type checkoutCall struct {
 }
 
 // checkoutMany makes orders of the checkouts all of whose holds are live, the buyer's, and locked by nobody.
-func (s *Shop) checkoutMany(ctx context.Context, tx pgx.Tx, calls []checkoutCall) ([]bool, error) {
+func (s *Shop) checkoutMany(ctx context.Context, calls []checkoutCall) gatherSteps {
 	var ids []ID
 	bound := make([]boundCall, len(calls))
 	for i, c := range calls {
@@ -29,19 +28,23 @@ func (s *Shop) checkoutMany(ctx context.Context, tx pgx.Tx, calls []checkoutCall
 	var unbound []bool
 	var locked []ID
 	look := orderLook{s: s, ids: ids}
-	err := pgdb.Together(ctx, tx, append([]func(pgdb.Queryer) error{
-		func(db pgdb.Queryer) (err error) {
-			unbound, err = s.unboundKeys(ctx, db, "checkout", bound)
-			return err
-		},
-		func(db pgdb.Queryer) (err error) {
-			locked, err = s.q.ClaimTryLockMany(ctx, db, ids)
-			return err
-		},
-	}, look.steps(ctx)...)...)
-	if err != nil {
-		return nil, fmt.Errorf("lock transactions: %w", err)
+	return gatherSteps{
+		ask: append([]func(pgdb.Queryer) error{
+			func(db pgdb.Queryer) (err error) {
+				unbound, err = s.unboundKeys(ctx, db, "checkout", bound)
+				return err
+			},
+			func(db pgdb.Queryer) (err error) {
+				locked, err = s.q.ClaimTryLockMany(ctx, db, ids)
+				return err
+			},
+		}, look.steps(ctx)...),
+		then: func(tx pgx.Tx) ([]gatherAnswer, error) { return s.orderMany(ctx, tx, calls, unbound, locked, look) },
 	}
+}
+
+// orderMany makes the orders of the checkouts that nothing stands in the way of.
+func (s *Shop) orderMany(ctx context.Context, tx pgx.Tx, calls []checkoutCall, unbound []bool, locked []ID, look orderLook) ([]gatherAnswer, error) {
 	mine := make(map[ID]bool, len(locked))
 	for _, id := range locked {
 		mine[id] = true
@@ -50,7 +53,7 @@ func (s *Shop) checkoutMany(ctx context.Context, tx pgx.Tx, calls []checkoutCall
 	for _, row := range look.rows {
 		byID[row.Claim.ClaimID] = row
 	}
-	done := make([]bool, len(calls))
+	done := make([]gatherAnswer, len(calls))
 	orders := dbsqlc.ShopOrderInsertManyParams{Provider: s.providerName(), Now: s.o.Now()}
 	lines := dbsqlc.ClaimOrderEachParams{Now: s.o.Now()}
 	var keys []boundCall
@@ -64,7 +67,7 @@ func (s *Shop) checkoutMany(ctx context.Context, tx pgx.Tx, calls []checkoutCall
 		if err != nil {
 			continue
 		}
-		done[i] = true
+		done[i].done = true
 		payBy := look.at.Add(hold)
 		keys = append(keys, c.bound)
 		orders.OrderIds = append(orders.OrderIds, c.id)
@@ -85,10 +88,15 @@ func (s *Shop) checkoutMany(ctx context.Context, tx pgx.Tx, calls []checkoutCall
 	if len(keys) == 0 {
 		return done, nil
 	}
-	err = pgdb.Together(ctx, tx, append(s.bindKeys(ctx, "checkout", keys),
+	made := ordersLook{s: s, ids: orders.OrderIds}
+	steps := append(s.bindKeys(ctx, "checkout", keys),
 		func(db pgdb.Queryer) error { return s.q.ShopOrderInsertMany(ctx, db, orders) },
 		func(db pgdb.Queryer) error { return exactly(len(lines.ClaimIds))(s.q.ClaimOrderEach(ctx, db, lines)) },
-		func(db pgdb.Queryer) error { return s.tell(ctx, db, told...) })...)
+		func(db pgdb.Queryer) error { return s.tell(ctx, db, told...) })
+	err := pgdb.Together(ctx, tx, append(steps, made.steps(ctx)...)...)
+	for i, found := 0, made.found(); i < len(calls); i++ {
+		done[i].order = found[calls[i].id]
+	}
 	return done, err
 }
 
@@ -115,7 +123,7 @@ type payCall struct {
 }
 
 // payMany begins the payments of orders that await one, have none, and are locked by nobody.
-func (s *Shop) payMany(ctx context.Context, tx pgx.Tx, calls []payCall) ([]bool, error) {
+func (s *Shop) payMany(ctx context.Context, calls []payCall) gatherSteps {
 	ids := make([]ID, len(calls))
 	bound := make([]boundCall, len(calls))
 	for i, c := range calls {
@@ -124,22 +132,27 @@ func (s *Shop) payMany(ctx context.Context, tx pgx.Tx, calls []payCall) ([]bool,
 	var unbound []bool
 	var locked []dbsqlc.ShopOrderTryLockManyRow
 	var live []ID
-	err := pgdb.Together(ctx, tx,
-		func(db pgdb.Queryer) (err error) {
-			unbound, err = s.unboundKeys(ctx, db, "order.pay", bound)
-			return err
+	return gatherSteps{
+		ask: []func(pgdb.Queryer) error{
+			func(db pgdb.Queryer) (err error) {
+				unbound, err = s.unboundKeys(ctx, db, "order.pay", bound)
+				return err
+			},
+			func(db pgdb.Queryer) (err error) {
+				locked, err = s.q.ShopOrderTryLockMany(ctx, db, dbsqlc.ShopOrderTryLockManyParams{Now: s.o.Now(), OrderIds: ids})
+				return err
+			},
+			func(db pgdb.Queryer) (err error) {
+				live, err = s.q.PaymentLiveMany(ctx, db, ids)
+				return err
+			},
 		},
-		func(db pgdb.Queryer) (err error) {
-			locked, err = s.q.ShopOrderTryLockMany(ctx, db, dbsqlc.ShopOrderTryLockManyParams{Now: s.o.Now(), OrderIds: ids})
-			return err
-		},
-		func(db pgdb.Queryer) (err error) {
-			live, err = s.q.PaymentLiveMany(ctx, db, ids)
-			return err
-		})
-	if err != nil {
-		return nil, fmt.Errorf("lock orders: %w", err)
+		then: func(tx pgx.Tx) ([]gatherAnswer, error) { return s.beginMany(ctx, tx, calls, unbound, locked, live) },
 	}
+}
+
+// beginMany begins the payments that nothing stands in the way of.
+func (s *Shop) beginMany(ctx context.Context, tx pgx.Tx, calls []payCall, unbound []bool, locked []dbsqlc.ShopOrderTryLockManyRow, live []ID) ([]gatherAnswer, error) {
 	payable := make(map[ID]dbsqlc.ShopOrder, len(locked))
 	for _, row := range locked {
 		if o := row.ShopOrder; OrderStatus(o.Status) == AwaitingPayment && !row.Overdue && o.Provider == s.providerName() {
@@ -149,7 +162,7 @@ func (s *Shop) payMany(ctx context.Context, tx pgx.Tx, calls []payCall) ([]bool,
 	for _, id := range live {
 		delete(payable, id)
 	}
-	done := make([]bool, len(calls))
+	done := make([]gatherAnswer, len(calls))
 	insert := s.newPayments()
 	var keys []boundCall
 	for i, c := range calls {
@@ -158,7 +171,7 @@ func (s *Shop) payMany(ctx context.Context, tx pgx.Tx, calls []payCall) ([]bool,
 			continue
 		}
 		delete(payable, c.orderID) // another call for it waits for this one's payment
-		done[i] = true
+		done[i].done = true
 		*c.charge = payment.Charge{ID: c.paymentID, OrderID: c.orderID, Amount: *o.TotalMinor, Currency: *o.Currency}
 		keys = append(keys, c.bound)
 		addPayment(&insert, *c.charge)
@@ -173,22 +186,30 @@ func (s *Shop) payMany(ctx context.Context, tx pgx.Tx, calls []payCall) ([]bool,
 type paidCall struct{ paymentID, orderID ID }
 
 // paidMany marks orders that await the payments as paid, those that are locked by nobody.
-func (s *Shop) paidMany(ctx context.Context, tx pgx.Tx, calls []paidCall) ([]bool, error) {
+func (s *Shop) paidMany(ctx context.Context, calls []paidCall) gatherSteps {
 	ids := make([]ID, len(calls))
 	for i, c := range calls {
 		ids[i] = c.orderID
 	}
-	locked, err := s.q.ShopOrderTryLockMany(ctx, tx, dbsqlc.ShopOrderTryLockManyParams{Now: s.o.Now(), OrderIds: ids})
-	if err != nil {
-		return nil, fmt.Errorf("lock orders: %w", err)
+	var locked []dbsqlc.ShopOrderTryLockManyRow
+	return gatherSteps{
+		ask: []func(pgdb.Queryer) error{func(db pgdb.Queryer) (err error) {
+			locked, err = s.q.ShopOrderTryLockMany(ctx, db, dbsqlc.ShopOrderTryLockManyParams{Now: s.o.Now(), OrderIds: ids})
+			return err
+		}},
+		then: func(tx pgx.Tx) ([]gatherAnswer, error) { return s.settleMany(ctx, tx, calls, locked) },
 	}
+}
+
+// settleMany marks the orders that nothing stands in the way of as paid.
+func (s *Shop) settleMany(ctx context.Context, tx pgx.Tx, calls []paidCall, locked []dbsqlc.ShopOrderTryLockManyRow) ([]gatherAnswer, error) {
 	awaiting := make(map[ID]dbsqlc.ShopOrder, len(locked))
 	for _, row := range locked {
 		if OrderStatus(row.ShopOrder.Status) == AwaitingPayment {
 			awaiting[row.ShopOrder.OrderID] = row.ShopOrder
 		}
 	}
-	done := make([]bool, len(calls))
+	done := make([]gatherAnswer, len(calls))
 	var settle dbsqlc.PaymentSettlePaidParams
 	var paid []dbsqlc.ShopOrder
 	for i, c := range calls {
@@ -197,7 +218,7 @@ func (s *Shop) paidMany(ctx context.Context, tx pgx.Tx, calls []paidCall) ([]boo
 			continue
 		}
 		delete(awaiting, c.orderID)
-		done[i] = true
+		done[i].done = true
 		settle.PaymentIds = append(settle.PaymentIds, c.paymentID)
 		settle.OrderIds = append(settle.OrderIds, c.orderID)
 		paid = append(paid, o)
@@ -205,7 +226,15 @@ func (s *Shop) paidMany(ctx context.Context, tx pgx.Tx, calls []paidCall) ([]boo
 	if len(paid) == 0 {
 		return done, nil
 	}
-	return done, pgdb.Together(ctx, tx, append([]func(pgdb.Queryer) error{
+	now := ordersLook{s: s, ids: settle.OrderIds}
+	steps := append([]func(pgdb.Queryer) error{
 		func(db pgdb.Queryer) error { return exactly(len(paid))(s.q.PaymentSettlePaid(ctx, db, settle)) },
-	}, s.paidSteps(ctx, paid...)...)...)
+	}, s.paidSteps(ctx, paid...)...)
+	err := pgdb.Together(ctx, tx, append(steps, now.steps(ctx)...)...)
+	for i, found := 0, now.found(); i < len(calls); i++ {
+		if done[i].done {
+			done[i].order = found[calls[i].orderID]
+		}
+	}
+	return done, err
 }

@@ -48,11 +48,11 @@ func (s *Shop) Pay(ctx context.Context, buyer string, id ID, card, key string) (
 		return Order{}, false, err
 	}
 	charge := payment.Charge{}
-	done, err := s.pays.Do(ctx, gatherLane(id), payCall{buyer: buyer, orderID: id, bound: bound, paymentID: begun, charge: &charge})
+	a, err := s.pays.Do(ctx, struct{}{}, payCall{buyer: buyer, orderID: id, bound: bound, paymentID: begun, charge: &charge})
 	if err != nil {
 		return Order{}, false, explain("begin payment", err)
 	}
-	if done {
+	if a.done {
 		charge.Card = card
 		return s.charge(ctx, buyer, charge, false)
 	}
@@ -193,15 +193,19 @@ func (s *Shop) charge(ctx context.Context, buyer string, c payment.Charge, again
 		state = payment.Pending // whatever became of it is found out by asking
 		_ = s.notice(later, c.ID, err)
 	}
-	recorded := error(nil)
+	var paid *Order
+	var recorded error
 	if state != payment.Pending {
-		recorded = s.recordCharge(later, c, state)
+		paid, recorded = s.recordCharge(later, c, state)
 	}
 	if told := s.charges.end(c.ID); told && (state == payment.Pending || recorded != nil) {
 		recorded = s.PaymentChanged(later, c.ID)
 	}
 	if recorded != nil {
 		return Order{}, false, afterwards(explain("record payment", recorded))
+	}
+	if paid != nil {
+		return *paid, false, nil
 	}
 	o, readErr := s.Order(later, &buyer, c.OrderID)
 	switch {
@@ -284,15 +288,16 @@ func (s *Shop) awaitPayment(ctx context.Context, buyer string, id ID) (Order, bo
 	}
 }
 
-// recordCharge is recordPayment for a charge that was answered.
-func (s *Shop) recordCharge(ctx context.Context, c payment.Charge, state payment.State) error {
+// recordCharge is recordPayment for a charge that was answered. It returns the order if that was read along.
+func (s *Shop) recordCharge(ctx context.Context, c payment.Charge, state payment.State) (*Order, error) {
 	if state == payment.Succeeded {
-		if done, err := s.paids.Do(ctx, gatherLane(c.OrderID), paidCall{c.ID, c.OrderID}); done && err == nil {
+		if a, err := s.paids.Do(ctx, struct{}{}, paidCall{c.ID, c.OrderID}); a.done && err == nil {
 			s.o.Observer.payment(PaymentSucceeded)
-			return nil
+			o := a.order.show()
+			return &o, nil
 		}
 	}
-	return s.recordPayment(ctx, c.ID, state)
+	return nil, s.recordPayment(ctx, c.ID, state)
 }
 
 // recordPayment writes down what became of a payment, and what follows from it, once however often it is told.
