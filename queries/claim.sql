@@ -274,7 +274,8 @@ WHERE claim.buyer = @buyer
 ORDER BY claim.claim_id
 LIMIT @row_limit;
 
--- ClaimHoldMany turns queued requests, of which the caller has the locks, into holds.
+-- ClaimHoldMany turns queued requests, of which the caller has the locks, into holds. It is to be run between JoinSettings, and what it asks of the status is no condition of
+-- any index: a plan that was made while there was little would read all that is live, for a batch of a few hundred out of a queue of 100,000.
 -- name: ClaimHoldMany :many
 WITH given AS (
     SELECT
@@ -291,7 +292,7 @@ SET
     expires_at = coalesce(sqlc.narg('now')::timestamptz, now()) + given.hold_seconds * interval '1 second'
 FROM given
 WHERE claim.claim_id = given.claim_id
-    AND claim.status = 'queued'
+    AND (claim.status || '') = 'queued'
 RETURNING
     claim.claim_id,
     claim.created_at,
@@ -721,7 +722,7 @@ GROUP BY claim.buyer;
 SELECT pg_logical_emit_message(true, 'lastunit.read', '')
 WHERE current_setting('synchronous_standby_names') <> '';
 
--- ClaimRefuseMany ends queued requests, of which the caller has the locks, without units.
+-- ClaimRefuseMany ends queued requests, of which the caller has the locks, without units. As with ClaimHoldMany, all is found by its key.
 -- name: ClaimRefuseMany :many
 WITH given AS (
     SELECT
@@ -737,7 +738,7 @@ SET
     ended_at = coalesce(sqlc.narg('now')::timestamptz, now())
 FROM given
 WHERE claim.claim_id = given.claim_id
-    AND claim.status = 'queued'
+    AND (claim.status || '') = 'queued'
 RETURNING claim.claim_id;
 
 -- ClaimReplayRecord makes one synchronous WAL record, so that a replay is answered only after a standby that could take over has seen
@@ -754,6 +755,12 @@ SELECT
     set_config('plan_cache_mode', 'force_generic_plan', true),
     set_config('lock_timeout', '2s', true),
     set_config('statement_timeout', '4s', true);
+
+-- JoinSettings keeps the planner, where it is off, from reading all of a table, by any index, to join it with the few rows that are given; until it is on again, or the end of the transaction.
+-- name: JoinSettings :exec
+SELECT
+    set_config('enable_hashjoin', @wholes::text, true),
+    set_config('enable_mergejoin', @wholes::text, true);
 
 -- GatherSettings is ClaimSettings for calls that are gathered: everything goes by keys, and who would have to wait for one lets all of its batch be done alone.
 -- name: GatherSettings :exec

@@ -663,7 +663,7 @@ SET
     expires_at = coalesce($1::timestamptz, now()) + given.hold_seconds * interval '1 second'
 FROM given
 WHERE claim.claim_id = given.claim_id
-    AND claim.status = 'queued'
+    AND (claim.status || '') = 'queued'
 RETURNING
     claim.claim_id,
     claim.created_at,
@@ -684,7 +684,8 @@ type ClaimHoldManyRow struct {
 	ExpiresAt *time.Time
 }
 
-// ClaimHoldMany turns queued requests, of which the caller has the locks, into holds.
+// ClaimHoldMany turns queued requests, of which the caller has the locks, into holds. It is to be run between JoinSettings, and what it asks of the status is no condition of
+// any index: a plan that was made while there was little would read all that is live, for a batch of a few hundred out of a queue of 100,000.
 func (q *Queries) ClaimHoldMany(ctx context.Context, db DBTX, arg ClaimHoldManyParams) ([]ClaimHoldManyRow, error) {
 	rows, err := db.Query(ctx, claimHoldMany,
 		arg.Now,
@@ -1696,7 +1697,7 @@ SET
     ended_at = coalesce($1::timestamptz, now())
 FROM given
 WHERE claim.claim_id = given.claim_id
-    AND claim.status = 'queued'
+    AND (claim.status || '') = 'queued'
 RETURNING claim.claim_id
 `
 
@@ -1707,7 +1708,7 @@ type ClaimRefuseManyParams struct {
 	ReasonMembers []string
 }
 
-// ClaimRefuseMany ends queued requests, of which the caller has the locks, without units.
+// ClaimRefuseMany ends queued requests, of which the caller has the locks, without units. As with ClaimHoldMany, all is found by its key.
 func (q *Queries) ClaimRefuseMany(ctx context.Context, db DBTX, arg ClaimRefuseManyParams) ([]pgdb.ID, error) {
 	rows, err := db.Query(ctx, claimRefuseMany,
 		arg.Now,
@@ -1839,5 +1840,17 @@ SELECT
 // GatherSettings is ClaimSettings for calls that are gathered: everything goes by keys, and who would have to wait for one lets all of its batch be done alone.
 func (q *Queries) GatherSettings(ctx context.Context, db DBTX) error {
 	_, err := db.Exec(ctx, gatherSettings)
+	return err
+}
+
+const joinSettings = `-- name: JoinSettings :exec
+SELECT
+    set_config('enable_hashjoin', $1::text, true),
+    set_config('enable_mergejoin', $1::text, true)
+`
+
+// JoinSettings keeps the planner, where it is off, from reading all of a table, by any index, to join it with the few rows that are given; until it is on again, or the end of the transaction.
+func (q *Queries) JoinSettings(ctx context.Context, db DBTX, wholes string) error {
+	_, err := db.Exec(ctx, joinSettings, wholes)
 	return err
 }

@@ -78,7 +78,11 @@ func (b *settlement) refuse(ctx context.Context, db pgdb.DB) error {
 	if len(arg.ClaimIds) == 0 {
 		return nil
 	}
-	refused, err := b.s.q.ClaimRefuseMany(ctx, db, arg)
+	var refused []ID
+	err = pgdb.Together(ctx, db, b.s.byKey(ctx, func(db pgdb.Queryer) (err error) {
+		refused, err = b.s.q.ClaimRefuseMany(ctx, db, arg)
+		return err
+	})...)
 	if err == nil && len(refused) != len(arg.ClaimIds) {
 		err = fmt.Errorf("%d of %d that were locked", len(refused), len(arg.ClaimIds))
 	}
