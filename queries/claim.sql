@@ -274,8 +274,8 @@ WHERE claim.buyer = @buyer
 ORDER BY claim.claim_id
 LIMIT @row_limit;
 
--- ClaimHoldMany turns queued requests, of which the caller has the locks, into holds. It is to be run between JoinSettings, and what it asks of the status is no condition of
--- any index: a plan that was made while there was little would read all that is live, for a batch of a few hundred out of a queue of 100,000.
+-- ClaimHoldMany turns queued requests, of which the caller has the locks, into holds. It is to be run while nothing but hashing is on (JoinSettings), and what it asks of the status is
+-- no condition of any index: a plan that was made while there was little would read all that is live, for a batch of a few hundred out of a queue of 100,000.
 -- name: ClaimHoldMany :many
 WITH given AS (
     SELECT
@@ -291,7 +291,8 @@ SET
     currency = nullif(given.currency, ''),
     expires_at = coalesce(sqlc.narg('now')::timestamptz, now()) + given.hold_seconds * interval '1 second'
 FROM given
-WHERE claim.claim_id = given.claim_id
+WHERE claim.claim_id = ANY(@claim_ids::uuid[])
+    AND claim.claim_id = given.claim_id
     AND (claim.status || '') = 'queued'
 RETURNING
     claim.claim_id,
@@ -737,7 +738,8 @@ SET
     reason_members = given.reason_members,
     ended_at = coalesce(sqlc.narg('now')::timestamptz, now())
 FROM given
-WHERE claim.claim_id = given.claim_id
+WHERE claim.claim_id = ANY(@claim_ids::uuid[])
+    AND claim.claim_id = given.claim_id
     AND (claim.status || '') = 'queued'
 RETURNING claim.claim_id;
 
@@ -756,11 +758,11 @@ SELECT
     set_config('lock_timeout', '2s', true),
     set_config('statement_timeout', '4s', true);
 
--- JoinSettings keeps the planner, where it is off, from reading all of a table, by any index, to join it with the few rows that are given; until it is on again, or the end of the transaction.
+-- JoinSettings leaves nothing but hashing to join what is given with the rows that were found by their keys, where others is off, until it is on again, or the end of the transaction.
 -- name: JoinSettings :exec
 SELECT
-    set_config('enable_hashjoin', @wholes::text, true),
-    set_config('enable_mergejoin', @wholes::text, true);
+    set_config('enable_nestloop', @others::text, true),
+    set_config('enable_mergejoin', @others::text, true);
 
 -- GatherSettings is ClaimSettings for calls that are gathered: everything goes by keys, and who would have to wait for one lets all of its batch be done alone.
 -- name: GatherSettings :exec

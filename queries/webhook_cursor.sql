@@ -1,7 +1,13 @@
 -- WebhookCursorBehind tells whether there are events of which no deliveries have been made yet. It reads one entry of an index: the planner, which does not know the cursor, would
 -- look for any event behind it from the first on.
 -- name: WebhookCursorBehind :one
-SELECT coalesce(webhook_cursor.position < (SELECT max(event.position) FROM event), false)::boolean AS behind
+SELECT coalesce(webhook_cursor.position < (
+    SELECT event.position
+    FROM event
+    WHERE event.position IS NOT NULL
+    ORDER BY event.position DESC
+    LIMIT 1
+), false)::boolean AS behind
 FROM webhook_cursor;
 
 -- WebhookCursorLock takes the turn to make deliveries of events, and reads up to which they have been made. No row: another server has the turn.

@@ -662,7 +662,8 @@ SET
     currency = nullif(given.currency, ''),
     expires_at = coalesce($1::timestamptz, now()) + given.hold_seconds * interval '1 second'
 FROM given
-WHERE claim.claim_id = given.claim_id
+WHERE claim.claim_id = ANY($2::uuid[])
+    AND claim.claim_id = given.claim_id
     AND (claim.status || '') = 'queued'
 RETURNING
     claim.claim_id,
@@ -684,8 +685,8 @@ type ClaimHoldManyRow struct {
 	ExpiresAt *time.Time
 }
 
-// ClaimHoldMany turns queued requests, of which the caller has the locks, into holds. It is to be run between JoinSettings, and what it asks of the status is no condition of
-// any index: a plan that was made while there was little would read all that is live, for a batch of a few hundred out of a queue of 100,000.
+// ClaimHoldMany turns queued requests, of which the caller has the locks, into holds. It is to be run while nothing but hashing is on (JoinSettings), and what it asks of the status is
+// no condition of any index: a plan that was made while there was little would read all that is live, for a batch of a few hundred out of a queue of 100,000.
 func (q *Queries) ClaimHoldMany(ctx context.Context, db DBTX, arg ClaimHoldManyParams) ([]ClaimHoldManyRow, error) {
 	rows, err := db.Query(ctx, claimHoldMany,
 		arg.Now,
@@ -1696,7 +1697,8 @@ SET
     reason_members = given.reason_members,
     ended_at = coalesce($1::timestamptz, now())
 FROM given
-WHERE claim.claim_id = given.claim_id
+WHERE claim.claim_id = ANY($2::uuid[])
+    AND claim.claim_id = given.claim_id
     AND (claim.status || '') = 'queued'
 RETURNING claim.claim_id
 `
@@ -1845,12 +1847,12 @@ func (q *Queries) GatherSettings(ctx context.Context, db DBTX) error {
 
 const joinSettings = `-- name: JoinSettings :exec
 SELECT
-    set_config('enable_hashjoin', $1::text, true),
+    set_config('enable_nestloop', $1::text, true),
     set_config('enable_mergejoin', $1::text, true)
 `
 
-// JoinSettings keeps the planner, where it is off, from reading all of a table, by any index, to join it with the few rows that are given; until it is on again, or the end of the transaction.
-func (q *Queries) JoinSettings(ctx context.Context, db DBTX, wholes string) error {
-	_, err := db.Exec(ctx, joinSettings, wholes)
+// JoinSettings leaves nothing but hashing to join what is given with the rows that were found by their keys, where others is off, until it is on again, or the end of the transaction.
+func (q *Queries) JoinSettings(ctx context.Context, db DBTX, others string) error {
+	_, err := db.Exec(ctx, joinSettings, others)
 	return err
 }

@@ -10,7 +10,13 @@ import (
 )
 
 const webhookCursorBehind = `-- name: WebhookCursorBehind :one
-SELECT coalesce(webhook_cursor.position < (SELECT max(event.position) FROM event), false)::boolean AS behind
+SELECT coalesce(webhook_cursor.position < (
+    SELECT event.position
+    FROM event
+    WHERE event.position IS NOT NULL
+    ORDER BY event.position DESC
+    LIMIT 1
+), false)::boolean AS behind
 FROM webhook_cursor
 `
 

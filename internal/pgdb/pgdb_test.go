@@ -353,6 +353,61 @@ func TestTogetherAnswersEachStepAndStopsAtTheFirstError(t *testing.T) {
 	}
 }
 
+// What goes along with BEGIN is of the transaction, and its connection can be used again, however the transaction ends.
+func TestWhatGoesAlongWithBeginIsOfTheTransaction(t *testing.T) {
+	t.Parallel()
+	pool, err := pgdb.Connect(background, dbtest.URL(t), pgdb.Options{MaxConns: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(pool.Close)
+	if _, err := pool.Exec(background, `CREATE TABLE made (n integer)`); err != nil {
+		t.Fatal(err)
+	}
+	exec := func(sql string) func(pgdb.Queryer) error {
+		return func(db pgdb.Queryer) error {
+			_, err := db.Exec(background, sql)
+			return err
+		}
+	}
+	count := func() (n int) {
+		t.Helper()
+		soon, cancel := context.WithTimeout(background, 5*time.Second) // there is one connection
+		defer cancel()
+		if err := pool.QueryRow(soon, `SELECT count(*) FROM made`).Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	undone := errors.New("undone")
+	for name, c := range map[string]struct {
+		first []func(pgdb.Queryer) error
+		then  error
+		rows  int
+	}{
+		"committed":                {[]func(pgdb.Queryer) error{exec(`INSERT INTO made VALUES (1)`)}, nil, 2},
+		"nothing goes along":       {nil, nil, 1},
+		"undone":                   {[]func(pgdb.Queryer) error{exec(`INSERT INTO made VALUES (1)`)}, undone, 0},
+		"a statement that fails":   {[]func(pgdb.Queryer) error{exec(`INSERT INTO made VALUES (1)`), exec(`SELECT 1/0`)}, nil, 0},
+		"a step that asks nothing": {[]func(pgdb.Queryer) error{func(pgdb.Queryer) error { return nil }}, nil, 0},
+	} {
+		before, went := count(), false
+		err := pgdb.InTxTogether(background, pool, c.first, func(tx pgx.Tx) error {
+			went = true
+			if _, err := tx.Exec(background, `INSERT INTO made VALUES (2)`); err != nil {
+				return err
+			}
+			return c.then
+		})
+		if (err == nil) != (c.rows > 0) || c.then != nil && !errors.Is(err, c.then) || went != (c.rows > 0 || c.then != nil) {
+			t.Errorf("%s: %v, went on: %t", name, err, went)
+		}
+		if got := count() - before; got != c.rows {
+			t.Errorf("%s: %d rows, want %d", name, got, c.rows)
+		}
+	}
+}
+
 // commitFails is a transaction whose commit the server answers with an error.
 type commitFails struct {
 	pgx.Tx

@@ -136,7 +136,7 @@ func (b *settlement) hold(ctx context.Context, tx pgx.Tx) error {
 			})
 	}
 	if added := b.added(); len(added.SaleIds) > 0 {
-		steps = append(steps, b.s.byKey(ctx, func(db pgdb.Queryer) error { return b.s.q.SaleBuyerAdd(ctx, db, added) })...)
+		steps = append(steps, func(db pgdb.Queryer) error { return b.s.q.SaleBuyerAdd(ctx, db, added) })
 	}
 	if len(steps) == 0 {
 		return nil
@@ -205,7 +205,7 @@ func (b *settlement) arrange() *holding {
 // steps write the holds.
 func (h *holding) steps(ctx context.Context, s *Shop) (steps []func(pgdb.Queryer) error) {
 	if len(h.turn.ClaimIds) > 0 {
-		steps = append(steps, s.byKey(ctx, func(db pgdb.Queryer) error {
+		steps = append(steps, s.hashed(ctx, func(db pgdb.Queryer) error {
 			rows, err := s.q.ClaimHoldMany(ctx, db, h.turn)
 			if err == nil && len(rows) != len(h.turn.ClaimIds) {
 				err = fmt.Errorf("hold for queued requests: %d of %d that were locked", len(rows), len(h.turn.ClaimIds))
@@ -228,8 +228,8 @@ func (h *holding) steps(ctx context.Context, s *Shop) (steps []func(pgdb.Queryer
 	return steps
 }
 
-// byKey runs a statement that joins a table with the rows that it is given, so that these are looked up in it.
-func (s *Shop) byKey(ctx context.Context, step func(pgdb.Queryer) error) []func(pgdb.Queryer) error {
+// hashed runs a statement that joins rows, which it finds by their keys, with what it is given, so that there is no plan by which it reads more.
+func (s *Shop) hashed(ctx context.Context, step func(pgdb.Queryer) error) []func(pgdb.Queryer) error {
 	return []func(pgdb.Queryer) error{
 		func(db pgdb.Queryer) error { return s.q.JoinSettings(ctx, db, "off") },
 		step,

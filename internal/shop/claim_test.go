@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/lastunit/lastunit/internal/pgdb"
 	"github.com/lastunit/lastunit/internal/shop"
 )
@@ -467,4 +469,33 @@ func TestACallIsNotRefusedForWantOfWhatItHas(t *testing.T) {
 		t.Errorf("got %+v, %v", got.Claimed, got.err)
 	}
 	w.audited()
+}
+
+// Tokens are picked before it is known whether they are needed. Those that are not stay where they are, and are the next to go.
+func TestTokensThatWereNotNeededAreTheNextToGo(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, shop.Options{})
+	w.stocked("A", 10)
+	rows, err := w.db.Query(background, `SELECT unit_id FROM stock_token ORDER BY position`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	order, err := pgx.CollectRows(rows, pgx.RowTo[shop.ID])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 5 {
+		for try := range 3 { // the others are replays, and pick in vain
+			c, err := w.Claim(background, shop.ClaimRequest{Buyer: "b", SKU: "A", Quantity: 1, Key: fmt.Sprint(i)})
+			if err != nil || c.Replayed != (try > 0) {
+				t.Fatalf("claim %d, try %d: replayed %t, %v", i, try, c.Replayed, err)
+			}
+			if got := c.Transaction.UnitIDs; len(got) != 1 || got[0] != order[i] {
+				t.Errorf("claim %d, try %d has %v, want %v", i, try, got, order[i])
+			}
+		}
+	}
+	if got := w.stock("A"); got.Available != 5 || got.Held != 5 {
+		t.Errorf("%+v", got)
+	}
 }

@@ -111,8 +111,8 @@ func (k pick) explain(t *testing.T, db beginner, mode string) plan {
 	return explain(t, db, settleSettings(t)+`; SET LOCAL plan_cache_mode = `+mode, "stock_token.sql", "StockTokenPick", args)
 }
 
-// explain runs a query in a transaction that is rolled back.
-func explain(t *testing.T, db beginner, settings, file, name, args string) plan {
+// explain runs a query in a transaction that is rolled back; where that is filled first, by a plan that was made before.
+func explain(t *testing.T, db beginner, settings, file, name, args string, filled ...string) plan {
 	t.Helper()
 	sql, types := statement(t, file, name)
 	tx, err := db.Begin(background)
@@ -120,14 +120,22 @@ func explain(t *testing.T, db beginner, settings, file, name, args string) plan 
 		t.Fatal(err)
 	}
 	defer func() { _ = tx.Rollback(background) }()
-	for _, s := range []string{settings, fmt.Sprintf(`PREPARE explained (%s) AS %s`, strings.Join(types, ", "), sql)} {
+	takes := ""
+	if len(types) > 0 {
+		takes, args = "("+strings.Join(types, ", ")+")", "("+args+")"
+	}
+	before := []string{settings, fmt.Sprintf(`PREPARE explained %s AS %s`, takes, sql)}
+	if len(filled) > 0 {
+		before = append(append(before, `EXECUTE explained `+args), filled...)
+	}
+	for _, s := range before {
 		if _, err := tx.Exec(background, s, pgx.QueryExecModeSimpleProtocol); err != nil {
 			t.Fatalf("%s: %v", s, err)
 		}
 	}
 	defer func() { _, _ = tx.Exec(background, `DEALLOCATE explained`) }()
 	var text []byte
-	if err := tx.QueryRow(background, `EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE explained (`+args+`)`, pgx.QueryExecModeSimpleProtocol).Scan(&text); err != nil {
+	if err := tx.QueryRow(background, `EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE explained `+args, pgx.QueryExecModeSimpleProtocol).Scan(&text); err != nil {
 		t.Fatal(err)
 	}
 	var explained []struct{ Plan plan }
@@ -208,6 +216,49 @@ func TestThePickGoesStraightToItsPositionWhateverThePlannerBelieves(t *testing.T
 	look("stale")
 	w.exec(`ANALYZE stock_token`)
 	look("fresh")
+}
+
+// A plan is kept that was made when there was little yet. What is given by its key is looked up by that all the same, however much lies beside it later.
+func TestWhatIsGivenIsLookedUpByItsKeyWhateverWasThereAtFirst(t *testing.T) {
+	t.Parallel()
+	const (
+		given = 20
+		claim = `INSERT INTO claim (claim_id, buyer, product_id, pool_id, quantity, status, idempotency_key, created_at, queue_place)
+			SELECT md5(n::text)::uuid, 'b' || n, 1, 0, 1, 'queued', 'k', now(), n FROM generate_series(1, 20000) AS n`
+		event = `INSERT INTO event (event_id, type, data, created_at, position) SELECT md5(n::text)::uuid, 'order.paid', '{}', now(), n FROM generate_series(1, 20000) AS n`
+		all   = `UPDATE webhook_cursor SET position = 20000`
+	)
+	w := newWorld(t, shop.Options{})
+	each := func(value string) (quoted string) {
+		if err := w.db.QueryRow(background, fmt.Sprintf(`SELECT quote_literal(array_agg(%s)) FROM generate_series(1, %d) AS n`, value, given)).Scan(&quoted); err != nil {
+			t.Fatal(err)
+		}
+		return quoted
+	}
+	for _, sql := range []string{claim, event} { // others than will be there
+		w.exec(strings.NewReplacer("1, 20000", "-30, -1").Replace(sql))
+	}
+	w.exec(`ANALYZE claim, event`)
+	joins, _ := statement(t, "claim.sql", "JoinSettings")
+	settle := settleSettings(t)
+	hashed := settle + "; " + strings.ReplaceAll(joins, "$1", "'off'")
+	for _, c := range []struct {
+		settings, file, name string
+		args                 []string
+		filled               []string
+		most                 int
+	}{
+		// There are six indexes, each of which may have to split for each row.
+		{hashed, "claim.sql", "ClaimHoldMany", []string{each("md5(n::text)::uuid"), each("100"), each("'EUR'::text"), each("600")}, []string{claim}, 50 * given},
+		{hashed, "claim.sql", "ClaimRefuseMany", []string{each("md5(n::text)::uuid"), each("'sold-out'::text"), each("'{}'::text")}, []string{claim}, 50 * given},
+		{settle, "webhook_cursor.sql", "WebhookCursorBehind", nil, []string{event, all}, 20},
+	} {
+		p := explain(t, w.db, c.settings, c.file, c.name, strings.Join(c.args, ", "), c.filled...)
+		t.Logf("%s: %d buffers", c.name, p.buffers())
+		if p.buffers() > c.most {
+			t.Errorf("%s: %d buffers, want at most %d:\n%v", c.name, p.buffers(), c.most, p)
+		}
+	}
 }
 
 func TestThePickReadsManyPoolsOnceEach(t *testing.T) {

@@ -79,7 +79,7 @@ func (b *settlement) refuse(ctx context.Context, db pgdb.DB) error {
 		return nil
 	}
 	var refused []ID
-	err = pgdb.Together(ctx, db, b.s.byKey(ctx, func(db pgdb.Queryer) (err error) {
+	err = pgdb.Together(ctx, db, b.s.hashed(ctx, func(db pgdb.Queryer) (err error) {
 		refused, err = b.s.q.ClaimRefuseMany(ctx, db, arg)
 		return err
 	})...)

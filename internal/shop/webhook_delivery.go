@@ -127,7 +127,7 @@ func (s *Shop) RelayEvents(ctx context.Context) error {
 		return err
 	}
 	for n := atOnce; n == atOnce; {
-		behind, err := s.q.WebhookCursorBehind(ctx, s.pool) // mostly it is not, and then that is all
+		behind, err := s.relayIsBehind(ctx) // mostly it is not, and then that is all
 		if err == nil && !behind {
 			return nil
 		}
@@ -142,6 +142,17 @@ func (s *Shop) RelayEvents(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// relayIsBehind tells whether events wait to be passed, by an index even where that was planned when there were none.
+func (s *Shop) relayIsBehind(ctx context.Context) (behind bool, err error) {
+	err = pgdb.Together(ctx, s.pool,
+		func(db pgdb.Queryer) error { return s.q.ClaimSettings(ctx, db) },
+		func(db pgdb.Queryer) (err error) {
+			behind, err = s.q.WebhookCursorBehind(ctx, db)
+			return err
+		})
+	return behind, err
 }
 
 // relay passes at most so many events, and returns how many it has passed.
