@@ -216,7 +216,7 @@ func (b *bench) openSale(units int) error {
 	}
 	now := time.Now().UTC()
 	answer, err := b.service.Operate("POST", "/api/v1/sales", fmt.Sprintf(
-		`{"name":"bench","opens_at":%q,"closes_at":%q,"hold_seconds":600,"purchase_limit":100000,"items":[{"sku":"drop","price":{"amount":4900,"currency":"EUR"}}]}`,
+		`{"name":"bench","opens_at":%q,"closes_at":%q,"hold_seconds":3600,"purchase_limit":100000,"items":[{"sku":"drop","price":{"amount":4900,"currency":"EUR"}}]}`,
 		now.Format(time.RFC3339), now.Add(24*time.Hour).Format(time.RFC3339)))
 	if err != nil {
 		return err
