@@ -261,6 +261,29 @@ func TestWhatIsGivenIsLookedUpByItsKeyWhateverWasThereAtFirst(t *testing.T) {
 	}
 }
 
+// Whoever looks at a product that has few units does not read those of all others.
+func TestAProductIsShownWithoutReadingTheOthers(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, shop.Options{ShowStock: 1000})
+	w.receiveBehindThePlannersBack("A", 100_000)
+	w.receiveBehindThePlannersBack("B", 10)
+	w.exec(`ANALYZE stock_token`)
+	const looks = 20
+	scans := func(how string) int {
+		return w.count(`SELECT coalesce(` + how + `, 0) FROM pg_stat_user_tables WHERE relname = 'stock_token'`)
+	}
+	sequential, byIndex := scans("seq_scan"), scans("idx_scan")
+	for range looks {
+		if p, err := w.Product(background, "B"); err != nil || p.Availability.Available != 10 {
+			t.Fatalf("%+v, %v", p, err)
+		}
+	}
+	waitUntil(t, "the looks are counted", func() bool { return scans("idx_scan")+scans("seq_scan") >= byIndex+sequential+looks })
+	if n := scans("seq_scan") - sequential; n > 0 {
+		t.Errorf("all tokens of all products were read %d times in %d looks", n, looks)
+	}
+}
+
 func TestThePickReadsManyPoolsOnceEach(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, shop.Options{})

@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/lastunit/lastunit/internal/dbsqlc"
+	"github.com/lastunit/lastunit/internal/pgdb"
 )
 
 // SKUPattern is the form of every SKU.
@@ -217,9 +218,16 @@ func (s *Shop) product(ctx context.Context, db dbsqlc.DBTX, sku string) (dbsqlc.
 	return row.Product, explain("read product", err)
 }
 
-// shown reads products as buyers see them, by SKU; what there is not is left out.
+// shown reads products as buyers see them, by SKU; what there is not is left out. It keeps to the indexes: to count to a thousand, the planner would read all tokens of all
+// products from the first on, and go on to the last where a product has few.
 func (s *Shop) shown(ctx context.Context, skus []string) ([]Product, error) {
-	rows, err := s.q.ProductShown(ctx, s.pool, dbsqlc.ProductShownParams{Cap: int64(s.o.ShowStock), Now: s.o.Now(), Skus: skus})
+	var rows []dbsqlc.ProductShownRow
+	err := pgdb.Together(ctx, s.pool,
+		func(db pgdb.Queryer) error { return s.q.ClaimSettings(ctx, db) },
+		func(db pgdb.Queryer) (err error) {
+			rows, err = s.q.ProductShown(ctx, db, dbsqlc.ProductShownParams{Cap: int64(s.o.ShowStock), Now: s.o.Now(), Skus: skus})
+			return err
+		})
 	if err != nil {
 		return nil, explain("read products", err)
 	}
