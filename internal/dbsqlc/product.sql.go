@@ -593,23 +593,26 @@ SELECT
         LIMIT 1
     ) AS next_overdue,
     (
-        EXISTS (
-            SELECT 1
+        (
+            SELECT true
             FROM claim
             WHERE claim.product_id = asked.product_id
                 AND claim.unpaid
-        )
-        OR EXISTS (
-            SELECT 1
+            LIMIT 1
+        ) IS NOT NULL
+        OR (
+            SELECT true
             FROM claim
             WHERE claim.product_id = asked.product_id
                 AND claim.status = 'held'
-        )
-        OR EXISTS (
-            SELECT 1
+            LIMIT 1
+        ) IS NOT NULL
+        OR (
+            SELECT true
             FROM stock_token
             WHERE stock_token.product_id = asked.product_id
-        )
+            LIMIT 1
+        ) IS NOT NULL
     )::boolean AS may_return,
     sale.sale_id,
     sale.name AS sale_name,
@@ -667,7 +670,8 @@ type ProductShownRow struct {
 
 // ProductShown reads products as buyers see them, in one snapshot: by SKU, a row for each of their sales that are not over, the one that opens first
 // first, and a row without a sale where there is none. What can be had of a product are tokens of the common pool and of the allotment of the sale
-// that is open or paused, up to cap + 1, and units in lapsed holds and overdue orders; beside it stands when the first of the others may come back.
+// that is open or paused, up to cap + 1, and units in lapsed holds and overdue orders; beside it stands when the first of the others may come back. Whether there is any is
+// asked with LIMIT 1: for EXISTS a kept plan would put all claims and tokens of all products into a table first.
 func (q *Queries) ProductShown(ctx context.Context, db DBTX, arg ProductShownParams) ([]ProductShownRow, error) {
 	rows, err := db.Query(ctx, productShown, arg.Cap, arg.Now, arg.Skus)
 	if err != nil {
