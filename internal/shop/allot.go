@@ -321,7 +321,8 @@ func (b *settlement) allot(p *poolShare) iter.Seq2[int, []int64] {
 	}
 }
 
-// rememberPositions lets the next batch start at the first token that this one has picked and leaves, or behind the last that it takes.
+// rememberPositions lets the next batch start at the first token that this one has picked and leaves, or behind the last that it takes. Where there is a queue it is not to
+// guess: what is queued is locked before tokens are.
 func (b *settlement) rememberPositions() {
 	for _, p := range b.pools {
 		if len(p.tokens) == 0 {
@@ -334,7 +335,10 @@ func (b *settlement) rememberPositions() {
 			}
 		}
 		b.s.cursors.set(p.poolKey, next)
-		if len(p.spent) > 0 {
+		switch {
+		case p.hasQueue():
+			b.s.served.remove(p.sku)
+		case len(p.spent) > 0:
 			b.s.served.add(p.sku, served{p.poolKey, p.inSale})
 		}
 	}

@@ -95,7 +95,7 @@
 //
 // # Locks, in this order
 //
-// To accept: tails (in product order), then keys. To settle: heads (in product order, skipping locked ones), then queued claims (in the order
+// To accept: tails (in product order), then keys. To settle: tokens that direct claims of products without a queue may get (skipping locked ones), heads (in product order, skipping locked ones), then queued claims (in the order
 // of their places: it waits for who cancels one), tokens (by product, pool and position, skipping locked ones), lapsed holds, overdue orders and their lines, and
 // the counts of their buyers (skipping locked ones), the counts of the batch's own buyers (new rows in order; those that are there skipping locked ones,
 // whose calls are put back), the keys of direct claims, and last the rows that say which pools have run out. Keys are the unique index,

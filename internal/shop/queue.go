@@ -302,8 +302,11 @@ func (b *settlement) enqueue(ctx context.Context, tx pgx.Tx) error {
 
 // hasQueue tells whether something was queued in the pools of the batch.
 func (b *settlement) hasQueue() bool {
-	return slices.ContainsFunc(b.pools, func(p *poolShare) bool { return p.queue.tail > p.queue.head || p.queue.moved })
+	return slices.ContainsFunc(b.pools, (*poolShare).hasQueue)
 }
+
+// hasQueue tells whether anything of the pool was queued when the batch began.
+func (p *poolShare) hasQueue() bool { return p.queue.tail > p.queue.head || p.queue.moved }
 
 // queueRows is how many queued requests a batch settles at most.
 const queueRows = 512
