@@ -146,19 +146,34 @@ type statements struct {
 	at    []time.Time
 }
 
-func (s *statements) TraceQueryStart(ctx context.Context, _ *pgx.Conn, q pgx.TraceQueryStartData) context.Context {
-	text, is := strings.CutPrefix(q.SQL, "-- name: ")
-	if !is {
-		return ctx // a connection that is made
-	}
+// add counts a statement, unless a connection is made by it, or another that goes along is told how to be planned.
+func (s *statements) add(sql string) {
+	text, is := strings.CutPrefix(sql, "-- name: ")
 	name, _, _ := strings.Cut(text, " ")
+	if !is || name == "ClaimSettings" {
+		return
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.names, s.at = append(s.names, name), append(s.at, time.Now())
+}
+
+func (s *statements) TraceQueryStart(ctx context.Context, _ *pgx.Conn, q pgx.TraceQueryStartData) context.Context {
+	s.add(q.SQL)
 	return ctx
 }
 
 func (*statements) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
+
+func (*statements) TraceBatchStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceBatchStartData) context.Context {
+	return ctx
+}
+
+func (s *statements) TraceBatchQuery(_ context.Context, _ *pgx.Conn, q pgx.TraceBatchQueryData) {
+	s.add(q.SQL)
+}
+
+func (*statements) TraceBatchEnd(context.Context, *pgx.Conn, pgx.TraceBatchEndData) {}
 
 func (s *statements) count() int {
 	s.mu.Lock()
