@@ -407,7 +407,7 @@ type ownedID struct {
 
 // readClaim reads a buyer's transaction. Reads that come together are one query: those who poll are many when there is most to do.
 func (s *Shop) readClaim(ctx context.Context, buyer string, id ID) (dbsqlc.ClaimByIDsRow, error) {
-	row, err := s.reads.Do(ctx, id[len(id)-1]%readLanes, ownedID{id, buyer})
+	row, err := s.reads.Do(ctx, readLane(id), ownedID{id, buyer})
 	if err == nil && row == nil {
 		err = notFound("transaction")
 	}
@@ -427,6 +427,9 @@ func readError(err error) error {
 
 // readLanes is how many queries for transactions may be under way at once.
 const readLanes = 2
+
+// readLane spreads reads over the lanes of their kind.
+func readLane(id ID) byte { return id[len(id)-1] % readLanes }
 
 // read answers each call with its transaction, or nil.
 func (s *Shop) read(ctx context.Context, batch []lane.Call[byte, ownedID], _ func()) []lane.Answer[*dbsqlc.ClaimByIDsRow] {

@@ -347,7 +347,7 @@ func orderNews(kind EventType, id ID, buyer string, status OrderStatus, referenc
 // shown. Refusals: NotFound.
 func (s *Shop) Order(ctx context.Context, buyer *string, id ID) (Order, error) {
 	for {
-		read, err := s.orders.Do(ctx, id[len(id)-1]%readLanes, id)
+		read, err := s.orders.Do(ctx, readLane(id), id)
 		if err == nil && (read == nil || buyer != nil && read.row.ShopOrder.Buyer != *buyer) {
 			return Order{}, notFound("order")
 		}

@@ -180,12 +180,11 @@ type poolShare struct {
 	inSale  bool     // the product is
 	// hadAllotments: sales that are over may have left units of it in lapsed holds and overdue orders.
 	hadAllotments bool
-	calls         []int   // of the batch, in the order in which they are to be settled: queued requests, then direct claims as they arrived
-	from          int64   // the position at which picking began
-	tokens        []int64 // positions that were picked, rising
-	spent         map[int64]bool
-	holds         time.Duration // of which the shortest is so long that got the spent ones
-	short         []int         // calls that found too little
+	calls         []int // of the batch, in the order in which they are to be settled: queued requests, then direct claims as they arrived
+	picked
+	spent map[int64]bool
+	holds time.Duration // of which the shortest is so long that got the spent ones
+	short []int         // calls that found too little
 	// again: there may be more than was seen, so nobody is refused yet.
 	again    bool
 	reckoned dbsqlc.StockTokenReckonRow
@@ -223,10 +222,10 @@ type opening struct {
 	picked   map[poolKey]*picked
 }
 
-// picked are tokens that were locked before it was known whether they are needed: what is not stays locked until the transaction has ended.
+// picked are tokens of a pool that are locked. Those that turn out not to be needed stay so until the transaction has ended.
 type picked struct {
-	from   int64
-	tokens []int64
+	from   int64   // the position at which picking began
+	tokens []int64 // their positions, rising
 }
 
 // ask is what a batch asks first: what its calls are about, and, of products that were served before, what they were served from.

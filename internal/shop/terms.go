@@ -69,8 +69,9 @@ func (b *settlement) share(ctx context.Context, db pgdb.DB, open []int) error {
 	}
 	b.pools = slices.DeleteFunc(b.pools, func(p *poolShare) bool { return len(p.calls)+len(p.queue.drains) == 0 })
 	for _, p := range b.pools {
-		if at := b.opening.picked[p.poolKey]; at != nil {
-			p.from, p.tokens = at.from, slices.Sorted(slices.Values(at.tokens))
+		if guessed := b.opening.picked[p.poolKey]; guessed != nil {
+			p.picked = *guessed
+			slices.Sort(p.tokens)
 			continue
 		}
 		p.from = b.s.cursors.get(p.poolKey)
