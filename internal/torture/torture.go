@@ -152,7 +152,7 @@ func (r *run) start(ctx context.Context) (err error) {
 	return nil
 }
 
-// favour has faults of these names be half of those that are injected.
+// favour has faults of these names be four in five of those that are injected, those between clients and servers aside.
 func (r *run) favour(needed []string) {
 	others := 0
 	for _, f := range r.faults {
@@ -162,7 +162,7 @@ func (r *run) favour(needed []string) {
 	}
 	for i := range r.faults {
 		if slices.Contains(needed, r.faults[i].Name) {
-			r.faults[i].Weight = others / len(needed)
+			r.faults[i].Weight = 4 * others / len(needed)
 		}
 	}
 }
