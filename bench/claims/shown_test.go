@@ -115,7 +115,7 @@ func TestOnlyWhatIsWrongFails(t *testing.T) {
 
 func TestWhatAReceiptCostsIsShown(t *testing.T) {
 	t.Parallel()
-	o := receiptOptions{rounds: 2, connections: 16, units: 5000, others: 20_000, measure: time.Second, results: filepath.Join(t.TempDir(), "receipt.json")}
+	o := receiptOptions{rounds: 2, connections: 16, units: 5000, others: 100_000, measure: time.Second, results: filepath.Join(t.TempDir(), "receipt.json")}
 	s := showSmall(t, o.results, func(ctx context.Context, binary string, out io.Writer) error { return receipt(ctx, binary, o, out) })
 	if len(s.Charts) != 3 || len(s.Charts[2].Lines) != 4 || s.value(t, "bare INSERT") <= 0 || s.value(t, "÷ without") <= 0 || s.value(t, "at most, MiB") < s.value(t, "before a receipt") {
 		t.Errorf("%+v", s)

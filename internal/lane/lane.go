@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"runtime/debug"
 	"sync"
 	"time"
@@ -213,6 +214,10 @@ func (l *Lanes[K, In, Out]) work() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for {
+		// Those who are on their way into a lane go first: they come along in this batch, instead of in one of their own.
+		l.mu.Unlock()
+		runtime.Gosched()
+		l.mu.Lock()
 		parts, batch := l.take()
 		if len(batch) == 0 {
 			break
