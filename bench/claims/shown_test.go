@@ -65,7 +65,7 @@ func (s *shown) value(t *testing.T, name string) float64 {
 func TestWhatAClaimCostsWhenThereIsMoreIsShown(t *testing.T) {
 	t.Parallel()
 	o := growsOptions{
-		rounds: 2, connections: 16, measure: time.Second, few: 1000, many: 20_000, spurt: 500, claims: 5000, holds: 20_000, results: filepath.Join(t.TempDir(), "grows.json"),
+		rounds: 2, connections: 16, measure: 500 * time.Millisecond, few: 1000, many: 20_000, spurt: 500, claims: 5000, holds: 40_000, results: filepath.Join(t.TempDir(), "grows.json"),
 	}
 	s := showSmall(t, o.results, func(ctx context.Context, binary string, out io.Writer) error { return grows(ctx, binary, o, out) })
 	if len(s.Charts) != 3 || len(s.Charts[1].Lines[0].Points) != 10 || len(s.Samples) != 4 {
