@@ -95,10 +95,15 @@ func (b *bench) measureIn(ctx context.Context, s *system, l load, status int, un
 
 // rounds lets everybody have a turn in each round.
 func (b *bench) rounds(turns []turn, rounds int, out io.Writer) (map[string][]sample, error) {
+	return b.orderedRounds(func(int) []turn { return turns }, rounds, out)
+}
+
+// orderedRounds is rounds, with an order of turns for each.
+func (b *bench) orderedRounds(turns func(round int) []turn, rounds int, out io.Writer) (map[string][]sample, error) {
 	samples := map[string][]sample{}
 	for round := range rounds {
 		fmt.Fprintf(out, "round %d of %d\n", round+1, rounds)
-		for _, t := range turns {
+		for _, t := range turns(round) {
 			if err := b.ctx.Err(); err != nil {
 				return nil, err
 			}
@@ -162,7 +167,11 @@ func compare(ctx context.Context, binary string, o compareOptions, out io.Writer
 	if err != nil {
 		return err
 	}
-	samples, err := b.rounds(turns, o.rounds, out)
+	// Each round begins with another turn: a checkpoint comes about once in a round, and whoever is next pays for the pages that are logged whole after it.
+	samples, err := b.orderedRounds(func(round int) []turn {
+		first := round * len(turns) / o.rounds
+		return slices.Concat(turns[first:], turns[:first])
+	}, o.rounds, out)
 	if err != nil {
 		return err
 	}
