@@ -23,7 +23,7 @@ func (o *auditOptions) flags(f *flag.FlagSet) {
 	f.IntVar(&o.connections, "connections", 256, "of buyers")
 	f.IntVar(&o.units, "units", 10_000_000, "of the product that is audited")
 	f.IntVar(&o.held, "held", 100_000, "of them that are in carts before")
-	f.IntVar(&o.others, "others", 1_500_000, "units of the product that is claimed meanwhile, more than are claimed")
+	f.IntVar(&o.others, "others", 2_500_000, "units of the product that is claimed meanwhile, more than are claimed")
 	f.DurationVar(&o.measure, "measure", 20*time.Second, "how long claims are measured, without an audit and during one")
 	f.StringVar(&o.results, "results", "", "where the figures go, and beside it the plot; empty: nowhere")
 }

@@ -10,7 +10,7 @@ import (
 // Of the time of long work of the shop's people, while buyers claim: one part is worked, for restsFor parts it rests. It is looked whether they do every busyAfter of
 // work, and they do when busyChanges claims a second change.
 const (
-	restsFor    = 4
+	restsFor    = 6
 	restsAtMost = 4 * time.Second // well within idle_in_transaction_session_timeout
 	busyChanges = 10
 )
@@ -19,7 +19,7 @@ const (
 const countsAnew = "SET LOCAL stats_fetch_consistency = none"
 
 // way lets long work, such as a large receipt or an audit, give way to buyers, whichever server they are on: it is done in pieces, and as long as claims are being
-// settled it rests after each. The first second is worked through, because less does not tell.
+// settled it rests after each. In the first second it is only known whether anybody waits on this server, because less does not tell.
 type way struct {
 	s       *Shop
 	began   time.Time // the piece
@@ -32,7 +32,7 @@ type way struct {
 func (s *Shop) giveWay(ctx context.Context, db dbsqlc.DBTX) (*way, error) {
 	changes, err := s.q.ClaimChanges(ctx, db)
 	now := time.Now()
-	return &way{s: s, began: now, looked: now, changes: changes}, err
+	return &way{s: s, began: now, looked: now, changes: changes, busy: s.lanes.Waiting() > 0}, err
 }
 
 // give is called after each piece of the work, and returns when the next may begin.
