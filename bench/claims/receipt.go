@@ -22,7 +22,7 @@ func (o *receiptOptions) flags(f *flag.FlagSet) {
 	f.IntVar(&o.rounds, "rounds", 3, "how often each has a turn")
 	f.IntVar(&o.connections, "connections", 256, "of buyers of another product")
 	f.IntVar(&o.units, "units", unitsAtOnce, "of a receipt")
-	f.IntVar(&o.others, "others", 3*unitsAtOnce, "units of that product, more than are claimed")
+	f.IntVar(&o.others, "others", 5*unitsAtOnce, "units of that product, more than are claimed")
 	f.DurationVar(&o.measure, "measure", 10*time.Second, "how long claims are measured while nothing is received")
 	f.StringVar(&o.results, "results", "", "where the figures go, and beside it the plot; empty: nowhere")
 }
