@@ -149,11 +149,15 @@ func (i *importer) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	left := len(i.sheet.Products)
 	for some := range slices.Chunk(i.sheet.Products, importAtOnce) {
 		if err := i.products(ctx, some); err != nil {
 			return err
 		}
 		i.progress(len(some))
+		if left -= len(some); left == 0 {
+			break // its products are locked: nobody rests with them for nothing
+		}
 		if err := way.give(ctx, i.tx); err != nil {
 			return err
 		}
