@@ -144,7 +144,8 @@ SELECT
 FROM picked;
 
 -- StockTokenReckon tells, from one snapshot, why a pool has nothing: how many tokens are to be seen in it (up to the limit, locked ones too),
--- when the first hold of it ends or the first unpaid order is overdue, and whether any unit of the product can still come back.
+-- when the first hold of it ends or the first unpaid order is overdue, whether any unit of the product can still come back, and whether the pool was
+-- that of a sale that is over by now, so that its tokens may have gone into the common pool since the transaction began.
 -- name: StockTokenReckon :many
 WITH asked AS (
     SELECT
@@ -202,6 +203,12 @@ SELECT
                 AND claim.unpaid
         )
     )::boolean AS may_return,
+    EXISTS (
+        SELECT 1
+        FROM sale
+        WHERE sale.pool_id = asked.pool_id
+            AND sale.closes_at <= coalesce(sqlc.narg('now')::timestamptz, clock_timestamp())
+    )::boolean AS sale_over,
     coalesce(sqlc.narg('now')::timestamptz, now())::timestamptz AS reckoned_at
 FROM asked;
 

@@ -335,6 +335,12 @@ SELECT
                 AND claim.unpaid
         )
     )::boolean AS may_return,
+    EXISTS (
+        SELECT 1
+        FROM sale
+        WHERE sale.pool_id = asked.pool_id
+            AND sale.closes_at <= coalesce($1::timestamptz, clock_timestamp())
+    )::boolean AS sale_over,
     coalesce($1::timestamptz, now())::timestamptz AS reckoned_at
 FROM asked
 `
@@ -353,11 +359,13 @@ type StockTokenReckonRow struct {
 	NextExpiry  *time.Time
 	NextOverdue *time.Time
 	MayReturn   bool
+	SaleOver    bool
 	ReckonedAt  time.Time
 }
 
 // StockTokenReckon tells, from one snapshot, why a pool has nothing: how many tokens are to be seen in it (up to the limit, locked ones too),
-// when the first hold of it ends or the first unpaid order is overdue, and whether any unit of the product can still come back.
+// when the first hold of it ends or the first unpaid order is overdue, whether any unit of the product can still come back, and whether the pool was
+// that of a sale that is over by now, so that its tokens may have gone into the common pool since the transaction began.
 func (q *Queries) StockTokenReckon(ctx context.Context, db DBTX, arg StockTokenReckonParams) ([]StockTokenReckonRow, error) {
 	rows, err := db.Query(ctx, stockTokenReckon,
 		arg.Now,
@@ -379,6 +387,7 @@ func (q *Queries) StockTokenReckon(ctx context.Context, db DBTX, arg StockTokenR
 			&i.NextExpiry,
 			&i.NextOverdue,
 			&i.MayReturn,
+			&i.SaleOver,
 			&i.ReckonedAt,
 		); err != nil {
 			return nil, err

@@ -211,11 +211,8 @@ func (l *Lanes[K, In, Out]) list(q *queue[K, In, Out]) {
 }
 
 func (l *Lanes[K, In, Out]) work() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
 	for {
 		// Those who are on their way into a lane go first: they come along in this batch, instead of in one of their own.
-		l.mu.Unlock()
 		runtime.Gosched()
 		l.mu.Lock()
 		parts, batch := l.take()
@@ -233,7 +230,9 @@ func (l *Lanes[K, In, Out]) work() {
 			l.answer(p, answers[:len(p.calls)])
 			answers = answers[len(p.calls):]
 		}
+		l.mu.Unlock()
 	}
+	defer l.mu.Unlock()
 	l.workers--
 	if l.workers == 0 {
 		l.idle.Broadcast()

@@ -129,6 +129,17 @@ func (w *world) untilSomebodyWaits(n int) {
 	w.until(`SELECT count(*) >= $1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`, n)
 }
 
+// untilHoldersAreLeft waits until, of the transactions that have begun by now, no more are left than those that a test holds: what is settled from then on is
+// settled by what holds now.
+func (w *world) untilHoldersAreLeft(n int) {
+	w.t.Helper()
+	var now time.Time
+	if err := w.db.QueryRow(background, `SELECT clock_timestamp()`).Scan(&now); err != nil {
+		w.t.Fatal(err)
+	}
+	w.until(`SELECT count(*) <= $1 FROM pg_stat_activity WHERE datname = current_database() AND xact_start < $2`, n, now)
+}
+
 // A hold that lapses while somebody has it locked can't be ordered, extended or confirmed without equal units, though it had not lapsed when the call
 // began, and though whoever had it locked changed nothing (PITFALLS 9: neither now() nor a condition that is not looked at again may decide).
 func TestAHoldThatLapsesWhileItIsWaitedForCannotBeOrdered(t *testing.T) {

@@ -303,6 +303,7 @@ func TestAPausedQueueKeepsItsPlacesAndAClosedOneIsRefused(t *testing.T) {
 			waiting = append(waiting, w.enqueue(buyer(i), "A", 1))
 		}
 		w.move(sale.ID, shop.PauseSale)
+		w.untilHoldersAreLeft(1)
 		goOn()
 		for range 3 { // it is looked at, and left
 			if err := w.SettleQueues(background); err != nil {
@@ -330,6 +331,7 @@ func TestAPausedQueueKeepsItsPlacesAndAClosedOneIsRefused(t *testing.T) {
 		goOn = w.stopped("A")
 		late := w.enqueue("late", "A", 1)
 		w.move(sale.ID, shop.CloseSale)
+		w.untilHoldersAreLeft(1)
 		goOn()
 		if err := w.SettleQueues(background); err != nil {
 			t.Fatal(err)
@@ -339,6 +341,35 @@ func TestAPausedQueueKeepsItsPlacesAndAClosedOneIsRefused(t *testing.T) {
 		}
 		w.audited()
 	}
+}
+
+// A batch that read the terms of a sale before it was closed finds its allotment gone: nobody has those units, and nobody is told so.
+func TestNobodyIsRefusedForAnAllotmentThatWentBackWhileItWasSettled(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, shop.Options{})
+	w.priced("A", 100, 3)
+	at := noon()
+	w.moveTo(at)
+	sale := w.scheduled(aSale(at, "A", 2))
+	goOn := w.stopped("A")
+	late := w.enqueue("late", "A", 1)
+	w.move(sale.ID, shop.PauseSale)
+	w.untilHoldersAreLeft(1)
+	goOn()
+	goOn = w.locked(`LOCK TABLE queue_head IN EXCLUSIVE MODE`) // it can be read, and no turn be taken
+	w.move(sale.ID, shop.ResumeSale)
+	done := make(chan error, 1)
+	go func() { done <- w.SettleQueues(background) }()
+	w.untilSomebodyWaits(1)
+	w.move(sale.ID, shop.CloseSale)
+	goOn()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	if got := w.settled(w.Shop, late); got.Status != shop.Refused || got.Refusal.Code != shop.SaleEnded {
+		t.Errorf("%+v", got)
+	}
+	w.audited()
 }
 
 func TestOneProductIsInOneSaleAtATime(t *testing.T) {

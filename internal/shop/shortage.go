@@ -13,7 +13,8 @@ import (
 )
 
 // reckon finds out what the pools that have too little lack, before anything is given: the picked tokens are still to be seen, and when
-// there are more than those, somebody else has them locked, and nobody is refused until it is known what becomes of them.
+// there are more than those, somebody else has them locked, and nobody is refused until it is known what becomes of them. Nor is anybody for what an
+// allotment lacks when its sale has ended since the batch read its terms: they are decided by what holds now.
 func (b *settlement) reckon(ctx context.Context, tx pgx.Tx) error {
 	arg := dbsqlc.StockTokenReckonParams{Now: b.s.o.Now()}
 	byKey := map[poolKey]*poolShare{}
@@ -36,7 +37,7 @@ func (b *settlement) reckon(ctx context.Context, tx pgx.Tx) error {
 	for _, row := range rows {
 		p := byKey[poolKey{row.ProductID, row.PoolID}]
 		p.reckoned = row
-		p.again = p.again || row.TokenCount > int64(len(p.tokens))
+		p.again = p.again || row.TokenCount > int64(len(p.tokens)) || row.SaleOver
 	}
 	return nil
 }

@@ -254,10 +254,11 @@ func (c *client) card() string {
 	return "succeed"
 }
 
-// pay pays for an order, and once more when the card was declined.
+// pay pays for an order, and once more when the card was declined. Who is told to wait for the money often goes away: it comes when the order is cancelled.
 func (c *client) pay(buyer, id string) {
+	var op *history.Op
 	for {
-		op := c.settle(pay(buyer, c.key(), id, c.card()))
+		op = c.settle(pay(buyer, c.key(), id, c.card()))
 		if op.Code != "payment-failed" || c.chance(30) || c.ctx.Err() != nil {
 			break
 		}
@@ -265,7 +266,7 @@ func (c *client) pay(buyer, id string) {
 	if c.chance(20) {
 		c.attempt(lookOrder(buyer, id))
 	}
-	if c.chance(3) {
+	if c.chance(3) || pending(op.Order) && c.chance(30) {
 		c.settle(cancel(buyer, c.r.newKey(), id))
 	}
 	if c.chance(40) {
@@ -273,6 +274,11 @@ func (c *client) pay(buyer, id string) {
 		return
 	}
 	c.has(bought{buyer, id})
+}
+
+// pending tells whether money is on its way for an order.
+func pending(o *history.Order) bool {
+	return o != nil && o.Status == "awaiting_payment" && o.Payment.Status == "pending"
 }
 
 // has keeps an order that may be paid. Only so many are kept, so that there is always something to sell: another is given back for it.
@@ -287,7 +293,7 @@ func (c *client) giveBack(b bought) {
 	op := c.attempt(lookOrder(b.buyer, b.id))
 	o := op.Order
 	switch {
-	case op.Outcome == history.Unknown || o != nil && o.Status == "awaiting_payment" && o.Payment.Status == "pending":
+	case op.Outcome == history.Unknown || pending(o):
 		c.r.bought.put(c.rng, b)
 		return
 	case o == nil:
