@@ -128,13 +128,17 @@ CROSS JOIN LATERAL (
         AND claim.expires_at IS NULL
 ) AS cancelled;
 
--- QueueUnsettled names the products that have a queue which is not settled to its end.
+-- QueueUnsettled names the products that have a queue which is not settled to its end, with the places that have been reached, of all such queues of a product
+-- together.
 -- name: QueueUnsettled :many
-SELECT DISTINCT product.sku
+SELECT
+    product.sku,
+    sum(queue_head.place)::bigint AS head_places
 FROM queue_tail
 JOIN queue_head
     ON queue_head.product_id = queue_tail.product_id
     AND queue_head.pool_id = queue_tail.pool_id
 JOIN product ON product.product_id = queue_tail.product_id
 WHERE queue_head.place < queue_tail.place
+GROUP BY product.sku
 ORDER BY product.sku;

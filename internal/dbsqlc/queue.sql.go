@@ -260,30 +260,39 @@ func (q *Queries) QueueProgress(ctx context.Context, db DBTX, arg QueueProgressP
 }
 
 const queueUnsettled = `-- name: QueueUnsettled :many
-SELECT DISTINCT product.sku
+SELECT
+    product.sku,
+    sum(queue_head.place)::bigint AS head_places
 FROM queue_tail
 JOIN queue_head
     ON queue_head.product_id = queue_tail.product_id
     AND queue_head.pool_id = queue_tail.pool_id
 JOIN product ON product.product_id = queue_tail.product_id
 WHERE queue_head.place < queue_tail.place
+GROUP BY product.sku
 ORDER BY product.sku
 `
 
-// QueueUnsettled names the products that have a queue which is not settled to its end.
-func (q *Queries) QueueUnsettled(ctx context.Context, db DBTX) ([]string, error) {
+type QueueUnsettledRow struct {
+	SKU        string
+	HeadPlaces int64
+}
+
+// QueueUnsettled names the products that have a queue which is not settled to its end, with the places that have been reached, of all such queues of a product
+// together.
+func (q *Queries) QueueUnsettled(ctx context.Context, db DBTX) ([]QueueUnsettledRow, error) {
 	rows, err := db.Query(ctx, queueUnsettled)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	var items []string
+	var items []QueueUnsettledRow
 	for rows.Next() {
-		var sku string
-		if err := rows.Scan(&sku); err != nil {
+		var i QueueUnsettledRow
+		if err := rows.Scan(&i.SKU, &i.HeadPlaces); err != nil {
 			return nil, err
 		}
-		items = append(items, sku)
+		items = append(items, i)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, err

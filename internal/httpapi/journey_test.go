@@ -41,6 +41,7 @@ func (w *world) tend(t testing.TB) {
 	for _, do := range []func() error{
 		func() error { return w.TendSales(t.Context()) }, func() error { return w.TendPayments(t.Context()) },
 		func() error { return w.CancelOverdue(t.Context()) }, func() error { return w.ExpireLapsed(t.Context()) },
+		func() error { return w.SettleQueues(t.Context()) }, // which takes up what has not moved when it looks again
 		func() error { return w.SettleQueues(t.Context()) },
 	} {
 		if err := do(); err != nil {

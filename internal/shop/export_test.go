@@ -1,6 +1,11 @@
 package shop
 
-import "context"
+import (
+	"context"
+	"time"
+
+	"github.com/lastunit/lastunit/internal/dbsqlc"
+)
 
 // GivesWay tells whether long work that begins now would rest in its first second.
 func (s *Shop) GivesWay(ctx context.Context) (bool, error) {
@@ -16,4 +21,26 @@ func (s *Shop) ReadsProducts() bool {
 	s.products.mu.RLock()
 	defer s.products.mu.RUnlock()
 	return s.products.reads
+}
+
+// AcceptFirst is how long the settling of queues may rest, in all, for a crowd that waits to be accepted.
+const AcceptFirst = acceptFirst
+
+// NewRests returns how long a server that begins now rests at a time, after work that took so long.
+func NewRests(now time.Time) func(now time.Time, worked time.Duration) time.Duration {
+	d := newDrains(nil, nil)
+	d.rested = now
+	return d.mayRest
+}
+
+// NewLooks returns which queues a server takes up, when it looks for unsettled ones and finds such heads.
+func NewLooks() func(heads map[string]int64) []string {
+	d := newDrains(nil, nil)
+	return func(heads map[string]int64) []string {
+		var rows []dbsqlc.QueueUnsettledRow
+		for sku, head := range heads {
+			rows = append(rows, dbsqlc.QueueUnsettledRow{SKU: sku, HeadPlaces: head})
+		}
+		return d.unmoved(rows)
+	}
 }

@@ -290,9 +290,7 @@ func (m *model) drain(rt *rapid.T) {
 		if len(queues) == 0 {
 			continue
 		}
-		if err := m.SettleQueues(background); err != nil {
-			rt.Fatal(err)
-		}
+		settleQueues(rt, m.Shop)
 		for pool := 0; pool <= len(m.sales); pool++ {
 			if queue := queues[pool]; len(queue) > 0 {
 				m.settleQueue(rt, p, pool, queue)

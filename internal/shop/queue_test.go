@@ -63,9 +63,7 @@ func (w *world) stopped(sku string) (goOn func()) {
 			w.t.Fatal(err)
 		}
 		// Whoever was to settle them may have lost patience.
-		if err := w.SettleQueues(background); err != nil {
-			w.t.Fatal(err)
-		}
+		settleQueues(w.t, w.Shop)
 	}
 }
 
@@ -644,9 +642,7 @@ func TestAQueueIsSettledByAnotherServerWhenItsOwnIsGone(t *testing.T) {
 	}
 	goOn()
 	other := w.server(shop.Options{})
-	if err := other.SettleQueues(background); err != nil {
-		t.Fatal(err)
-	}
+	settleQueues(t, other)
 	for i, q := range all {
 		want := map[bool]shop.Status{true: shop.Held, false: shop.Refused}[i < 5]
 		if got := w.settled(other, q); got.Status != want {

@@ -224,9 +224,7 @@ func TestWhatTheAuditFindsIsRepaired(t *testing.T) {
 			if _, _, err := h.PauseSelling(background, h.operator(), false); err != nil {
 				t.Fatal(err)
 			}
-			if err := h.SettleQueues(background); err != nil {
-				t.Fatal(err)
-			}
+			settleQueues(t, h.Shop)
 			if n := h.count(`SELECT count(*) FROM claim AS a, claim AS b WHERE a.claim_id = $1 AND b.claim_id = $2 AND a.queue_place < b.queue_place`, h.queued.ID, h.last.ID); n != 1 && h.count(`SELECT count(*) FROM claim WHERE claim_id = $1 AND status = 'queued'`, h.last.ID) == 1 {
 				t.Error("they have changed their order")
 			}
@@ -765,9 +763,7 @@ func TestARepairOfAQueueThatGoesOnLeavesNobodyWaiting(t *testing.T) {
 	for range 5 {
 		w.repair("queue_order", true)
 	}
-	if err := w.SettleQueues(background); err != nil {
-		t.Fatal(err)
-	}
+	settleQueues(t, w.Shop)
 	for _, tx := range accepted {
 		w.settled(w.Shop, tx)
 	}

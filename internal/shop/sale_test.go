@@ -306,9 +306,7 @@ func TestAPausedQueueKeepsItsPlacesAndAClosedOneIsRefused(t *testing.T) {
 		w.untilHoldersAreLeft(1)
 		goOn()
 		for range 3 { // it is looked at, and left
-			if err := w.SettleQueues(background); err != nil {
-				t.Fatal(err)
-			}
+			settleQueues(t, w.Shop)
 		}
 		for _, tx := range waiting {
 			if got, err := w.Transaction(background, tx.Buyer, tx.ID); err != nil || got.Status != shop.Queued {
@@ -316,9 +314,7 @@ func TestAPausedQueueKeepsItsPlacesAndAClosedOneIsRefused(t *testing.T) {
 			}
 		}
 		w.move(sale.ID, shop.ResumeSale)
-		if err := w.SettleQueues(background); err != nil {
-			t.Fatal(err)
-		}
+		settleQueues(t, w.Shop)
 		first := w.settled(w.Shop, waiting[0])
 		if first.Status != shop.Held || first.SaleID == nil || *first.SaleID != sale.ID {
 			t.Errorf("%+v", first)
@@ -333,9 +329,7 @@ func TestAPausedQueueKeepsItsPlacesAndAClosedOneIsRefused(t *testing.T) {
 		w.move(sale.ID, shop.CloseSale)
 		w.untilHoldersAreLeft(1)
 		goOn()
-		if err := w.SettleQueues(background); err != nil {
-			t.Fatal(err)
-		}
+		settleQueues(t, w.Shop)
 		if got := w.settled(w.Shop, late); got.Status != shop.Refused || got.Refusal.Code != shop.SaleEnded {
 			t.Errorf("after the end: %+v", got)
 		}
@@ -358,14 +352,10 @@ func TestNobodyIsRefusedForAnAllotmentThatWentBackWhileItWasSettled(t *testing.T
 	goOn()
 	goOn = w.locked(`LOCK TABLE queue_head IN EXCLUSIVE MODE`) // it can be read, and no turn be taken
 	w.move(sale.ID, shop.ResumeSale)
-	done := make(chan error, 1)
-	go func() { done <- w.SettleQueues(background) }()
+	settleQueues(t, w.Shop)
 	w.untilSomebodyWaits(1)
 	w.move(sale.ID, shop.CloseSale)
 	goOn()
-	if err := <-done; err != nil {
-		t.Error(err)
-	}
 	if got := w.settled(w.Shop, late); got.Status != shop.Refused || got.Refusal.Code != shop.SaleEnded {
 		t.Errorf("%+v", got)
 	}

@@ -163,7 +163,7 @@ func New(pool *pgxpool.Pool, o Options) *Shop {
 	s.orders = lane.New(lane.Config{Workers: readLanes, BatchCalls: 256, BatchKeys: 1}, watched(w, "orders", s.readOrders))
 	s.checkouts, s.pays, s.paids = gather(s, "checkouts", s.checkoutMany), gather(s, "pays", s.payMany), gather(s, "paids", s.paidMany)
 	s.charges.by = map[ID]chargeCalls{}
-	s.drains = newDrains(s.lanes)
+	s.drains = newDrains(s.lanes, s.accepts)
 	s.waiters = newWaiters(s)
 	s.products = newProductWatches(s)
 	s.SetLimits(s.o.Limits)
