@@ -26,7 +26,7 @@ type drains struct {
 	failed  error            // since it was last asked for
 	heads   map[string]int64 // of the queues that were unsettled when it was last looked for them
 	spare   time.Duration    // to be rested
-	rested  time.Time        // when spare was reckoned
+	rested  time.Time        // until when rests are taken from spare
 }
 
 const (
@@ -86,7 +86,7 @@ func (d *drains) once(sku string) error {
 		if err != nil {
 			return err
 		}
-		d.rest(time.Since(began))
+		d.rest(time.Since(began)) // also at the end: it is hardly one while a crowd is being accepted
 		if !out.more {
 			return nil
 		}
@@ -106,13 +106,18 @@ func (d *drains) rest(worked time.Duration) {
 	}
 }
 
-// mayRest is how long is rested from now on, after work that took so long.
+// mayRest is how long is rested from now on, after work that took so long. Queues that rest at the same time use up spare once.
 func (d *drains) mayRest(now time.Time, worked time.Duration) time.Duration {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.spare = min(d.spare+now.Sub(d.rested), acceptFirst)
-	rest := min(restsFor*worked, drainRest, d.spare)
-	d.spare, d.rested = d.spare-rest, now.Add(rest)
+	if idle := now.Sub(d.rested); idle > 0 {
+		d.spare, d.rested = min(d.spare+idle, acceptFirst), now
+	}
+	taken := d.rested.Sub(now)
+	rest := min(restsFor*worked, drainRest, taken+d.spare)
+	if more := rest - taken; more > 0 {
+		d.spare, d.rested = d.spare-more, d.rested.Add(more)
+	}
 	return rest
 }
 

@@ -1,7 +1,9 @@
 package shop_test
 
 import (
+	"runtime"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -51,6 +53,63 @@ func TestSettlingGivesWayForAWhile(t *testing.T) {
 	if worked, rested := during(shop.AcceptFirst, 20*time.Millisecond); rested < 5*worked {
 		t.Errorf("another comes, later: %s rested for %s of work", rested, worked)
 	}
+}
+
+// Many queues that rest at the same time have no less time for it than one.
+func TestQueuesRestTogether(t *testing.T) {
+	t.Parallel()
+	now := noon()
+	rests := shop.NewRests(now)
+	const queues, batch = 100, 20 * time.Millisecond
+	for end := now.Add(shop.AcceptFirst); now.Before(end); now = now.Add(7 * batch) {
+		for range queues {
+			if rest := rests(now, batch); rest != 6*batch {
+				t.Fatalf("%s before the end one of %d queues rests %s", end.Sub(now), queues, rest)
+			}
+		}
+	}
+	for range 2 * shop.AcceptFirst / batch {
+		now = now.Add(batch)
+		for range queues {
+			if rest := rests(now, batch); rest < 0 || rest > 6*batch {
+				t.Fatalf("one of %d queues rests %s", queues, rest)
+			}
+		}
+	}
+}
+
+func TestSettlingRestsWhileACrowdWaitsToBeAccepted(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, shop.Options{})
+	w.stocked("A", 100)
+	goOn := w.stopped("A")
+	first := w.enqueue("first", "A", 1)
+	letIn := w.locked(`SELECT FROM queue_tail FOR UPDATE`)
+	var crowd sync.WaitGroup
+	for i := range 70 {
+		crowd.Go(func() {
+			// Some may lose patience before it is over, and are told that it is busy.
+			_, _ = w.Enqueue(background, shop.ClaimRequest{Buyer: buyer(i), SKU: "A", Quantity: 1}, 0)
+		})
+	}
+	for end := time.Now().Add(longEnough); w.Accepting() < 64; runtime.Gosched() {
+		if time.Now().After(end) {
+			t.Fatal("no crowd comes")
+		}
+	}
+	if w.Rested() {
+		t.Error("it rested before there was anything to settle")
+	}
+	goOn()
+	w.settled(w.Shop, first)
+	for end := time.Now().Add(longEnough); !w.Rested(); runtime.Gosched() {
+		if time.Now().After(end) {
+			t.Fatal("it does not rest")
+		}
+	}
+	letIn()
+	crowd.Wait()
+	w.audited()
 }
 
 func TestAQueueThatMovesIsLeftToWhoeverSettlesIt(t *testing.T) {

@@ -26,6 +26,24 @@ func (s *Shop) ReadsProducts() bool {
 // AcceptFirst is how long the settling of queues may rest, in all, for a crowd that waits to be accepted.
 const AcceptFirst = acceptFirst
 
+// Accepting tells how many requests wait to be accepted.
+func (s *Shop) Accepting() int { return s.accepts.Waiting() }
+
+// Rested tells whether the settling of queues has rested for a crowd, a moment ago.
+func (s *Shop) Rested() bool {
+	s.drains.mu.Lock()
+	defer s.drains.mu.Unlock()
+	return s.drains.spare < acceptFirst
+}
+
+// Settles tells whether this server is about to settle the queue of a product.
+func (s *Shop) Settles(sku string) bool {
+	s.drains.mu.Lock()
+	defer s.drains.mu.Unlock()
+	_, runs := s.drains.running[sku]
+	return runs
+}
+
 // NewRests returns how long a server that begins now rests at a time, after work that took so long.
 func NewRests(now time.Time) func(now time.Time, worked time.Duration) time.Duration {
 	d := newDrains(nil, nil)

@@ -642,6 +642,9 @@ func TestAQueueIsSettledByAnotherServerWhenItsOwnIsGone(t *testing.T) {
 	}
 	goOn()
 	other := w.server(shop.Options{})
+	if err := other.SettleQueues(background); err != nil || other.Settles("A") {
+		t.Fatalf("after one look it settles what somebody else may be about to: %v", err)
+	}
 	settleQueues(t, other)
 	for i, q := range all {
 		want := map[bool]shop.Status{true: shop.Held, false: shop.Refused}[i < 5]
