@@ -265,13 +265,13 @@ LEFT JOIN sale ON sale.sale_id = claim.sale_id
 WHERE claim.claim_id = ANY(@claim_ids::uuid[])
 ORDER BY claim.claim_id;
 
--- ClaimHeldOfBuyer names a buyer's holds, lapsed ones as well, the oldest first.
+-- ClaimHeldOfBuyer names a buyer's holds, lapsed ones as well, the oldest first, in an order that no index has, as ClaimLockOfOrders.
 -- name: ClaimHeldOfBuyer :many
 SELECT claim.claim_id
 FROM claim
 WHERE claim.buyer = @buyer
     AND claim.status = 'held'
-ORDER BY claim.claim_id
+ORDER BY claim.claim_id::text COLLATE "C"
 LIMIT @row_limit;
 
 -- ClaimHoldMany turns queued requests, of which the caller has the locks, into holds. It is to be run while nothing but hashing is on (JoinSettings), and what it asks of the status is
@@ -500,12 +500,13 @@ lapsed AS MATERIALIZED (
 SELECT lapsed.claim_id
 FROM lapsed;
 
--- ClaimLockOfOrders waits for the lines of orders and locks them, in the order of their ids, as a checkout of the same transactions does.
+-- ClaimLockOfOrders waits for the lines of orders and locks them, in the order of their ids, as a checkout of the same transactions does. (The order is that of the text,
+-- which no index has: where the planner had heard of few orders, it read all claims in the order of the ids.)
 -- name: ClaimLockOfOrders :exec
 SELECT claim.claim_id
 FROM claim
 WHERE claim.order_id = ANY(@order_ids::uuid[])
-ORDER BY claim.claim_id
+ORDER BY claim.claim_id::text COLLATE "C"
 FOR NO KEY UPDATE;
 
 -- ClaimLockMany waits for transactions and locks them, in the order of their ids.
@@ -598,10 +599,10 @@ FROM claim
 JOIN product ON product.product_id = claim.product_id
 WHERE claim.buyer = @buyer
     AND claim.status IN ('queued', 'held')
-ORDER BY claim.claim_id
+ORDER BY claim.claim_id::text COLLATE "C"
 LIMIT 1000;
 
--- ClaimOfOrders reads the lines of orders, with the units that they have or had and those that have left them.
+-- ClaimOfOrders reads the lines of orders, in no order, with the units that they have or had and those that have left them.
 -- name: ClaimOfOrders :many
 SELECT
     sqlc.embed(claim),
@@ -622,8 +623,7 @@ SELECT
     return_pool(claim.pool_id, coalesce(sqlc.narg('now')::timestamptz, clock_timestamp()))::bigint AS return_pool_id
 FROM claim
 JOIN product ON product.product_id = claim.product_id
-WHERE claim.order_id = ANY(@order_ids::uuid[])
-ORDER BY claim.claim_id;
+WHERE claim.order_id = ANY(@order_ids::uuid[]);
 
 -- ClaimOrderEach makes lines of unpaid orders of holds, of which the caller has the locks, unless they have lapsed at this instant. Claims, orders and times go
 -- together.
@@ -774,13 +774,12 @@ SELECT
     set_config('plan_cache_mode', 'force_generic_plan', true),
     set_config('lock_timeout', '100ms', true);
 
--- ClaimTryLockOfOrders locks the lines of orders, in the order of their ids, those that nobody else has locked, and names the orders of which all lines are.
+-- ClaimTryLockOfOrders locks the lines of orders, those that nobody else has locked, and names the orders of which all lines are.
 -- name: ClaimTryLockOfOrders :many
 WITH line AS MATERIALIZED (
     SELECT claim.claim_id
     FROM claim
     WHERE claim.order_id = ANY(@order_ids::uuid[])
-    ORDER BY claim.claim_id
     FOR NO KEY UPDATE SKIP LOCKED
 )
 SELECT claim.order_id::uuid AS order_id

@@ -1,17 +1,22 @@
 -- ClaimUnitOfOrder reads the units that an order still has, of which the caller has the lock.
 -- name: ClaimUnitOfOrder :many
 SELECT
-    claim_unit.unit_id,
+    has.unit_id,
     claim.claim_id,
     claim.product_id,
     claim.pool_id,
     claim.price_minor,
     claim.currency
 FROM claim
-JOIN claim_unit ON claim_unit.claim_id = claim.claim_id
+CROSS JOIN LATERAL (
+    SELECT claim_unit.unit_id
+    FROM claim_unit
+    WHERE claim_unit.claim_id = claim.claim_id
+        AND claim_unit.released_at IS NULL
+    OFFSET 0 -- so that each line's are looked up
+) AS has
 WHERE claim.order_id = @order_id
-    AND claim_unit.released_at IS NULL
-ORDER BY claim_unit.unit_id;
+ORDER BY has.unit_id;
 
 -- ClaimUnitReturn takes units out of an order, of which the caller has the lock and those of its buyer's sale_buyer rows, and puts each where the
 -- outcome says: back into its pool (returned), into quarantine (quarantined), or into the withdrawal of its product (written_off; product_ids and

@@ -617,7 +617,7 @@ SELECT claim.claim_id
 FROM claim
 WHERE claim.buyer = $1
     AND claim.status = 'held'
-ORDER BY claim.claim_id
+ORDER BY claim.claim_id::text COLLATE "C"
 LIMIT $2
 `
 
@@ -626,7 +626,7 @@ type ClaimHeldOfBuyerParams struct {
 	RowLimit int32
 }
 
-// ClaimHeldOfBuyer names a buyer's holds, lapsed ones as well, the oldest first.
+// ClaimHeldOfBuyer names a buyer's holds, lapsed ones as well, the oldest first, in an order that no index has, as ClaimLockOfOrders.
 func (q *Queries) ClaimHeldOfBuyer(ctx context.Context, db DBTX, arg ClaimHeldOfBuyerParams) ([]pgdb.ID, error) {
 	rows, err := db.Query(ctx, claimHeldOfBuyer, arg.Buyer, arg.RowLimit)
 	if err != nil {
@@ -1157,11 +1157,12 @@ const claimLockOfOrders = `-- name: ClaimLockOfOrders :exec
 SELECT claim.claim_id
 FROM claim
 WHERE claim.order_id = ANY($1::uuid[])
-ORDER BY claim.claim_id
+ORDER BY claim.claim_id::text COLLATE "C"
 FOR NO KEY UPDATE
 `
 
-// ClaimLockOfOrders waits for the lines of orders and locks them, in the order of their ids, as a checkout of the same transactions does.
+// ClaimLockOfOrders waits for the lines of orders and locks them, in the order of their ids, as a checkout of the same transactions does. (The order is that of the text,
+// which no index has: where the planner had heard of few orders, it read all claims in the order of the ids.)
 func (q *Queries) ClaimLockOfOrders(ctx context.Context, db DBTX, orderIds []pgdb.ID) error {
 	_, err := db.Exec(ctx, claimLockOfOrders, orderIds)
 	return err
@@ -1305,7 +1306,7 @@ FROM claim
 JOIN product ON product.product_id = claim.product_id
 WHERE claim.buyer = $2
     AND claim.status IN ('queued', 'held')
-ORDER BY claim.claim_id
+ORDER BY claim.claim_id::text COLLATE "C"
 LIMIT 1000
 `
 
@@ -1391,7 +1392,6 @@ SELECT
 FROM claim
 JOIN product ON product.product_id = claim.product_id
 WHERE claim.order_id = ANY($2::uuid[])
-ORDER BY claim.claim_id
 `
 
 type ClaimOfOrdersParams struct {
@@ -1407,7 +1407,7 @@ type ClaimOfOrdersRow struct {
 	ReturnPoolID    int64
 }
 
-// ClaimOfOrders reads the lines of orders, with the units that they have or had and those that have left them.
+// ClaimOfOrders reads the lines of orders, in no order, with the units that they have or had and those that have left them.
 func (q *Queries) ClaimOfOrders(ctx context.Context, db DBTX, arg ClaimOfOrdersParams) ([]ClaimOfOrdersRow, error) {
 	rows, err := db.Query(ctx, claimOfOrders, arg.Now, arg.OrderIds)
 	if err != nil {
@@ -1797,7 +1797,6 @@ WITH line AS MATERIALIZED (
     SELECT claim.claim_id
     FROM claim
     WHERE claim.order_id = ANY($1::uuid[])
-    ORDER BY claim.claim_id
     FOR NO KEY UPDATE SKIP LOCKED
 )
 SELECT claim.order_id::uuid AS order_id
@@ -1808,7 +1807,7 @@ GROUP BY claim.order_id
 HAVING count(*) = count(line.claim_id)
 `
 
-// ClaimTryLockOfOrders locks the lines of orders, in the order of their ids, those that nobody else has locked, and names the orders of which all lines are.
+// ClaimTryLockOfOrders locks the lines of orders, those that nobody else has locked, and names the orders of which all lines are.
 func (q *Queries) ClaimTryLockOfOrders(ctx context.Context, db DBTX, orderIds []pgdb.ID) ([]pgdb.ID, error) {
 	rows, err := db.Query(ctx, claimTryLockOfOrders, orderIds)
 	if err != nil {

@@ -14,17 +14,22 @@ import (
 
 const claimUnitOfOrder = `-- name: ClaimUnitOfOrder :many
 SELECT
-    claim_unit.unit_id,
+    has.unit_id,
     claim.claim_id,
     claim.product_id,
     claim.pool_id,
     claim.price_minor,
     claim.currency
 FROM claim
-JOIN claim_unit ON claim_unit.claim_id = claim.claim_id
+CROSS JOIN LATERAL (
+    SELECT claim_unit.unit_id
+    FROM claim_unit
+    WHERE claim_unit.claim_id = claim.claim_id
+        AND claim_unit.released_at IS NULL
+    OFFSET 0 -- so that each line's are looked up
+) AS has
 WHERE claim.order_id = $1
-    AND claim_unit.released_at IS NULL
-ORDER BY claim_unit.unit_id
+ORDER BY has.unit_id
 `
 
 type ClaimUnitOfOrderRow struct {

@@ -855,14 +855,20 @@ SELECT
     asked.buyer::text AS buyer,
     shop_order.order_id
 FROM asked
-JOIN shop_order ON shop_order.buyer = asked.buyer
-WHERE shop_order.status = 'awaiting_payment'
-    AND EXISTS (
-        SELECT 1
-        FROM claim
-        WHERE claim.order_id = shop_order.order_id
-            AND claim.sale_id = asked.sale_id
-    )
+CROSS JOIN LATERAL (
+    SELECT shop_order.order_id
+    FROM shop_order
+    WHERE shop_order.buyer = asked.buyer
+        AND (shop_order.status || '') = 'awaiting_payment' -- so that it is looked up by the buyer, not among all that are unpaid
+    OFFSET 0
+) AS shop_order
+WHERE (
+    SELECT claim.claim_id
+    FROM claim
+    WHERE claim.order_id = shop_order.order_id
+        AND claim.sale_id = asked.sale_id
+    LIMIT 1
+) IS NOT NULL
 ORDER BY shop_order.order_id
 LIMIT 10000
 `

@@ -63,6 +63,9 @@ func Connect(ctx context.Context, url string, o Options) (*pgxpool.Pool, error) 
 		// Neither what is sent nor the text is put into spans: only what the statement is called.
 		cfg.ConnConfig.Tracer = otelpgx.NewTracer(otelpgx.WithTracerProvider(o.Traces), otelpgx.WithDisableSQLStatementInAttributes(), otelpgx.WithSpanNameFunc(statementName))
 	}
+	if cfg.ConnConfig.DefaultQueryExecMode == pgx.QueryExecModeCacheStatement {
+		cfg.PrepareConn = planAnew
+	}
 	cfg.MaxConnLifetimeJitter = 5 * time.Minute
 	pool, err := pgxpool.NewWithConfig(ctx, cfg)
 	if err != nil {
@@ -93,6 +96,21 @@ func prepareSession(ctx context.Context, conn *pgx.Conn) error {
 		set_config('idle_in_transaction_session_timeout', '30s', false),
 		set_config('jit', 'off', false)`)
 	return err
+}
+
+// planAge is how long a connection that is in use keeps its plans. A plan that was made while a table was empty may read all of it, and to PostgreSQL it is as good as any until the table is analyzed
+// again: with the first rows of a sale, thousands come within a second. Plans that are made now are by how large the tables are now.
+const planAge = 2 * time.Second
+
+// planAnew lets a connection forget plans that are too old, before somebody uses it.
+func planAnew(ctx context.Context, conn *pgx.Conn) (bool, error) {
+	const plannedSince = "lastunit.planned_since"
+	own := conn.PgConn().CustomData()
+	if since, is := own[plannedSince].(time.Time); is && time.Since(since) < planAge {
+		return true, nil
+	}
+	own[plannedSince] = time.Now()
+	return conn.PgConn().Exec(ctx, `DISCARD PLANS`).Close() == nil, nil
 }
 
 // ErrOutcomeUnknown says that the connection was lost while a commit was under way: the transaction may have been

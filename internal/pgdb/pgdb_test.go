@@ -47,6 +47,47 @@ func TestEveryConnectionCommitsSynchronously(t *testing.T) {
 	}
 }
 
+// A plan that was made while a table was known to be empty is not kept when it fills.
+func TestPlansAreMadeAnewWhenTheyAreOld(t *testing.T) {
+	t.Parallel()
+	pool, err := pgdb.Connect(background, dbtest.URL(t), pgdb.Options{MaxConns: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pool.Close()
+	run := func(sql string) {
+		t.Helper()
+		if _, err := pool.Exec(background, sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	plan := func() string {
+		t.Helper()
+		rows, err := pool.Query(background, `EXPLAIN EXECUTE looked_up (7)`, pgx.QueryExecModeSimpleProtocol)
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.Join(lines, "\n")
+	}
+	run(`CREATE TABLE filling (n integer PRIMARY KEY) WITH (autovacuum_enabled = off)`)
+	run(`ANALYZE filling`)
+	run(`SET plan_cache_mode = force_generic_plan`)
+	run(`PREPARE looked_up (integer) AS SELECT n FROM filling WHERE n = $1`)
+	if first := plan(); !strings.Contains(first, "Seq Scan") {
+		t.Fatalf("an empty table is not read as a whole, so this shows nothing:\n%s", first)
+	}
+	run(`INSERT INTO filling SELECT generate_series(1, 10000)`)
+	for until := time.Now().Add(20 * time.Second); strings.Contains(plan(), "Seq Scan"); run(`SELECT pg_sleep(0.1)`) {
+		if time.Now().After(until) {
+			t.Fatalf("after 20 s all rows are still read:\n%s", plan())
+		}
+	}
+}
+
 // A pooler refuses to be told at the start of a session what it can't keep apart.
 func TestConnectThroughAPooler(t *testing.T) {
 	t.Parallel()

@@ -422,7 +422,11 @@ func (s *Shop) Orders(ctx context.Context, f OrderFilter, before ID, limit int) 
 }
 
 func (s *Shop) linesOf(ctx context.Context, db pgdb.Queryer, orders ...ID) ([]dbsqlc.ClaimOfOrdersRow, error) {
-	return s.q.ClaimOfOrders(ctx, db, dbsqlc.ClaimOfOrdersParams{Now: s.o.Now(), OrderIds: orders})
+	lines, err := s.q.ClaimOfOrders(ctx, db, dbsqlc.ClaimOfOrdersParams{Now: s.o.Now(), OrderIds: orders})
+	slices.SortFunc(lines, func(a, b dbsqlc.ClaimOfOrdersRow) int {
+		return slices.Compare(a.Claim.ClaimID[:], b.Claim.ClaimID[:])
+	})
+	return lines, err
 }
 
 // withLines completes orders, and names those that are overdue while no payment is under way for them.

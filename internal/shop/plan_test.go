@@ -1,6 +1,7 @@
 package shop_test
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -80,7 +81,7 @@ func statement(t *testing.T, file, name string) (sql string, types []string) {
 		m := parameter.FindStringSubmatch(found)
 		if !slices.Contains(names, m[1]) {
 			names = append(names, m[1])
-			types = append(types, strings.TrimPrefix(m[2], "::"))
+			types = append(types, cmp.Or(strings.TrimPrefix(m[2], "::"), "unknown"))
 		}
 		return fmt.Sprintf("$%d", slices.Index(names, m[1])+1)
 	})
