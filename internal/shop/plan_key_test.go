@@ -9,7 +9,7 @@ import (
 	"github.com/lastunit/lastunit/internal/shop"
 )
 
-// filling makes orders of one line each, paid for, of a buyer each in one sale: those whose numbers are from $1 to $2, of which $3 have the same order and buyer.
+// filling makes claims of one sale, numbered from $1 to $2: a line of an unpaid order and a hold for each number. So many numbers as $3 says share an order and its buyer.
 var filling = []string{
 	`INSERT INTO claim (claim_id, buyer, product_id, pool_id, quantity, status, idempotency_key, price_minor, currency, created_at, expires_at, ended_at, order_id, unpaid, pay_by, sale_id)
 		SELECT md5('c' || n)::uuid, 'b' || n / $3, 1, 0, 1, 'ordered', 'k' || n, 100, 'EUR', now(), now() + interval '1 hour', now(), md5('o' || n / $3)::uuid, true, now() + interval '1 hour', md5('s')::uuid
