@@ -225,6 +225,9 @@ func Retryable(err error) bool {
 	switch pgErr.Code[:2] {
 	case "08", "40", "53", "57", "58": // connection, rollback, resources, intervention, system
 		return true
+	case "XX": // internal: of a session that can't begin, because the disk is full, say, and in a transaction nobody knows
+		var connectErr *pgconn.ConnectError
+		return errors.As(err, &connectErr)
 	}
 	// 55P03: lock timeout. 25006: read-only, as a standby is until it is promoted. 25P03: it stalled inside a transaction.
 	return pgErr.Code == "55P03" || pgErr.Code == "25006" || pgErr.Code == "25P03"

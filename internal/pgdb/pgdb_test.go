@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net"
 	"strings"
 	"sync"
 	"testing"
@@ -13,11 +14,13 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgproto3"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/lastunit/lastunit/db/migrations"
 	"github.com/lastunit/lastunit/internal/dbtest"
 	"github.com/lastunit/lastunit/internal/pgdb"
+	"github.com/lastunit/lastunit/internal/torture/proxy"
 )
 
 func TestMain(m *testing.M) { dbtest.Main(m) }
@@ -210,6 +213,69 @@ func TestWhatIsWorthTryingAgain(t *testing.T) {
 	_, err = pool.Exec(background, `SELECT $1::text`, "a\x00b")
 	if !pgdb.Unstorable(err) {
 		t.Errorf("U+0000 in a text: %v", err)
+	}
+}
+
+// Who is refused a session has done nothing. Whether it is worth trying again is another question: a password does not become right.
+func TestWhoCouldNotConnectHasDoneNothing(t *testing.T) {
+	t.Parallel()
+	for code, again := range map[string]bool{"XX000": true, "53300": true, "57P03": true, "28P01": false, "3D000": false} {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = l.Close() })
+		go refuseSessions(l, code)
+		_, err = pgdb.Connect(background, "postgres://lastunit@"+l.Addr().String()+"/lastunit?sslmode=disable", pgdb.Options{})
+		if err == nil || !strings.Contains(err.Error(), code) || pgdb.Retryable(err) != again {
+			t.Errorf("a session is refused with %s: worth trying again is %t, want %t (%v)", code, pgdb.Retryable(err), again, err)
+		}
+	}
+}
+
+// refuseSessions is a PostgreSQL that refuses every session, until l is closed.
+func refuseSessions(l net.Listener, code string) {
+	for {
+		conn, err := l.Accept()
+		if err != nil {
+			return
+		}
+		backend := pgproto3.NewBackend(conn, conn)
+		if _, err := backend.ReceiveStartupMessage(); err == nil {
+			backend.Send(&pgproto3.ErrorResponse{Severity: "FATAL", SeverityUnlocalized: "FATAL", Code: code, Message: "no session for you"})
+			_ = backend.Flush()
+		}
+		_ = conn.Close()
+	}
+}
+
+// Each connection is gone when it is to be used, also one that was made a moment ago.
+func TestConnectionsThatAreGoneWhenTheyAreToBeUsed(t *testing.T) {
+	t.Parallel()
+	url := dbtest.URL(t)
+	cfg, err := pgconn.ParseConfig(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, address := pgconn.NetworkAddress(cfg.Host, cfg.Port)
+	p, err := proxy.New("127.0.0.1:0", address, []byte("DISCARD PLANS"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.Close)
+	pool, err := pgdb.Connect(background, fmt.Sprintf("postgres://%s@%s/%s?sslmode=disable", cfg.User, p.Address(), cfg.Database), pgdb.Options{MaxConns: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(pool.Close)
+	p.Arm(proxy.Before, 1000)
+	pool.Reset()
+	if _, err = pool.Exec(background, `SELECT`); err == nil || !pgdb.Retryable(err) {
+		t.Errorf("worth trying again is %t, want true (%v)", pgdb.Retryable(err), err)
+	}
+	p.Heal()
+	if _, err = pool.Exec(background, `SELECT`); err != nil {
+		t.Errorf("afterwards: %v", err)
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -229,6 +230,9 @@ func (r *run) round(ctx context.Context) error {
 		return err
 	}
 	r.result.Figures = r.result.Figures.Plus(figures)
+	if said := slices.Collect(strings.Lines(r.w.Said())); len(r.result.Violations) > 0 && len(said) > 0 {
+		fmt.Fprintf(r.out, "the first lines, of %d, that servers logged:\n%s\n", len(said), strings.Join(said[:min(len(said), 10)], ""))
+	}
 	fmt.Fprintf(r.out, "round %d: %d attempts in %.0f s, %d without an outcome; %d claims, %d orders; %d faults; calm after %.1f s, drained after %.1f s, checked after %.1f s: %d violations\n",
 		r.result.Rounds, figures.Attempts, driven.Seconds(), figures.UnknownAttempts, figures.Claims, figures.Orders, len(r.done),
 		(calm - driven).Seconds(), (drained - calm).Seconds(), (time.Since(began) - drained).Seconds(), len(r.result.Violations))

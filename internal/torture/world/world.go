@@ -242,6 +242,9 @@ func (w *World) Deadlocks() (said string) {
 	return said
 }
 
+// Said is what servers have logged: their faults.
+func (w *World) Said() string { return w.servers.Log() }
+
 // Audit runs lastunit audit, with arguments, and returns its last line.
 func (w *World) Audit(_ context.Context, args ...string) (string, error) {
 	return w.servers.Audit(args...)
