@@ -5,6 +5,7 @@ package torture
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -334,6 +335,11 @@ func (r *run) check(ctx context.Context, ops []history.Op, began time.Time, pref
 	r.standstill(ops)
 	violations, figures := check.All(ops, began, rows, limit)
 	r.violated(violations...)
+	if len(violations) > 0 && r.Bug == nil {
+		if err := r.keep(ops, began, rows); err != nil {
+			return figures, fmt.Errorf("keep what was found: %w", err)
+		}
+	}
 	var deadlocks int
 	if err := db.QueryRow(ctx, `SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()`).Scan(&deadlocks); err != nil {
 		return figures, err
@@ -342,6 +348,21 @@ func (r *run) check(ctx context.Context, ops []history.Op, began time.Time, pref
 		r.violated(check.Violation{Rule: "deadlock", Text: fmt.Sprintf("PostgreSQL has counted %d deadlocks:\n%s", deadlocks, r.w.Deadlocks())})
 	}
 	return figures, nil
+}
+
+// keep writes all that a round is judged by to a file, for whoever looks into what was found: it can't be had again.
+func (r *run) keep(ops []history.Op, began time.Time, rows *check.Database) error {
+	file, err := os.CreateTemp(r.History, fmt.Sprintf("lastunit-round-%d-*.json", r.result.Rounds))
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(r.out, "the attempts and the rows are in %s\n", file.Name())
+	err = json.NewEncoder(file).Encode(struct {
+		Began    time.Time
+		Attempts []history.Op
+		Rows     *check.Database
+	}{began, ops, rows})
+	return errors.Join(err, file.Close())
 }
 
 // standstill counts as waiting the time in which attempts could not be answered, because a fault kept servers from being heard.

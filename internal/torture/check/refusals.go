@@ -4,13 +4,17 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/lastunit/lastunit/internal/torture/history"
 )
 
-// span is a time in which something may have been so.
-type span struct{ from, to time.Duration }
+// span is a time in which something may have been so, and where a unit was then: in a transaction, by its id, or in another place.
+type span struct {
+	from, to time.Duration
+	in       string
+}
 
 func (s span) touches(from, to time.Duration) bool { return s.from <= to && s.to >= from }
 
@@ -22,10 +26,24 @@ type shelf struct {
 
 // shelved is a unit, from when it was certainly there, and when it may have been gone for good, or not to be had.
 type shelved struct {
+	id         string
 	since      time.Duration
 	gone, away []span
 	next       []taker // who took it, in that order
 	last       int64   // the pool in which it lies now, nowhere: in none
+}
+
+// String is a line: since when the unit was there, and when it was away.
+func (u *shelved) String() string {
+	text := fmt.Sprintf("\n    %s there from %.1f ms on", u.id, ms(u.since))
+	for _, s := range u.away {
+		text += fmt.Sprintf(", away %.1f ..", ms(s.from))
+		if s.to < forever {
+			text += fmt.Sprintf(" %.1f", ms(s.to))
+		}
+		text += " in " + s.in
+	}
+	return text
 }
 
 // taker took a unit out of a pool, at the earliest at an instant.
@@ -65,29 +83,30 @@ func (c *checker) refusals() {
 			continue
 		}
 		c.figures.Refusals++
-		there := 0
-		free := map[int64]int{}
+		var there []string
+		free := map[int64][]string{}
 		for _, u := range shelf.units {
 			if u.since >= r.from {
 				continue
 			}
 			if !slices.ContainsFunc(u.gone, func(s span) bool { return s.touches(r.from, r.to) }) {
-				there++
+				there = append(there, u.String())
 			}
 			if !slices.ContainsFunc(u.away, func(s span) bool { return s.touches(r.from, r.to) }) {
-				free[u.pool(r.to)]++
+				pool := u.pool(r.to)
+				free[pool] = append(free[pool], u.String())
 			}
 		}
 		if r.code == "sold-out" {
 			c.figures.SoldOut++
-			if there > 0 {
-				c.violated("true refusals", fmt.Sprintf("%s was sold-out while %d units certainly were not gone", r.sku, there), r.ops...)
+			if len(there) > 0 {
+				c.violated("true refusals", fmt.Sprintf("%s was sold-out while %d units certainly were not gone%s", r.sku, len(there), strings.Join(there, "")), r.ops...)
 			}
 			continue
 		}
 		for _, pool := range r.pools {
-			if free[pool] >= r.quantity {
-				c.violated("true refusals", fmt.Sprintf("%s was %s while %d units certainly were there, in the pool %d", r.sku, r.code, free[pool], pool), r.ops...)
+			if units := free[pool]; len(units) >= r.quantity {
+				c.violated("true refusals", fmt.Sprintf("%s was %s from %.1f ms on while %d units certainly were there, in the pool %d%s", r.sku, r.code, ms(r.from), len(units), pool, strings.Join(units, "")), r.ops...)
 			}
 		}
 	}
@@ -174,7 +193,7 @@ func (c *checker) pools(sku string) []int64 {
 }
 
 func (c *checker) shelve(u *Unit, since time.Duration) shelved {
-	s := shelved{since: since, last: nowhere}
+	s := shelved{id: u.ID, since: since, last: nowhere}
 	if u.Pool != nil {
 		s.last = *u.Pool
 	}
@@ -185,19 +204,19 @@ func (c *checker) shelve(u *Unit, since time.Duration) shelved {
 		if h.ReleasedAt != nil {
 			to = c.givenBack(claim, h).end
 		}
-		s.away = append(s.away, span{from, to})
+		s.away = append(s.away, span{from, to, claim.ID})
 		s.next = append(s.next, taker{from, claim.Pool})
 		if claim.OrderID == nil {
 			continue
 		}
 		if o := c.db.Orders[*claim.OrderID]; o != nil && o.PaidAt != nil {
 			// It may have been paid as soon as it was ordered.
-			s.gone = append(s.gone, span{from, to})
+			s.gone = append(s.gone, span{from, to, claim.ID})
 		}
 	}
 	for _, q := range u.Quarantine {
 		to := forever
-		in := span{c.at(q.EnteredAt) - slack, to}
+		in := span{c.at(q.EnteredAt) - slack, to, "quarantine"}
 		s.away, s.gone = append(s.away, in), append(s.gone, in)
 	}
 	if u.Withdrawn != nil {
@@ -205,7 +224,7 @@ func (c *checker) shelve(u *Unit, since time.Duration) shelved {
 		if ops := c.byKey[keyed{"", string(history.Withdraw), *u.Withdrawn}]; len(ops) > 0 {
 			from, _ = within(ops)
 		}
-		s.away, s.gone = append(s.away, span{from, forever}), append(s.gone, span{from, forever})
+		s.away, s.gone = append(s.away, span{from, forever, withdrawn}), append(s.gone, span{from, forever, withdrawn})
 		s.next = append(s.next, taker{from, 0}) // nothing is withdrawn from an allotment
 	}
 	return s
