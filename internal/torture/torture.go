@@ -335,17 +335,17 @@ func (r *run) check(ctx context.Context, ops []history.Op, began time.Time, pref
 	r.standstill(ops)
 	violations, figures := check.All(ops, began, rows, limit)
 	r.violated(violations...)
-	if len(violations) > 0 && r.Bug == nil {
-		if err := r.keep(ops, began, rows); err != nil {
-			return figures, fmt.Errorf("keep what was found: %w", err)
-		}
-	}
 	var deadlocks int
 	if err := db.QueryRow(ctx, `SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()`).Scan(&deadlocks); err != nil {
 		return figures, err
 	}
 	if deadlocks > 0 {
 		r.violated(check.Violation{Rule: "deadlock", Text: fmt.Sprintf("PostgreSQL has counted %d deadlocks:\n%s", deadlocks, r.w.Deadlocks())})
+	}
+	if len(r.result.Violations) > 0 && r.Bug == nil { // of this round, which is the last then
+		if err := r.keep(ops, began, rows); err != nil {
+			return figures, fmt.Errorf("keep what was found: %w", err)
+		}
 	}
 	return figures, nil
 }

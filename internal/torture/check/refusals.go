@@ -33,17 +33,20 @@ type shelved struct {
 	last       int64   // the pool in which it lies now, nowhere: in none
 }
 
-// String is a line: since when the unit was there, and when it was away.
-func (u *shelved) String() string {
-	text := fmt.Sprintf("\n    %s there from %.1f ms on", u.id, ms(u.since))
-	for _, s := range u.away {
-		text += fmt.Sprintf(", away %.1f ..", ms(s.from))
-		if s.to < forever {
-			text += fmt.Sprintf(" %.1f", ms(s.to))
+// lines say of units, a line each, since when they were there, and when they were away.
+func lines(units []*shelved) string {
+	var text strings.Builder
+	for _, u := range units {
+		fmt.Fprintf(&text, "\n    %s there from %.1f ms on", u.id, ms(u.since))
+		for _, s := range u.away {
+			fmt.Fprintf(&text, ", away %.1f ..", ms(s.from))
+			if s.to < forever {
+				fmt.Fprintf(&text, " %.1f", ms(s.to))
+			}
+			text.WriteString(" in " + s.in)
 		}
-		text += " in " + s.in
 	}
-	return text
+	return text.String()
 }
 
 // taker took a unit out of a pool, at the earliest at an instant.
@@ -83,30 +86,31 @@ func (c *checker) refusals() {
 			continue
 		}
 		c.figures.Refusals++
-		var there []string
-		free := map[int64][]string{}
-		for _, u := range shelf.units {
+		var there []*shelved
+		free := map[int64][]*shelved{}
+		for i := range shelf.units {
+			u := &shelf.units[i]
 			if u.since >= r.from {
 				continue
 			}
 			if !slices.ContainsFunc(u.gone, func(s span) bool { return s.touches(r.from, r.to) }) {
-				there = append(there, u.String())
+				there = append(there, u)
 			}
 			if !slices.ContainsFunc(u.away, func(s span) bool { return s.touches(r.from, r.to) }) {
 				pool := u.pool(r.to)
-				free[pool] = append(free[pool], u.String())
+				free[pool] = append(free[pool], u)
 			}
 		}
 		if r.code == "sold-out" {
 			c.figures.SoldOut++
 			if len(there) > 0 {
-				c.violated("true refusals", fmt.Sprintf("%s was sold-out while %d units certainly were not gone%s", r.sku, len(there), strings.Join(there, "")), r.ops...)
+				c.violated("true refusals", fmt.Sprintf("%s was sold-out while %d units certainly were not gone%s", r.sku, len(there), lines(there)), r.ops...)
 			}
 			continue
 		}
 		for _, pool := range r.pools {
 			if units := free[pool]; len(units) >= r.quantity {
-				c.violated("true refusals", fmt.Sprintf("%s was %s from %.1f ms on while %d units certainly were there, in the pool %d%s", r.sku, r.code, ms(r.from), len(units), pool, strings.Join(units, "")), r.ops...)
+				c.violated("true refusals", fmt.Sprintf("%s was %s from %.1f ms on while %d units certainly were there, in the pool %d%s", r.sku, r.code, ms(r.from), len(units), pool, lines(units)), r.ops...)
 			}
 		}
 	}
