@@ -17,6 +17,7 @@ BEGIN;
 \startpipeline
 
 SELECT
+    current_setting('synchronous_standby_names') <> '' AS standby_named,
     set_config('enable_seqscan', 'off', true),
     set_config('enable_bitmapscan', 'off', true),
     set_config('plan_cache_mode', 'force_generic_plan', true),

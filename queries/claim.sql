@@ -749,9 +749,10 @@ RETURNING claim.claim_id;
 SELECT pg_logical_emit_message(true, 'lastunit.replay', '');
 
 -- ClaimSettings keeps the planner on the indexes until the end of the transaction, whatever it believes about tables that were filled a moment ago, and bounds what
--- a statement may wait for.
--- name: ClaimSettings :exec
+-- a statement may wait for. It also tells whether commits wait for a standby.
+-- name: ClaimSettings :one
 SELECT
+    current_setting('synchronous_standby_names') <> '' AS standby_named,
     set_config('enable_seqscan', 'off', true),
     set_config('enable_bitmapscan', 'off', true),
     set_config('plan_cache_mode', 'force_generic_plan', true),

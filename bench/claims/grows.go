@@ -172,7 +172,7 @@ func (b *bench) buffersOfPick(sku string, units int64) (there, naive, gone int64
 	}
 	defer func() { _ = tx.Rollback(context.WithoutCancel(b.ctx)) }()
 	q := dbsqlc.New()
-	if err := q.ClaimSettings(b.ctx, tx); err != nil {
+	if _, err := q.ClaimSettings(b.ctx, tx); err != nil {
 		return 0, 0, 0, err
 	}
 	var product, first int64

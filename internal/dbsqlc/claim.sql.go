@@ -1747,8 +1747,9 @@ func (q *Queries) ClaimReplayRecord(ctx context.Context, db DBTX) error {
 	return err
 }
 
-const claimSettings = `-- name: ClaimSettings :exec
+const claimSettings = `-- name: ClaimSettings :one
 SELECT
+    current_setting('synchronous_standby_names') <> '' AS standby_named,
     set_config('enable_seqscan', 'off', true),
     set_config('enable_bitmapscan', 'off', true),
     set_config('plan_cache_mode', 'force_generic_plan', true),
@@ -1756,11 +1757,29 @@ SELECT
     set_config('statement_timeout', '4s', true)
 `
 
+type ClaimSettingsRow struct {
+	StandbyNamed bool
+	SetConfig    string
+	SetConfig_2  string
+	SetConfig_3  string
+	SetConfig_4  string
+	SetConfig_5  string
+}
+
 // ClaimSettings keeps the planner on the indexes until the end of the transaction, whatever it believes about tables that were filled a moment ago, and bounds what
-// a statement may wait for.
-func (q *Queries) ClaimSettings(ctx context.Context, db DBTX) error {
-	_, err := db.Exec(ctx, claimSettings)
-	return err
+// a statement may wait for. It also tells whether commits wait for a standby.
+func (q *Queries) ClaimSettings(ctx context.Context, db DBTX) (ClaimSettingsRow, error) {
+	row := db.QueryRow(ctx, claimSettings)
+	var i ClaimSettingsRow
+	err := row.Scan(
+		&i.StandbyNamed,
+		&i.SetConfig,
+		&i.SetConfig_2,
+		&i.SetConfig_3,
+		&i.SetConfig_4,
+		&i.SetConfig_5,
+	)
+	return i, err
 }
 
 const claimTryLockMany = `-- name: ClaimTryLockMany :many

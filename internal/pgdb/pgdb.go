@@ -113,6 +113,12 @@ func planAnew(ctx context.Context, conn *pgx.Conn) (bool, error) {
 	return conn.PgConn().Exec(ctx, `DISCARD PLANS`).Close() == nil, nil
 }
 
+// Finding is an error that says what a transaction has found, and that it has done nothing: that an order is paid already, say.
+type Finding interface {
+	error
+	Finding()
+}
+
 // ErrOutcomeUnknown says that the connection was lost while a commit was under way: the transaction may have been
 // committed, may still be, or may not. Whoever gets it asks again with the same key.
 var ErrOutcomeUnknown = errors.New("connection lost during commit: outcome unknown")
@@ -125,7 +131,8 @@ type Begin interface {
 // InTx runs fn in a READ COMMITTED transaction and commits it, or rolls it back when fn returns an error. Only tx may be
 // touched in fn. Once fn has returned nil the commit goes on even if ctx is cancelled: until ctx's deadline, but for half a second
 // at least, and for 10 s where there is none. The error is fn's own, one that says that nothing was done, or one that is
-// ErrOutcomeUnknown.
+// ErrOutcomeUnknown. One of fn's that is a Finding is returned when the standby that commits wait for, if there is one, has what
+// was found: a primary that has crashed, or a commit that gave up waiting, shows what the standby may never get.
 func InTx(ctx context.Context, db Begin, fn func(tx pgx.Tx) error) error {
 	return InTxWith(ctx, db, "", fn)
 }
@@ -168,12 +175,27 @@ func inTx(ctx context.Context, tx pgx.Tx, fn func(tx pgx.Tx) error) error {
 	// Also when fn panics, and without effect after a commit. A connection that can't roll back is closed, and the server does.
 	defer func() { _ = finish(ctx, tx.Rollback) }()
 	if err := fn(tx); err != nil {
+		var found Finding
+		if !errors.As(err, &found) {
+			return err
+		}
+		if lost := finish(ctx, func(ctx context.Context) error { return awaitStandby(ctx, tx) }); lost != nil {
+			return fmt.Errorf("wait for the standby to have what was found: %w", lost)
+		}
 		return err
 	}
 	if err := finish(ctx, tx.Commit); err != nil {
 		return commitError(err)
 	}
 	return nil
+}
+
+// awaitStandby undoes what a transaction has done, and returns when what it has read is where commits wait to be: a record that is committed lies behind all of it.
+func awaitStandby(ctx context.Context, tx pgx.Tx) error {
+	if _, err := tx.Exec(ctx, `ROLLBACK AND CHAIN; SELECT pg_logical_emit_message(true, 'lastunit.read', '') WHERE current_setting('synchronous_standby_names') <> ''`); err != nil {
+		return err
+	}
+	return tx.Commit(ctx)
 }
 
 // InGlance is InTx for looking at what is there: it can only read, and keeps PostgreSQL busy with no statement for longer than 2 s.

@@ -366,7 +366,7 @@ func (s *Shop) end(ctx context.Context, buyer string, id ID, release bool) (Stat
 			status = Released
 			return s.q.ClaimCancelQueued(ctx, tx, dbsqlc.ClaimCancelQueuedParams{Now: s.o.Now(), ClaimID: id})
 		case status != Held:
-			return nil
+			return s.q.ClaimReadRecord(ctx, tx) // it is what the caller is told
 		}
 		if found.SaleID != nil {
 			if _, err := s.q.SaleBuyerLock(ctx, tx, dbsqlc.SaleBuyerLockParams{Buyer: buyer, SaleIds: []ID{*found.SaleID}}); err != nil {

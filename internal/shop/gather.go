@@ -147,7 +147,7 @@ func (s *Shop) readOrders(ctx context.Context, batch []lane.Call[byte, ID], _ fu
 	slices.SortFunc(ids, func(a, b ID) int { return slices.Compare(a[:], b[:]) })
 	ids = slices.Compact(ids)
 	look := ordersLook{s: s, ids: ids}
-	steps := append([]func(pgdb.Queryer) error{func(db pgdb.Queryer) error { return s.q.ClaimSettings(ctx, db) }}, look.steps(ctx)...)
+	steps := append([]func(pgdb.Queryer) error{s.settings(ctx)}, look.steps(ctx)...)
 	err := pgdb.Together(ctx, s.pool, append(steps, func(db pgdb.Queryer) error { return s.q.ClaimReadRecord(ctx, db) })...)
 	found := look.found()
 	answers := make([]lane.Answer[*orderRead], len(batch))

@@ -223,7 +223,7 @@ func (s *Shop) product(ctx context.Context, db dbsqlc.DBTX, sku string) (dbsqlc.
 func (s *Shop) shown(ctx context.Context, skus []string) ([]Product, error) {
 	var rows []dbsqlc.ProductShownRow
 	err := pgdb.Together(ctx, s.pool,
-		func(db pgdb.Queryer) error { return s.q.ClaimSettings(ctx, db) },
+		s.settings(ctx),
 		func(db pgdb.Queryer) (err error) {
 			rows, err = s.q.ProductShown(ctx, db, dbsqlc.ProductShownParams{Cap: int64(s.o.ShowStock), Now: s.o.Now(), Skus: skus})
 			return err

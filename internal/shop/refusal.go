@@ -93,6 +93,9 @@ type Refusal struct {
 
 func (r *Refusal) Error() string { return fmt.Sprintf("%s: %s", r.Code, r.Detail) }
 
+// Finding makes it a pgdb.Finding: it is told when the standby has what it is about.
+func (r *Refusal) Finding() {}
+
 func notFound(what string) *Refusal {
 	return &Refusal{Code: NotFound, Detail: fmt.Sprintf("There is no such %s, or it is not yours. Check its name.", what)}
 }

@@ -89,12 +89,12 @@ func (s *Shop) refuseGone(ctx context.Context, batch []lane.Call[string, *claimC
 	}
 	ctx, cancel := context.WithTimeout(ctx, 4*time.Second)
 	defer cancel()
-	err := pgdb.Together(ctx, s.pool, b.ask(ctx)...)
+	err := pgdb.Together(ctx, s.pool, append(b.ask(ctx), func(db pgdb.Queryer) error { return s.q.ClaimReadRecord(ctx, db) })...)
 	if err == nil {
 		_, err = b.begin(ctx, s.pool)
 	}
 	if err == nil {
-		if b.hasQueue() || slices.ContainsFunc(b.pools, func(p *poolShare) bool { return !b.gone[p.productID] }) {
+		if b.opening.more || b.hasQueue() || slices.ContainsFunc(b.pools, func(p *poolShare) bool { return !b.gone[p.productID] }) {
 			return nil
 		}
 		for _, p := range b.pools {
@@ -115,9 +115,22 @@ func (s *Shop) inBatch(ctx context.Context, batch []lane.Call[string, *claimCall
 	ctx, cancel := context.WithTimeout(ctx, 4*time.Second)
 	defer cancel()
 	b := s.newSettlement(batch)
-	err := pgdb.InTxTogether(ctx, s.pool, b.ask(ctx), func(tx pgx.Tx) error { return run(b, ctx, tx) })
+	err := pgdb.InTxTogether(ctx, s.pool, b.ask(ctx), func(tx pgx.Tx) error {
+		if err := run(b, ctx, tx); err != nil {
+			return err
+		}
+		return b.toldWhenStandbyHas(ctx, tx)
+	})
 	b.committed = err == nil
 	return b, b.outcome(batch, err)
+}
+
+// toldWhenStandbyHas has refusals be answered only when the standby that commits wait for, if there is one, has what they were refused for (decision 0020).
+func (b *settlement) toldWhenStandbyHas(ctx context.Context, tx pgx.Tx) error {
+	if !b.opening.standby || !slices.ContainsFunc(b.answers, func(a claimAnswer) bool { return a.Out.refusal != nil }) {
+		return nil
+	}
+	return b.s.q.ClaimReadRecord(ctx, tx)
 }
 
 // outcome is what the calls of a batch are answered, when all has been done for it or that has failed.
@@ -214,12 +227,14 @@ type boundKey struct{ buyer, key string }
 
 // opening is what a batch has asked before anything else, in one round trip.
 type opening struct {
+	standby  bool // commits wait for one
 	look     *boundLookup
 	gone     map[string]poolKey // that were, and perhaps still are
 	products []dbsqlc.ProductForClaimRow
 	inSale   []string // of which sales were asked for
 	sales    []dbsqlc.SaleForClaimRow
 	picked   map[poolKey]*picked
+	more     bool // was asked later, to tell the calls what they are about
 }
 
 // picked are tokens of a pool that are locked. Those that turn out not to be needed stay so until the transaction has ended.
@@ -233,7 +248,11 @@ func (b *settlement) ask(ctx context.Context) []func(pgdb.Queryer) error {
 	o, skus := &b.opening, b.skus()
 	o.look, o.gone, o.picked = b.lookup(b.calls), b.s.gone.of(skus), map[poolKey]*picked{}
 	steps := []func(pgdb.Queryer) error{
-		func(db pgdb.Queryer) error { return b.s.q.ClaimSettings(ctx, db) },
+		func(db pgdb.Queryer) error {
+			set, err := b.s.q.ClaimSettings(ctx, db)
+			o.standby = set.StandbyNamed
+			return err
+		},
 	}
 	// Before the keys are looked up: whoever has the last unit may be the same call, sent twice.
 	if len(o.gone) > 0 {

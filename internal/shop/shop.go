@@ -246,6 +246,14 @@ func (s *Shop) inShortTx(ctx context.Context, fn func(tx pgx.Tx) error) error {
 	return pgdb.InTxWith(ctx, s.pool, "SET LOCAL plan_cache_mode = force_generic_plan", fn)
 }
 
+// settings are ClaimSettings for statements that go along.
+func (s *Shop) settings(ctx context.Context) func(pgdb.Queryer) error {
+	return func(db pgdb.Queryer) error {
+		_, err := s.q.ClaimSettings(ctx, db)
+		return err
+	}
+}
+
 // poolKey names where tokens lie: a product's common pool (0) or the allotment of a sale.
 type poolKey struct{ productID, poolID int64 }
 

@@ -95,6 +95,7 @@ func (b *settlement) readTerms(ctx context.Context, db pgdb.DB) (map[string]*pro
 	}
 	if slices.ContainsFunc(inSale, func(sku string) bool { return !slices.Contains(b.opening.inSale, sku) }) {
 		var err error
+		b.opening.more = true
 		if sales, err = b.s.q.SaleForClaim(ctx, db, dbsqlc.SaleForClaimParams{Now: b.s.o.Now(), Skus: inSale}); err != nil {
 			return nil, fmt.Errorf("read sales: %w", err)
 		}
@@ -255,6 +256,7 @@ func (b *settlement) findSales(ctx context.Context, db pgdb.DB, open []int, prod
 		return nil
 	}
 	arg.Now = b.s.o.Now()
+	b.opening.more = true
 	rows, err := b.s.q.SaleOver(ctx, db, arg)
 	if err != nil {
 		return fmt.Errorf("look for sales: %w", err)

@@ -147,7 +147,7 @@ func (s *Shop) RelayEvents(ctx context.Context) error {
 // relayIsBehind tells whether events wait to be passed, by an index even where that was planned when there were none.
 func (s *Shop) relayIsBehind(ctx context.Context) (behind bool, err error) {
 	err = pgdb.Together(ctx, s.pool,
-		func(db pgdb.Queryer) error { return s.q.ClaimSettings(ctx, db) },
+		s.settings(ctx),
 		func(db pgdb.Queryer) (err error) {
 			behind, err = s.q.WebhookCursorBehind(ctx, db)
 			return err
