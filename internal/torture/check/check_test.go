@@ -124,6 +124,22 @@ func (t *tale) inTurn(reason string, quantity, start, end int) *check.Claim {
 	return c
 }
 
+// inTurnAtOnce has gus ask from 370 to 460 ms, and be told that his request was refused, of which the units were taken; then one is released, and he asks again and hears nothing.
+func (t *tale) inTurnAtOnce() {
+	t.other2(350, 360)
+	c := t.other(350, 360, "u1")
+	t.op(420, 430, history.Op{Kind: history.Release, Buyer: "dan", Target: "dan's", Outcome: history.OK, Status: 204})
+	c.Status, c.EndedAt, c.Units[0].ReleasedAt = "released", when(425), when(425)
+	common, place := int64(0), int64(1)
+	t.db.Units["u1"].Pool = &common
+	refused := &history.Transaction{ID: "gus's", Status: "refused", Reason: "all-held", SKU: sku, Quantity: 1}
+	ask := history.Op{Kind: history.ClaimQueued, Buyer: "gus", Key: "g", SKU: sku, Quantity: 1, Outcome: history.Failed, Status: 409, Code: "all-held", Transaction: refused}
+	t.op(370, 460, ask)
+	ask.Outcome, ask.Status, ask.Code, ask.Transaction = history.Unknown, 0, "", nil
+	t.op(450, 455, ask)
+	t.db.Claims["gus's"] = &check.Claim{ID: "gus's", Buyer: "gus", SKU: sku, Quantity: 1, Status: "refused", Key: text("g"), Place: &place, CreatedAt: *when(375), EndedAt: when(380)}
+}
+
 // allotted has u1 lie in the pool 7 from the beginning, and ann have it from there; u2 lies in the common one.
 func (t *tale) allotted() {
 	pool := int64(7)
@@ -219,6 +235,7 @@ func TestWhatIsRightIsNotFoundFaultWith(t *testing.T) {
 		"nothing else":                 func(*tale) {},
 		"a unit is claimed again":      func(t *tale) { t.other(350, 360, "u1") },
 		"refused in turn, all held":    func(t *tale) { t.other(405, 412, "u1"); t.other2(405, 412); t.inTurn("all-held", 1, 420, 430) },
+		"refused by what made it":      (*tale).inTurnAtOnce,
 		"refused in turn, too few":     func(t *tale) { t.other(350, 360, "u1"); t.inTurn("not-enough-units", 2, 420, 430) },
 		"refused from the allotment":   func(t *tale) { t.allotted(); t.inTurn("not-enough-units", 2, 420, 430).Pool = 7 },
 		"refused from both pools":      func(t *tale) { t.allotted(); t.refusedAt(400, 410, "not-enough-units", 2) },

@@ -140,15 +140,26 @@ func (c *checker) refusedInTurn() (all []refusal) {
 		first := slices.MinFunc(told, func(a, b *history.Op) int { return cmp.Compare(a.End, b.End) })
 		accepted := c.at(row.CreatedAt) - slack
 		r := refusal{row.SKU, reason(first, row.ID), row.Quantity, []int64{row.Pool}, accepted, first.End, []*history.Op{first}}
-		if row.Key != nil {
-			asked := c.byKey[keyed{row.Buyer, string(history.Claim), *row.Key}]
-			if start, _ := within(asked); start < forever {
-				r.from = max(r.from, start)
-			}
+		if start := c.firstAsked(row); start < forever {
+			r.from = max(r.from, start)
 		}
 		all = append(all, r)
 	}
 	return all
+}
+
+// firstAsked is when the first of the attempts was sent that may have made a transaction with a key: also one that was answered by its refusal.
+func (c *checker) firstAsked(row *Claim) time.Duration {
+	start := forever
+	if row.Key == nil {
+		return start
+	}
+	for _, op := range c.byKey[keyed{row.Buyer, string(history.Claim), *row.Key}] {
+		if op.Outcome != history.Failed || reason(op, row.ID) != "" {
+			start = min(start, op.Start)
+		}
+	}
+	return start
 }
 
 // reason is why a transaction was refused, by an answer that says so.
