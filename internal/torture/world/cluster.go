@@ -2,6 +2,7 @@ package world
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -83,7 +84,7 @@ func (c *cluster) follow(ctx context.Context, primary *cluster) error {
 	return nil
 }
 
-// start starts it and returns when it answers, as a primary or as a standby.
+// start starts it and returns when it answers, as a primary or as a standby. It may end at once, because of what is left of the one before, and is started again then.
 func (c *cluster) start(ctx context.Context) error {
 	var err error
 	args := []string{"-D", c.data()}
@@ -95,21 +96,33 @@ func (c *cluster) start(ctx context.Context) error {
 	} {
 		args = append(args, "-c", setting)
 	}
-	if c.process, c.ended, err = c.tools.Start(c.dir, "postgres", args...); err != nil {
-		return err
+	for tries := 0; tries < 10; tries++ {
+		if c.process, c.ended, err = c.tools.Start(c.dir, "postgres", args...); err != nil {
+			return err
+		}
+		if err = c.await(ctx, 60*time.Second, "SELECT true"); !errors.Is(err, errEnded) {
+			return err
+		}
+		driven.Pause(ctx, 300*time.Millisecond)
 	}
-	return c.await(ctx, 60*time.Second, "SELECT true")
+	return err
 }
 
-// await waits until a question is answered with true.
+var errEnded = errors.New("PostgreSQL has ended")
+
+// await waits until a question is answered with true, as long as it runs.
 func (c *cluster) await(ctx context.Context, most time.Duration, question string) (err error) {
 	for began := time.Now(); ; driven.Pause(ctx, 50*time.Millisecond) {
 		yes := false
 		if err = c.ask(ctx, question, &yes); err == nil && yes {
 			return nil
 		}
-		if ctx.Err() != nil {
+		select {
+		case <-ctx.Done():
 			return ctx.Err()
+		case <-c.ended:
+			return fmt.Errorf("%s did not become true of %s: %w", question, c.name, errEnded)
+		default:
 		}
 		if time.Since(began) > most {
 			return fmt.Errorf("%s did not become true of %s in %s: %w", question, c.name, most, err)
@@ -196,7 +209,8 @@ func (c *cluster) signal(s syscall.Signal) {
 func (c *cluster) kill() {
 	pids := c.pids()
 	_ = syscall.Kill(pids[0], syscall.SIGSTOP) // so that it starts nobody anew
-	for _, pid := range append(c.pids(), pids...) {
+	pids = append(pids, c.pids()...)
+	for _, pid := range pids {
 		_ = syscall.Kill(pid, syscall.SIGKILL)
 	}
 	<-c.ended
