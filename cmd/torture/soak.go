@@ -37,6 +37,10 @@ func soak(ctx context.Context, args []string, out io.Writer) error {
 		return err
 	}
 	defer s.Stop()
+	before, err := lookAt(ctx, s)
+	if err != nil {
+		return err
+	}
 	peak, err := driveFor(ctx, s, drive.Options{Prefix: "peak-", Clients: *clients}, 30*time.Second, nil)
 	if err != nil {
 		return err
@@ -49,7 +53,12 @@ func soak(ctx context.Context, args []string, out io.Writer) error {
 		return err
 	})
 	fmt.Fprintf(out, "soak: %.0f attempts/s for %s\n", rate, *during)
-	printGrowth(out, seen)
+	var after state
+	if err == nil {
+		driven.Pause(ctx, 10*time.Second)
+		after, err = lookAt(ctx, s)
+	}
+	printGrowth(out, before, seen, after)
 	if err != nil {
 		return err
 	}
@@ -145,14 +154,14 @@ func goroutines(ctx context.Context, metrics string) (float64, error) {
 	return 0, fmt.Errorf("%s tells of no goroutines", metrics)
 }
 
-// printGrowth shows what each was after a quarter, a half, three quarters, and in the end: the median of some looks before.
-func printGrowth(out io.Writer, seen []state) {
+// printGrowth shows what each was before anybody came, after a quarter, a half, three quarters, and in the end, the median of some looks before, and when all had gone.
+func printGrowth(out io.Writer, before state, seen []state, after state) {
 	if len(seen) < 8 {
 		return
 	}
-	fmt.Fprintf(out, "%-60s %10s %10s %10s %10s\n", "", "1/4", "1/2", "3/4", "end")
+	fmt.Fprintf(out, "%-60s %10s %10s %10s %10s %10s %10s\n", "", "before", "1/4", "1/2", "3/4", "end", "after")
 	for _, name := range slices.Sorted(maps.Keys(seen[len(seen)-1])) {
-		fmt.Fprintf(out, "%-60s", name)
+		fmt.Fprintf(out, "%-60s %10.1f", name, before[name])
 		for quarter := 1; quarter <= 4; quarter++ {
 			end := len(seen) * quarter / 4
 			var some []float64
@@ -162,6 +171,6 @@ func printGrowth(out io.Writer, seen []state) {
 			slices.Sort(some)
 			fmt.Fprintf(out, " %10.1f", some[len(some)/2])
 		}
-		fmt.Fprintln(out)
+		fmt.Fprintf(out, " %10.1f\n", after[name])
 	}
 }
