@@ -297,7 +297,7 @@ func (x *explorer) end() {
 	}
 }
 
-// explore walks all orders of some calls, by running each up to where it is to differ from an earlier one.
+// explore walks all orders of some calls, by running each up to where it is to differ from an earlier one. That somebody who asks again and again asks once more is not another order.
 func (x *explorer) explore(situation string, prepare func(*small), calls ...call) {
 	x.t.Helper()
 	x.combinations++
@@ -314,15 +314,15 @@ func (x *explorer) explore(situation string, prepare func(*small), calls ...call
 		trace := x.run(situation, prepare, calls, next)
 		preemptions := 0
 		for i, at := range trace {
-			// Who asks again and again waits as well, and has been asking for long enough.
-			couldGoOn := at.last >= 0 && slices.Contains(at.ready, at.last) && !spins(trace[:i], at.last)
+			some := able(trace[:i], at.ready)
+			couldGoOn := slices.Contains(some, at.last)
 			if i >= len(next) {
-				for _, other := range at.ready {
+				for _, other := range some {
 					p := preemptions
 					if couldGoOn && other != at.last {
 						p++
 					}
-					if other != at.chosen && !spins(trace[:i], other) && p <= x.bound {
+					if other != at.chosen && p <= x.bound {
 						queue = append(queue, append(choices(trace[:i]), other))
 					}
 				}
@@ -412,14 +412,15 @@ func (x *explorer) run(situation string, prepare func(*small), calls []call, pre
 		if live == 0 || len(ready) == 0 {
 			break
 		}
-		chosen := ready[0]
+		some := able(trace, ready)
+		chosen := some[0]
 		switch {
 		case len(trace) < len(prefix) && slices.Contains(ready, prefix[len(trace)]):
 			chosen = prefix[len(trace)]
-		case slices.Contains(ready, last) && !spins(trace, last):
+		case slices.Contains(some, last) && alone(trace) < asking:
 			chosen = last
-		case len(ready) > 1 && chosen == last:
-			chosen = ready[1] // it waits for somebody by asking again and again
+		case len(some) > 1 && chosen == last:
+			chosen = some[1] // all ask: in turn
 		}
 		trace = append(trace, moment{slices.Clone(ready), chosen, last})
 		last = chosen
@@ -442,18 +443,34 @@ func (x *explorer) run(situation string, prepare func(*small), calls []call, pre
 	return trace
 }
 
-// spins tells whether an actor has gone on alone for so long that it must be waiting for another.
-func spins(trace []moment, who int) bool {
-	const alone = 40
-	if len(trace) < alone {
-		return false
-	}
-	for _, at := range trace[len(trace)-alone:] {
-		if at.chosen != who {
-			return false
+// A call that goes on alone for so many steps waits for another one by asking again and again.
+const asking = 40
+
+// able are those of the ready who may do something new: not who has asked again and again, unless all have.
+func able(trace []moment, ready []int) (some []int) {
+	asks := map[int]bool{}
+	for i := range trace {
+		if alone(trace[:i+1]) >= asking {
+			asks[trace[i].chosen] = true
 		}
 	}
-	return true
+	for _, who := range ready {
+		if !asks[who] {
+			some = append(some, who)
+		}
+	}
+	if len(some) == 0 {
+		return ready
+	}
+	return some
+}
+
+// alone is how many steps the last one has made since anybody else made one.
+func alone(trace []moment) (n int) {
+	for n < len(trace) && n < asking && trace[len(trace)-1-n].chosen == trace[len(trace)-1].chosen {
+		n++
+	}
+	return n
 }
 
 // rested gives an actor a moment to come to where it waits again.

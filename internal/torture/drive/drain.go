@@ -11,15 +11,13 @@ import (
 
 // Drain ends a round in which nothing is broken any more. Whatever was asked with a key and may have been done unheard is asked again, with the same key; what is left is bought until every product
 // is sold out, so that nothing stays unsold while somebody asks; and transactions and orders that anybody was told of are looked at once more, all or looksMost of them, and each product's stock. Error: ctx's,
-// or nothing has been got on with for so long, or none of a product that is short was bought, nor was it found to be sold out.
+// or nothing has been got on with for so long.
 func (r *Round) Drain(ctx context.Context, log *history.Log, patience time.Duration) error {
 	ctx, stuck := context.WithCancelCause(ctx)
 	defer stuck(nil)
-	r.watch = func(what string) watch {
-		return watch{time.AfterFunc(patience, func() { stuck(fmt.Errorf("%s was got on with for %s", what, patience)) }), patience}
-	}
-	r.whole = r.watch("nothing")
-	defer r.whole.timer.Stop()
+	r.stuck = time.AfterFunc(patience, func() { stuck(fmt.Errorf("nothing was got on with for %s", patience)) })
+	defer r.stuck.Stop()
+	r.patience = patience
 	last := r.client(ctx, 0, log)
 	defer last.close()
 	last.resume()
@@ -52,13 +50,8 @@ func (r *Round) Drain(ctx context.Context, log *history.Log, patience time.Durat
 	return nil
 }
 
-// watch is whether something goes on.
-type watch struct {
-	timer    *time.Timer
-	patience time.Duration
-}
-
-func (w watch) gotOn() { w.timer.Reset(w.patience) }
+// gotOn tells Drain that it goes on.
+func (r *Round) gotOn() { r.stuck.Reset(r.patience) }
 
 // looksMost: the rows of all are read afterwards. This is whether what is shown is what they say.
 const looksMost = 5000
@@ -77,7 +70,7 @@ func (r *Round) shared(ctx context.Context, log *history.Log, n int, do func(c *
 	r.each(ctx, min(r.o.Clients, 32), log, func(c *client) {
 		for i := next.Add(1) - 1; i < int64(n) && ctx.Err() == nil; i = next.Add(1) - 1 {
 			do(c, int(i))
-			r.whole.gotOn()
+			r.gotOn()
 		}
 	})
 }
@@ -88,11 +81,6 @@ func (c *client) resume() { c.insist(moveSale(history.ResumeSale, c.r.newKey(), 
 // buyAll buys of a product until it is sold out: holds lapse and orders are cancelled meanwhile.
 func (c *client) buyAll(p product) {
 	quantity := c.r.o.Limit
-	mine := c.r.whole
-	if p.short { // nobody else buys all of it
-		mine = c.r.watch("nothing of " + p.sku)
-		defer mine.timer.Stop()
-	}
 	for n := 0; c.ctx.Err() == nil; n++ {
 		buyer := fmt.Sprintf("%slast-%s-%d-%d", c.r.o.Prefix, p.sku, c.n, n)
 		op := c.insist(claim(buyer, c.r.newKey(), p.sku, quantity))
@@ -106,8 +94,7 @@ func (c *client) buyAll(p product) {
 		switch {
 		case op.Transaction != nil && op.Transaction.Status == "held":
 			c.insist(confirm(c.r.newKey(), c.r.newKey()+"-last", []string{op.Transaction.ID}))
-			c.r.whole.gotOn()
-			mine.gotOn()
+			c.r.gotOn()
 		case code == "sold-out":
 			if quantity == 1 {
 				return

@@ -66,8 +66,8 @@ type Round struct {
 	pausing sync.Mutex
 	paused  time.Time // last
 
-	watch func(what string) watch // ends Drain when what is watched has not gone on for as long as it has patience
-	whole watch                   // of Drain
+	stuck    *time.Timer // ends Drain, unless it goes on within patience
+	patience time.Duration
 }
 
 // product is what is sold. Short ones are refused more often than not.
