@@ -300,13 +300,16 @@ func undecided(op *history.Op) bool {
 	return op.Outcome == history.Unknown || op.Status == 503 || op.Status == 429 || op.Status == 408
 }
 
-// insist sends an ask until it is decided, or ctx ends.
+// insist sends an ask until it is decided, or ctx ends. A claim that was not decided at first is to wait for its turn: so it is answered also where those before it wait in vain.
 func (c *client) insist(a *ask) *history.Op {
 	op := c.attempt(a)
+	inTurn := c.inTurn
 	for undecided(op) && c.ctx.Err() == nil {
 		c.rest()
+		c.inTurn = 100
 		op = c.attempt(a)
 	}
+	c.inTurn = inTurn
 	return op
 }
 
