@@ -214,7 +214,7 @@ func (s *Shop) charge(ctx context.Context, buyer string, c payment.Charge, again
 	case no != nil:
 		return Order{}, false, no
 	case state == payment.Failed:
-		return Order{}, false, paymentFailed()
+		return Order{}, false, paymentFailed(o.Status)
 	}
 	if o.PaymentStatus == PaymentPending {
 		if _, opens := s.o.Provider.(payment.Opener); opens && err != nil && c.Card == "" {
@@ -257,13 +257,18 @@ func providerAway() *Refusal {
 // paymentFailed is the refusal for an order that awaits payment and whose payment has failed, nil for any other.
 func (o Order) paymentFailed() error {
 	if o.Status == AwaitingPayment && o.PaymentStatus == PaymentRejected {
-		return paymentFailed()
+		return paymentFailed(o.Status)
 	}
 	return nil
 }
 
-func paymentFailed() *Refusal {
-	return &Refusal{Code: PaymentFailed, Detail: "The payment was not accepted. The order keeps its units until pay_by: try again, or with another card."}
+// paymentFailed is the refusal for a payment that has failed, of an order that may have been cancelled, or paid with another one, meanwhile.
+func paymentFailed(status OrderStatus) *Refusal {
+	detail := "The payment was not accepted. The order keeps its units until pay_by: try again, or with another card."
+	if status != AwaitingPayment {
+		detail = fmt.Sprintf("The payment was not accepted, and the order is %s meanwhile. There is nothing to pay.", status)
+	}
+	return &Refusal{Code: PaymentFailed, Detail: detail}
 }
 
 // awaitPayment shows an order when the payment that is under way for it is decided, or after Options.PayTimeout.

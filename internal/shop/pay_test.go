@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -128,6 +129,31 @@ func TestAPaymentThatFailedWhileItsCallWasKeptWaitingIsRefused(t *testing.T) {
 	w.order(o.ID, shop.AwaitingPayment, shop.PaymentRejected)
 	_, _, err = w.Pay(background, "b", o.ID, "x", "k")
 	refusal(t, err, shop.PaymentFailed)
+}
+
+// Whoever pays while the order is cancelled is not told that it keeps its units; a call with the same key shows it as it now is.
+func TestAPaymentThatIsCalledOffKeepsNoUnits(t *testing.T) {
+	t.Parallel()
+	f := newFake()
+	w, o := paying(t, f, shop.Options{})
+	f.onVoid = func(_ context.Context, id shop.ID) (payment.State, error) {
+		f.set(id, payment.Failed)
+		return payment.Failed, nil
+	}
+	f.onCharge = func(context.Context, payment.Charge) (payment.State, error) {
+		if _, _, err := w.CancelOrder(background, "b", o.ID, ""); err != nil {
+			t.Error(err)
+		}
+		return payment.Failed, nil
+	}
+	_, _, err := w.Pay(background, "b", o.ID, "x", "k")
+	if no := refusal(t, err, shop.PaymentFailed); !strings.Contains(no.Detail, "the order is cancelled") {
+		t.Error(no.Detail)
+	}
+	if got, replayed, err := w.Pay(background, "b", o.ID, "x", "k"); err != nil || !replayed || got.Status != shop.IsCancelled {
+		t.Errorf("%+v, %v, %v", got, replayed, err)
+	}
+	w.settledMoney(f)
 }
 
 // Nothing is locked and no transaction is open while the provider is asked: everybody else goes on, also with this order and its product.
