@@ -78,6 +78,7 @@ func flags(name string) (*flag.FlagSet, *torture.Options, *string, *string) {
 	f.BoolVar(&o.Standby, "standby", true, "with a synchronous standby, and promotions")
 	f.IntVar(&o.Clients, "clients", 200, "clients at once")
 	f.Float64Var(&o.Rate, "rate", 0, "attempts a second at most; 0: as many as go")
+	f.IntVar(&o.Plenty, "plenty", 0, "units of what there is plenty of: with few everything is gone most of the time; 0: 2000, 1000 where a mistake is looked for")
 	f.Uint64Var(&o.Seed, "seed", 0, "of a run before, to have the same choices again; 0: draw one")
 	f.StringVar(&o.History, "history", "", "a directory that gets what clients saw, a file of JSON lines for each round")
 	faults := f.String("faults", "", "names of faults, with commas between; none; empty: all")

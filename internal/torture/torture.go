@@ -35,6 +35,7 @@ type Options struct {
 	Standby bool
 	Clients int
 	Rate    float64 // attempts a second that are begun at most; 0: as many as go
+	Plenty  int     // units of what there is plenty of; 0: drive.Options says how many
 	Seed    uint64  // 0: one is drawn
 	// Faults are those to inject, by name; empty: all that this machine allows. "none": none.
 	Faults  []string
@@ -201,9 +202,9 @@ func (r *run) round(ctx context.Context) error {
 	}
 	defer closeLog()
 	prefix := fmt.Sprintf("r%d-", r.result.Rounds)
-	plenty := 0
+	plenty := r.Plenty
 	if r.Bug != nil {
-		plenty = 1000 // half as many: there is less to be drained before what was found is known
+		plenty = cmp.Or(r.Bug.Plenty, r.Plenty, 1000) // half as many as usual: there is less to be drained before what was found is known
 	}
 	d, err := drive.Prepare(ctx, drive.Options{
 		Plenty: plenty, Prefix: prefix, Seed: r.rng.Uint64(), Clients: r.Clients, Rate: r.Rate, Key: r.w.Key(), Addresses: r.w.Addresses(), Log: log,

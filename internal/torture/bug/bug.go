@@ -22,6 +22,8 @@ type Bug struct {
 	SQL   []string
 	// Needs names the faults (world.Fault) without which it can't be seen, or hardly; none: load is enough. They are four in five of those that are injected.
 	Needs []string
+	// Plenty is how many units there are of what there is plenty of (drive.Options), where the mistake is hardly seen unless units that come back are gone at once; 0: as many as with any other.
+	Plenty int
 	// Ahead: it needs a server whose clock is ahead (BuildAhead).
 	Ahead bool
 }
@@ -181,10 +183,11 @@ gone AS (
 		Edits: []Edit{{"internal/shop/shortage.go", " && !now.IsZero() && !p.reckoned.MayReturn", " && !now.IsZero()"}},
 	},
 	{
-		Name:  "late-money-kept",
-		What:  "money that comes when an order is cancelled is kept, and nobody gets anything for it",
-		Edits: []Edit{{"internal/shop/order_pay.go", "\tmore := map[string]any{\"amount\": p.AmountMinor, \"currency\": p.Currency}\n\tif !found {\n", "\tmore := map[string]any{\"amount\": p.AmountMinor, \"currency\": p.Currency}\n\tif !found {\n\t\tif len(more) > 0 {\n\t\t\treturn nil, nil\n\t\t}\n"}},
-		Needs: []string{"payment provider silent"},
+		Name:   "late-money-kept",
+		What:   "money that comes when an order is cancelled is kept, and nobody gets anything for it",
+		Edits:  []Edit{{"internal/shop/order_pay.go", "\tmore := map[string]any{\"amount\": p.AmountMinor, \"currency\": p.Currency}\n\tif !found {\n", "\tmore := map[string]any{\"amount\": p.AmountMinor, \"currency\": p.Currency}\n\tif !found {\n\t\tif len(more) > 0 {\n\t\t\treturn nil, nil\n\t\t}\n"}},
+		Needs:  []string{"payment provider silent"},
+		Plenty: 30,
 	},
 	{
 		Name:  "queue-out-of-turn",

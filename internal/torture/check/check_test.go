@@ -232,14 +232,20 @@ func (t *tale) cancelled(reason string) {
 func TestWhatIsRightIsNotFoundFaultWith(t *testing.T) {
 	t.Parallel()
 	for name, also := range map[string]func(*tale){
-		"nothing else":                 func(*tale) {},
-		"a unit is claimed again":      func(t *tale) { t.other(350, 360, "u1") },
-		"refused in turn, all held":    func(t *tale) { t.other(405, 412, "u1"); t.other2(405, 412); t.inTurn("all-held", 1, 420, 430) },
-		"refused by what made it":      (*tale).inTurnAtOnce,
-		"refused in turn, too few":     func(t *tale) { t.other(350, 360, "u1"); t.inTurn("not-enough-units", 2, 420, 430) },
-		"refused from the allotment":   func(t *tale) { t.allotted(); t.inTurn("not-enough-units", 2, 420, 430).Pool = 7 },
-		"refused from both pools":      func(t *tale) { t.allotted(); t.refusedAt(400, 410, "not-enough-units", 2) },
-		"refused while one is taken":   func(t *tale) { t.allotted(); t.other(405, 420, "u2"); t.refusedAt(415, 425, "not-enough-units", 2) },
+		"nothing else":               func(*tale) {},
+		"a unit is claimed again":    func(t *tale) { t.other(350, 360, "u1") },
+		"refused in turn, all held":  func(t *tale) { t.other(405, 412, "u1"); t.other2(405, 412); t.inTurn("all-held", 1, 420, 430) },
+		"refused by what made it":    (*tale).inTurnAtOnce,
+		"refused in turn, too few":   func(t *tale) { t.other(350, 360, "u1"); t.inTurn("not-enough-units", 2, 420, 430) },
+		"refused from the allotment": func(t *tale) { t.allotted(); t.inTurn("not-enough-units", 2, 420, 430).Pool = 7 },
+		"refused from both pools":    func(t *tale) { t.allotted(); t.refusedAt(400, 410, "not-enough-units", 2) },
+		"refused while one is taken": func(t *tale) { t.allotted(); t.other(405, 420, "u2"); t.refusedAt(415, 425, "not-enough-units", 2) },
+		"who stands behind waited for the turn": func(t *tale) {
+			t.other2(405, 412)
+			t.inTurn("all-held", 1, 450, 460)
+			c, place := t.other(400, 460, "u1"), int64(2)
+			c.Place, c.SaleID, c.HeldAt = &place, nil, when(412)
+		},
 		"still queued before":          func(t *tale) { t.queuedBefore(348, 400) },
 		"another has not been told":    func(t *tale) { t.queuedBefore(355, 400) },
 		"a hold is released":           (*tale).released,
@@ -331,7 +337,12 @@ func TestEachMistakeIsFound(t *testing.T) {
 		"who stands behind gets what was not enough for who stands before": {func(t *tale) {
 			t.inTurn("all-held", 1, 450, 460)
 			c, place := t.other(400, 460, "u1"), int64(2)
-			c.Place, c.SaleID, c.HeldAt = &place, nil, when(412)
+			c.Place, c.SaleID, c.HeldAt = &place, nil, when(415)
+		}, "order"},
+		"who stands behind is told before the refusal begins": {func(t *tale) {
+			t.inTurn("all-held", 1, 450, 460)
+			c, place := t.other(400, 414, "u1"), int64(2)
+			c.Place, c.SaleID, c.HeldAt = &place, nil, when(405)
 		}, "order"},
 		"a lapsed hold that was ordered": {func(t *tale) {
 			t.ops[5].Start, t.ops[5].End = at(230), at(235)

@@ -62,14 +62,26 @@ func (c *checker) inOrder() {
 	}
 }
 
-// inFront: a request that went away empty, for want of units, had its turn before those that stand behind it, in the same pool, got as many units as it wanted or more: when it was refused, none of
-// them had any yet.
+// inFront: a request that went away empty, for want of units, had its turn before those that stand behind it, in the same pool, got as many units as it wanted or more. The instants of the rows are those at which
+// a transaction began, which may have waited for its turn after that. So one that stands behind has come too early if both have the same instant, which is one transaction's, or if somebody was told what it
+// got before the transaction that refused began.
 func (c *checker) inFront() {
-	holds := map[pool][]*Claim{}
+	type hold struct {
+		*Claim
+		told time.Duration // at the latest; forever: nobody was
+	}
+	holds := map[pool][]hold{}
 	for _, claim := range c.db.Claims {
-		if claim.Place != nil && claim.HeldAt != nil && len(claim.Units) > 0 {
-			holds[pool{claim.SKU, claim.Pool}] = append(holds[pool{claim.SKU, claim.Pool}], claim)
+		if claim.Place == nil || claim.HeldAt == nil || len(claim.Units) == 0 {
+			continue
 		}
+		h := hold{claim, forever}
+		for _, op := range c.attempts(claim) {
+			if tellsOutcome(op, claim.ID) {
+				h.told = min(h.told, op.End)
+			}
+		}
+		holds[pool{claim.SKU, claim.Pool}] = append(holds[pool{claim.SKU, claim.Pool}], h)
 	}
 	for id, told := range c.toldRefused {
 		claim := c.db.Claims[id]
@@ -77,7 +89,7 @@ func (c *checker) inFront() {
 			continue
 		}
 		for _, behind := range holds[pool{claim.SKU, claim.Pool}] {
-			if *behind.Place > *claim.Place && behind.Quantity >= claim.Quantity && !behind.HeldAt.After(*claim.EndedAt) {
+			if *behind.Place > *claim.Place && behind.Quantity >= claim.Quantity && (behind.HeldAt.Equal(*claim.EndedAt) || behind.told < c.at(*claim.EndedAt)) {
 				c.violated("order", fmt.Sprintf("the request %s stands behind %s (%d, %d), and got %d units before that was refused for want of %d", behind.ID, id, *behind.Place, *claim.Place, behind.Quantity,
 					claim.Quantity), told[0])
 				break

@@ -243,12 +243,12 @@ func (c *client) card() string {
 	switch p := c.rng.IntN(100); {
 	case p < 12:
 		return "decline"
-	case p < 20:
+	case p < 34:
 		after := 100*time.Millisecond + time.Duration(c.rng.Float64()*1.4*float64(c.r.o.Hold))
 		return "late:" + after.Round(time.Millisecond).String()
-	case p < 30:
+	case p < 42:
 		return "twice"
-	case p < 32:
+	case p < 44:
 		return "hang"
 	}
 	return "succeed"
