@@ -210,6 +210,7 @@ type situation struct {
 	calls []call
 }
 
+// situations are all that are walked.
 var situations = []situation{
 	{"a live hold", func(*small) {}, []call{claims, queues, more, replays, releases, orders}},
 	{"a lapsed hold", func(w *small) { w.later(61 * time.Second) }, []call{claims, queues, more, replays, releases, orders, expires}},

@@ -204,7 +204,7 @@ func (r *run) round(ctx context.Context) error {
 	prefix := fmt.Sprintf("r%d-", r.result.Rounds)
 	plenty := r.Plenty
 	if r.Bug != nil {
-		plenty = cmp.Or(r.Bug.Plenty, r.Plenty, 1000) // half as many as usual: there is less to be drained before what was found is known
+		plenty = cmp.Or(r.Plenty, r.Bug.Plenty, 1000) // half as many as usual: there is less to be drained before what was found is known
 	}
 	d, err := drive.Prepare(ctx, drive.Options{
 		Plenty: plenty, Prefix: prefix, Seed: r.rng.Uint64(), Clients: r.Clients, Rate: r.Rate, Key: r.w.Key(), Addresses: r.w.Addresses(), Log: log,
